@@ -1,0 +1,137 @@
+"""`python -m zfnet stage=... profile=... key=value ...`: compose the configuration, hand over to the pipeline.
+
+Exit codes: 0 done; 1 a bug (traceback); 2 bad input, one line that names the key or file; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zfnet import config as schema
+from zfnet.errors import UserError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+HELP = """zfnet: looking inside convnets ([ZF13], [SVZ13], [K17])
+
+  python -m zfnet                                everything at the default profile, up to the report
+  python -m zfnet stage=occlusion                one stage and what it needs ("a,b" for several)
+  python -m zfnet profile=tiny_imagenet data.root=/path/to/tiny-imagenet-200
+  python -m zfnet stage=list                     the stages and what each makes
+  python -m zfnet --cfg job                      print the composed configuration and stop
+  python -m zfnet --multirun train.seed=0,1,2    a sweep
+
+Profiles: {profiles}
+Every key=value of the configuration can be given; src/zfnet/config.py and conf/ say what each means.
+"""
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
+        return 0
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
+    try:
+        _compose_and_run()
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _compose_and_run() -> None:
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.Config)
+    failed: list[UserError] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
+
+    def job(composed: DictConfig) -> None:
+        try:
+            unknown = set(_dotted(OmegaConf.to_container(composed))) - set(schema.keys())
+            if unknown:
+                raise UserError(_unknown(min(unknown)))
+            run(OmegaConf.to_object(composed))  # type: ignore[arg-type]
+        except UserError as error:
+            failed.append(error)
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    if failed:
+        raise failed[0]
+
+
+def run(config: schema.Config) -> None:
+    """Check the configuration, run its stages and say where the report is."""
+    from zfnet import pipeline
+
+    schema.check(config)
+    if config.stage == "list":
+        for stage in pipeline.STAGES.values():
+            print(f"{stage.name:16} {stage.artefact}")
+        return
+    command = shlex.join(["python", "-m", "zfnet", *sys.argv[1:]])
+    folders = pipeline.run(config, command)
+    index = folders[-1] / "index.html"
+    print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")
+
+
+def explain(error: BaseException) -> str:
+    """Hydra's or OmegaConf's error as one line that names the key and what is allowed."""
+    import re
+
+    from hydra.errors import MissingConfigException
+
+    text = "\n".join(str(link) for link in _chain(error))
+    unknown = re.search(r"Key '([^']+)' (?:is )?not in|Key '([^']+)' not", text)
+    full = re.search(r"full_key: (\S+)", text)
+    key = full.group(1) if full else (unknown.group(1) or unknown.group(2)) if unknown else ""
+    if isinstance(error, MissingConfigException):
+        profiles = ", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))
+        return f"profile: {str(error).splitlines()[0]} Known profiles: {profiles}"
+    if unknown:
+        return _unknown(key)
+    first = next((line for line in text.splitlines() if "could not be converted" in line or "Invalid" in line), "")
+    return f"{key or 'configuration'}: {first or str(error).splitlines()[0]}"
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    links: list[BaseException] = []
+    while error is not None and error not in links:
+        links.append(error)
+        error = error.__cause__ or error.__context__
+    return links
+
+
+def _unknown(key: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, schema.keys(), n=1, cutoff=0.5)
+    guess = f", did you mean {close[0]}?" if close else ""
+    return f"{key}: no such key{guess}; `python -m zfnet --cfg job` prints all keys"
+
+
+def _dotted(content: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in content.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{name}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Occluded images a second at 224 px: ours against whole forward passes and against Captum, in one run, in turn.
+
+Three peers: plain forward passes at the best of several batch sizes and memory formats (large batches thrash the
+memory), and Captum's Occlusion at its default (one image at a time) and at the best of several
+perturbations_per_eval. All see the same ZF-net, picture and squares; the note gives the largest difference of scores.
+The plain passes use our contrast normalisation, Captum the network as one writes it, with PyTorch's own.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from zfnet.analysis.incremental import Occluder, Responses, Watch, respond
+from zfnet.models.net import ConvNet, build
+from zfnet.models.normalization import LocalResponseNorm
+
+Setup = TypeVar("Setup")
+
+CROP, STRIDE, REPEATS = 224, 8, 3
+PLAIN_BATCHES, OUR_BATCHES, CAPTUM_BATCHES = (8, 16, 32), (32, 64, 128), (4, 16, 32)
+FLOP_BOUND = {32: 3.2, 64: 2.1}  # what the multiplications alone would gain
+
+
+def rows() -> list[dict]:
+    """Rows of `make bench`; ratio > 1 means ours is better."""
+    model = build("zfnet", 1000, CROP).eval()
+    model.initialise("he", seed=0)
+    image = torch.randn(3, CROP, CROP, generator=torch.Generator().manual_seed(0))
+    return [row for size in FLOP_BOUND for row in _rows_at(model, image, size)]
+
+
+def _rows_at(model: ConvNet, image: Tensor, size: int) -> list[dict]:
+    places = torch.arange(0, CROP - size + 1, STRIDE)
+    occluder = Occluder(size, torch.cartesian_prod(places, places), torch.zeros_like(image))
+    few = Occluder(size, occluder.corners[:: len(occluder.corners) // 32], occluder.fill)
+    ours_batch = _best(OUR_BATCHES, lambda batch: _rate(lambda: respond(model, image, occluder, batch=batch)))
+    plain_setup = _best(
+        [(batch, layout) for batch in PLAIN_BATCHES for layout in (torch.contiguous_format, torch.channels_last)],
+        lambda setup: _plain_rate(model, image, *setup),
+    )
+    stock = _stock(model)
+    captum_batch = _best(CAPTUM_BATCHES, lambda batch: _captum_rate(stock, image, size, batch))
+    ours, plain, default, tuned, watched = _in_turn(
+        lambda: _rate(lambda: respond(model, image, occluder, batch=ours_batch)),
+        lambda: _plain_rate(model, image, *plain_setup),
+        lambda: _captum_rate(stock, image, size, 1),
+        lambda: _captum_rate(stock, image, size, captum_batch),
+        lambda: _rate(lambda: respond(model, image, occluder, Watch("pool5", 0), scores=False, batch=ours_batch)),
+    )
+    note = f"{len(occluder.corners)} places; {_difference(model, image, few)}"
+    bound = FLOP_BOUND[size]
+    return [
+        _row(f"Occlusion {size} px, against the best plain batch", ours, plain, bound, f"{note}; target: FLOP bound"),
+        _row(f"Occlusion {size} px, against Captum at its default", ours, default, 20.0, "PyTorch's LRN"),
+        _row(f"Occlusion {size} px, against Captum at its best", ours, tuned, 10.0, "PyTorch's LRN"),
+        _row(f"Occlusion {size} px, one conv5 map alone", watched, plain, bound, "without fc and the other maps"),
+    ]
+
+
+def _stock(model: ConvNet) -> nn.Module:
+    """The same network with PyTorch's contrast normalisation, which divides alpha by the number of maps."""
+    twin = copy.deepcopy(model)
+    for name, layer in model.named_children():
+        if isinstance(layer, LocalResponseNorm):
+            setattr(twin, name, nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k))
+    return twin
+
+
+def _rate(work: Callable[[], Responses]) -> float:
+    start = time.perf_counter()
+    answer = work()
+    values = answer.scores if answer.scores is not None else answer.totals
+    assert values is not None
+    return len(values) / (time.perf_counter() - start)
+
+
+def _plain_rate(model: ConvNet, image: Tensor, batch: int, layout: torch.memory_format, n: int = 64) -> float:
+    inputs = image.repeat(batch, 1, 1, 1).contiguous(memory_format=layout)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        for _ in range(n // batch):
+            model(inputs)
+    return n / (time.perf_counter() - start)
+
+
+def _captum_rate(model: nn.Module, image: Tensor, size: int, batch: int) -> float:
+    """Occluded images a second; a wide stride keeps the number of places down, which does not change the rate."""
+    from captum.attr import Occlusion
+
+    stride = 32  # Captum allows no more than the square's side
+    with torch.inference_mode():
+        start = time.perf_counter()
+        Occlusion(model).attribute(
+            image[None], (3, size, size), (3, stride, stride), target=0, perturbations_per_eval=batch
+        )
+    places = -(-(CROP - size) // stride) + 1
+    return places**2 / (time.perf_counter() - start)
+
+
+def _best(setups: Sequence[Setup], rate: Callable[[Setup], float]) -> Setup:
+    """The setup with the highest rate; the first run of each warms up."""
+    return max(setups, key=lambda setup: (rate(setup), rate(setup))[1])
+
+
+def _in_turn(*rates: Callable[[], float]) -> list[float]:
+    """Median of each over REPEATS rounds."""
+    rounds = [[rate() for rate in rates] for _ in range(REPEATS)]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def _difference(model: ConvNet, image: Tensor, occluder: Occluder) -> str:
+    ours, plain = respond(model, image, occluder), respond(model, image, occluder, plain=True, batch=8)
+    assert ours.scores is not None and plain.scores is not None
+    largest = float((ours.scores - plain.scores).abs().max())
+    return f"largest difference {largest:.1e} in scores of up to {float(plain.scores.abs().max()):.1f}"
+
+
+def _row(name: str, ours: float, peer: float, target: float, note: str) -> dict:
+    ratio = ours / peer
+    return {
+        "name": name,
+        "ours": round(ours, 1),
+        "peer": round(peer, 1),
+        "unit": "images/s",
+        "ratio": round(ratio, 2),
+        "target": target,
+        "holds": ratio >= target,
+        "note": note,
+    }

@@ -1,0 +1,264 @@
+"""Occlusion: which part of the picture does the answer rest on? ([ZF13] section 4.2, Fig. 7)
+
+A grey square slides over the image. With the square at place q, and u the layer-5 map with the strongest total
+response in the *unoccluded* image,
+
+    (b) activity(q)    = sum over h w of map u            (d) probability(q) = softmax(scores)[true class]
+    (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet
+
+[NS] and our choices: the square's side and stride; its colour, the mean image (0 after the mean is subtracted) or
+plain 128; "layer 5" is the last module of layer 5 (its pool where it has one). Places lie on a regular grid wholly
+inside the crop, centred, so that what the stride leaves over is shared by both borders.
+
+Figure 7 shows three images. The same question is asked of many: does the place of the deepest drop of the true
+class's probability, by the square's centre, fall into the object's box? Tied places count by their share. Chance is
+the share of places inside. Images are drawn by seed among those that are classified correctly on the centre crop
+(of a wrong one, the drop says little) and, for the score, whose box has places both inside and outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.analysis.incremental import Occluder, Responses, Watch, respond
+from zfnet.analysis.occlusion_figure import Card, draw
+from zfnet.analysis.selection import correct_images
+from zfnet.config import OcclusionConfig
+from zfnet.data.store import ImageStore
+from zfnet.errors import UserError
+from zfnet.models.net import ConvNet
+from zfnet.progress import track
+from zfnet.record import Outcome
+from zfnet.statistics import bootstrap
+
+FIGURE = "occlusion.png"
+Project = Callable[[Tensor, str, int], Tensor]  # (images, module, channel) -> pixels, both (b, 3, h, w)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The places of a square of `size` px in a crop: corners tops x lefts."""
+
+    size: int
+    tops: np.ndarray  # (r,)
+    lefts: np.ndarray  # (c,)
+
+    @property
+    def corners(self) -> Tensor:
+        """(r c, 2) int64, row by row."""
+        return torch.cartesian_prod(torch.from_numpy(self.tops), torch.from_numpy(self.lefts)).view(-1, 2)
+
+    @property
+    def centers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (r,) and columns (c,) of the square's centre in pixel coordinates."""
+        return self.tops + (self.size - 1) / 2, self.lefts + (self.size - 1) / 2
+
+    def inside(self, boxes: np.ndarray) -> np.ndarray:
+        """(r, c) bool: the square's centre lies in one of the crop's boxes (k, 4)."""
+        y, x = self.centers
+        within = np.zeros((len(y), len(x)), dtype=bool)
+        for x0, y0, x1, y1 in boxes:
+            within |= ((y >= y0) & (y <= y1))[:, None] & ((x >= x0) & (x <= x1))[None]
+        return within
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Fig. 7 b, d, e of one image, each (r, c) over the grid, and what the unoccluded image gives."""
+
+    channel: int  # u, the strongest map
+    activity: np.ndarray
+    probability: np.ndarray
+    label: np.ndarray  # int64
+    clean_activity: float
+    clean_probability: float
+
+
+def grid(extent: int, size: int, stride: int) -> Grid:
+    """All places of the square in an extent x extent crop. Raises UserError where it does not fit."""
+    if size >= extent:
+        raise UserError(f"occlusion.square: {size} px leaves nothing of the {extent} px image; choose a smaller square")
+    free = extent - size
+    steps = np.arange(0, free + 1, stride, dtype=np.int64) + free % stride // 2
+    return Grid(size, steps, steps)
+
+
+def strongest_map(model: ConvNet, image: Tensor, name: str) -> int:
+    """The channel of module `name` with the largest sum over space for one network input (3, h, w)."""
+    with torch.inference_mode():
+        return int(model.upto(image[None], name)[0].sum((1, 2)).argmax())
+
+
+def slide(model: ConvNet, image: Tensor, label: int, fill: Tensor, places: Grid, name: str, batch: int) -> Maps:
+    """The three maps of one network input (3, h, w), with `fill` (3, h, w) showing in the square."""
+    watch = Watch(name, strongest_map(model, image, name))
+    covered = respond(model, image, Occluder(places.size, places.corners, fill), watch, batch=batch)
+    nothing = Occluder(1, torch.zeros(1, 2, dtype=torch.int64), image)  # shows the image itself
+    clean = respond(model, image, nothing, watch, plain=True)
+    shape = len(places.tops), len(places.lefts)
+    activity, scores = _both(covered)
+    clean_activity, clean_scores = _both(clean)
+    return Maps(
+        watch.channel,
+        activity.reshape(shape),
+        _softmax(scores)[:, label].reshape(shape),
+        scores.argmax(1).numpy().reshape(shape),
+        float(clean_activity[0]),
+        float(_softmax(clean_scores)[0, label]),
+    )
+
+
+def run(
+    config: OcclusionConfig,
+    model: ConvNet,
+    images: ImageStore,
+    out: Path,
+    seed: int,
+    project: Project | None = None,
+) -> Outcome:
+    """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
+
+    `project` adds panel (c). Raises UserError where the square does not fit the crop or no image is classified
+    correctly.
+    """
+    places = grid(images.crop, config.square, config.stride)
+    name = model.layer(5)
+    device = next(model.parameters()).device
+    fill = _grey(images, config.grey).to(device)
+    rows = list(correct_images(model, images, seed, max(config.n_images, config.n_score)))
+    if not rows:
+        raise UserError("occlusion: the network classifies no image correctly; train it longer (stage=train)")
+    maps: list[Maps] = []
+    cards: list[Card] = []
+    inside: list[np.ndarray] = []
+    for row in track(rows, "occluding images"):
+        image, label = images.center([row]).to(device), int(images.index.labels[row])
+        found = slide(model, image[0], label, fill, places, name, config.batch)
+        if len(cards) < config.n_images:
+            projection = project(image, name, found.channel)[0] if project else None
+            cards.append(_card(images, row, found, fill, places, projection))
+        maps.append(found)
+        inside.append(places.inside(crop_boxes(images, row)))
+    draw(cards, out / FIGURE)
+    numbers = {
+        "selection": f"drawn by seed {seed} among the images classified correctly on the centre crop",
+        "square": config.square,
+        "stride": config.stride,
+        "grey": config.grey,
+        "n_places": places.corners.shape[0],
+        "layer": name,
+        **score(maps[: config.n_score], inside[: config.n_score], seed),
+        "shown": [_facts(images, row, found) for row, found in zip(rows, maps[: len(cards)], strict=False)],
+    }
+    alt = (
+        f"{len(cards)} images with a grey square, the activity of the strongest layer-5 map, the probability of the "
+        "true class and the most probable class for each place of the square."
+    )
+    return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
+
+
+def crop_boxes(images: ImageStore, row: int) -> np.ndarray:
+    """The object's boxes (k, 4) in pixels of the centre crop; they may reach outside it."""
+    margin = (images.size - images.crop) // 2
+    return images.frame(row).to_frame(images.index.boxes[row]) - margin
+
+
+def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, Any]:
+    """Where the answer is hurt, against the boxes: `inside` is (r, c) bool for each image.
+
+    Images without places on both sides of the box are left out; `n_scored` says how many remain.
+    """
+    pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
+    table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
+    hit, chance, activity_hit, within, outside = table.T
+    return {
+        "n_scored": len(pairs),
+        "deepest_drop_in_box": _interval(hit, seed),
+        "chance": _interval(chance, seed),
+        "above_chance": _interval(hit - chance, seed),
+        "deepest_activity_in_box": _interval(activity_hit, seed),
+        "drop_inside": _interval(within, seed),
+        "drop_outside": _interval(outside, seed),
+        "drop_difference": _interval(within - outside, seed),
+        "clean_probability": _interval(np.array([m.clean_probability for m in maps]), seed),
+        "lowest_probability": _interval(np.array([m.probability.min() for m in maps]), seed),
+    }
+
+
+def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
+    drop = maps.clean_probability - maps.probability
+    deepest, quietest = maps.probability == maps.probability.min(), maps.activity == maps.activity.min()
+    values = inside[deepest].mean(), inside.mean(), inside[quietest].mean(), drop[inside].mean(), drop[~inside].mean()
+    return tuple(float(value) for value in values)
+
+
+def _interval(values: np.ndarray, seed: int) -> dict[str, float]:
+    if len(values) == 0:
+        return {"mean": float("nan"), "low": float("nan"), "high": float("nan")}
+    low, high = bootstrap(values, seed)
+    return {"mean": float(values.mean()), "low": low, "high": high}
+
+
+def _grey(images: ImageStore, grey: str) -> Tensor:
+    """What the square shows, as a network input (3, crop, crop)."""
+    if grey == "mean":
+        return torch.zeros(3, images.crop, images.crop)
+    return images.prepare(np.full((1, images.crop, images.crop, 3), 128, dtype=np.uint8))[0]
+
+
+def _both(answer: Responses) -> tuple[np.ndarray, Tensor]:
+    assert answer.totals is not None and answer.scores is not None
+    return answer.totals.cpu().numpy(), answer.scores.cpu()
+
+
+def _softmax(scores: Tensor) -> np.ndarray:
+    return scores.double().softmax(1).numpy()
+
+
+def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, projection: Tensor | None) -> Card:
+    deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
+    top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
+    square = slice(top, top + places.size), slice(left, left + places.size)
+    picture = images.center_pixels([row])[0].copy()
+    picture[square] = images.to_pixels(fill[None])[0][square]
+    return Card(
+        picture=picture,
+        boxes=crop_boxes(images, row),
+        centers=places.centers,
+        channel=maps.channel,
+        projection=None if projection is None else projection.detach().cpu().permute(1, 2, 0).numpy(),
+        activity=maps.activity,
+        probability=maps.probability,
+        label=maps.label,
+        truth=int(images.index.labels[row]),
+        names=images.index.names,
+    )
+
+
+def _facts(images: ImageStore, row: int, maps: Maps) -> dict[str, Any]:
+    deepest = maps.probability.argmin()
+    return {
+        "file": str(images.index.paths[row]),
+        "class": images.index.names[images.index.labels[row]],
+        "map": maps.channel,
+        "clean_probability": maps.clean_probability,
+        "lowest_probability": float(maps.probability.min()),
+        "class_at_lowest": images.index.names[maps.label.flat[deepest]],
+        "clean_activity": maps.clean_activity,
+        "lowest_activity": float(maps.activity.min()),
+    }
+
+
+def _headline(numbers: dict[str, Any]) -> str:
+    if not numbers["n_scored"]:
+        lowest = numbers["lowest_probability"]["mean"]
+        return f"p(true class) falls to {lowest:.2f} under the square on average; no boxes to score against"
+    hit, chance = numbers["deepest_drop_in_box"]["mean"], numbers["chance"]["mean"]
+    return f"deepest drop inside the box for {hit:.0%} of {numbers['n_scored']} images (chance {chance:.0%})"

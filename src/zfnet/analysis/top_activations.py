@@ -1,0 +1,240 @@
+"""[ZF13] Figure 2: the nine strongest activations of every feature map, projected to pixels.
+
+One pass over the validation images keeps, for every map of every convolutional layer (after its ReLU), the `top`
+images in which it fires strongest, one activation an image, and where:
+
+    value(map, image) = max over places of activation(map, image, place)
+
+The pass streams: after each batch the maxima are merged with the best so far, so memory does not grow with the set,
+and `merge` of two shards equals one pass over both. Equal values are ordered by image, equal places by scan order.
+
+For a random choice of maps that fire ([ZF13]: "a random subset"), each of the nine is projected alone by the
+deconvnet and shown beside the patch of its image that the unit sees: exactly its receptive field, grey where this
+reaches over the border. A field larger than the image is shown as it lies in the image.
+
+In numbers: *purity*, the share of a map's images that are of its most frequent class, averaged over maps; it puts a
+figure on the paper's "class-specific" upper layers [our choice]. Chance is the same for images drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.backprojection.window import cut, project_window, receptive_field
+from zfnet.config import TopActivationsConfig
+from zfnet.data.store import ImageStore
+from zfnet.figures.grid import PAPER, contrast, fit, mosaic, write, write_text
+from zfnet.models.net import ConvNet
+from zfnet.progress import track
+from zfnet.record import Outcome, atomic_write
+from zfnet.statistics import bootstrap
+
+TILE, GAP, HEAD = 52, 2, 16  # px: a patch in the figure, between patches, line for a map's number
+PER_ROW = 4  # maps in a row of the figure
+GREY = 128  # what lies outside the image or the field
+CHUNK = 48  # projections computed at once
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """Per map of one layer its strongest images, strongest first; row -1 and value -inf where there are too few."""
+
+    values: Tensor  # (c, top)
+    rows: Tensor  # (c, top) int64, rows of the store
+    places: Tensor  # (c, top, 2) int64, row and column in the map
+
+
+def run(config: TopActivationsConfig, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
+    """Figure 2: a picture a layer, `top9.npz` with all maps of all layers, and the purity of every layer."""
+    found = strongest(model, images, np.arange(len(images)), config.top, config.batch)
+    numbers: dict[str, Any] = {"top": config.top, "n_images": len(images), "layers": {}}
+    figures = {}
+    for n, ((layer, best), n_maps) in enumerate(zip(found.items(), config.n_maps, strict=False), 1):
+        numbers["layers"][str(n)] = purity(best, images.index.labels, seed) | {
+            "field": receptive_field(model, layer).size
+        }
+        maps = choose_maps(best, n_maps, np.random.default_rng([seed, n]))
+        name = f"layer{layer[4:]}.png"
+        write(out / name, draw(model, images, layer, best, maps))
+        figures[name] = (
+            f"Layer {layer[4:]}: for {len(maps)} random feature maps, the deconvnet projections of their strongest "
+            f"{config.top} activations beside the image patches that caused them."
+        )
+    save(found, out / "top9.npz")
+    purest = {n: values["purity"] for n, values in numbers["layers"].items()}
+    first, last = min(purest), max(purest)
+    headline = (
+        f"same-class share of the top {config.top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
+    )
+    return Outcome(numbers, figures, headline)
+
+
+# ---------------------------------------------------------------- the pass over the images
+def conv_layers(model: ConvNet) -> list[str]:
+    """Names of the ReLUs of the convolutional layers, lowest first."""
+    return [f"relu{name[4:]}" for name, _ in model.named_children() if name.startswith("conv")]
+
+
+def strongest(
+    model: ConvNet,
+    images: ImageStore,
+    rows: np.ndarray,
+    top: int = 9,
+    batch: int = 256,
+    layers: Sequence[str] | None = None,
+) -> dict[str, Strongest]:
+    """The `top` strongest images of every map of `layers` (default: all convolutional) among `rows` of the store."""
+    layers = conv_layers(model) if layers is None else list(layers)
+    device = next(model.parameters()).device
+    best: dict[str, Strongest] = {}
+    with torch.inference_mode():
+        for start in track(range(0, len(rows), batch), "strongest activations: batch"):
+            some = np.sort(rows)[start : start + batch]
+            x = images.center(some).to(device)
+            for name, module in model.named_children():
+                x = module(x)
+                if name in layers:
+                    best[name] = update(best.get(name), x, torch.as_tensor(some, device=device), top)
+                if name == layers[-1]:
+                    break
+    return {name: Strongest(s.values.cpu(), s.rows.cpu(), s.places.cpu()) for name, s in best.items()}
+
+
+def update(best: Strongest | None, activations: Tensor, rows: Tensor, top: int) -> Strongest:
+    """`best` after one more batch: activations (b, c, h, w) of the images `rows` (b,), which follow those seen."""
+    b, c, _, w = activations.shape
+    best = _nothing(c, top, activations) if best is None else best
+    peaks = activations.amax((2, 3)).T  # c b
+    values, order = torch.cat([best.values, peaks], 1).sort(dim=1, descending=True, stable=True)
+    values, order = values[:, :top], order[:, :top]
+    is_new = order >= top
+    maps = torch.arange(c, device=rows.device)[:, None].expand(-1, top)
+    fresh = order[is_new] - top
+    at = activations[fresh, maps[is_new]].flatten(1).argmax(1)  # only of the maps that enter
+    old = order.clamp(max=top - 1)
+    places = best.places.gather(1, old[..., None].expand(-1, -1, 2))
+    places[is_new] = torch.stack([at // w, at % w], 1)
+    kept_rows = torch.where(is_new, rows[(order - top).clamp(min=0)], best.rows.gather(1, old))
+    return Strongest(values, kept_rows, places)
+
+
+def merge(first: Strongest, second: Strongest) -> Strongest:
+    """The strongest of two shards of a set; the order of the two does not matter."""
+    top = first.values.shape[1]
+    values = torch.cat([first.values, second.values], 1)
+    rows = torch.cat([first.rows, second.rows], 1)
+    places = torch.cat([first.places, second.places], 1)
+    by_row = rows.sort(dim=1, stable=True).indices
+    order = by_row.gather(1, values.gather(1, by_row).sort(dim=1, descending=True, stable=True).indices)[:, :top]
+    kept_places = places.gather(1, order[..., None].expand(-1, -1, 2))
+    return Strongest(values.gather(1, order), rows.gather(1, order), kept_places)
+
+
+def _nothing(c: int, top: int, like: Tensor) -> Strongest:
+    values = torch.full((c, top), float("-inf"), dtype=like.dtype, device=like.device)
+    rows = torch.full((c, top), -1, dtype=torch.int64, device=like.device)
+    return Strongest(values, rows, torch.zeros((c, top, 2), dtype=torch.int64, device=like.device))
+
+
+def save(found: dict[str, Strongest], path: Path) -> None:
+    """One npz: `<layer>.values`, `<layer>.rows`, `<layer>.places`."""
+    arrays = {f"{layer}.{key}": value.numpy() for layer, best in found.items() for key, value in vars(best).items()}
+    with atomic_write(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+# ---------------------------------------------------------------- what is shown of it
+def choose_maps(best: Strongest, n_maps: int, rng: np.random.Generator) -> np.ndarray:
+    """A random choice of maps that fire in all their images, ascending; all of them where they are fewer."""
+    alive = np.flatnonzero((best.values[:, -1] > 0).numpy())
+    return np.sort(rng.permutation(alive)[:n_maps])
+
+
+def purity(best: Strongest, labels: np.ndarray, seed: int) -> dict[str, float | list[float]]:
+    """Mean share of the most frequent class among a map's images, its interval over maps, and chance."""
+    alive = (best.values[:, -1] > 0).numpy()
+    top = best.rows.shape[1]
+    own = _same_class(labels[best.rows.numpy()[alive]])
+    drawn = np.random.default_rng([seed, 9]).integers(0, len(labels), (2000, top))
+    return {
+        "n_maps": len(alive),
+        "n_dead": int((best.values[:, 0] <= 0).sum()),
+        "purity": float(own.mean()) if len(own) else float("nan"),
+        "interval": list(bootstrap(own, seed)),
+        "chance": float(_same_class(labels[drawn]).mean()),
+    }
+
+
+def _same_class(labels: np.ndarray) -> np.ndarray:
+    """labels (n, top) -> (n,) share of the most frequent label."""
+    counts = (labels[:, :, None] == labels[:, None, :]).sum(2)
+    return counts.max(1, initial=0) / labels.shape[1]
+
+
+def project_all(
+    model: ConvNet, images: ImageStore, layer: str, units: np.ndarray, rows: np.ndarray, places: np.ndarray
+) -> np.ndarray:
+    """Deconvnet projections of `units` (n,) at `places` (n, 2) in the images `rows` (n,): (n, size, size, 3)."""
+    device = next(model.parameters()).device
+    pieces = []
+    for start in range(0, len(units), CHUNK):
+        part = slice(start, start + CHUNK)
+        some_units, some_places = (torch.as_tensor(v[part], device=device) for v in (units, places))
+        x = images.center(rows[part]).to(device)
+        pieces.append(project_window(model, x, layer, some_units, some_places).cpu())
+    return torch.cat(pieces).permute(0, 2, 3, 1).numpy()
+
+
+def patches(model: ConvNet, images: ImageStore, layer: str, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What the units at `places` see, (n, size, size, 3) uint8, mid grey outside the image."""
+    pixels = torch.from_numpy(images.center_pixels(rows).copy()).permute(0, 3, 1, 2)
+    seen = cut(pixels, receptive_field(model, layer), torch.as_tensor(places), fill=GREY)
+    return seen.permute(0, 2, 3, 1).numpy().astype(np.uint8)
+
+
+def trim(tiles: np.ndarray, model: ConvNet, layer: str, places: np.ndarray, side: int) -> np.ndarray:
+    """Tiles (n, size, size, 3) of receptive fields; where those exceed the image, as they lie in the image."""
+    field = receptive_field(model, layer)
+    if field.size <= side:
+        return tiles
+    whole = np.full((len(tiles), side, side, 3), GREY, dtype=np.uint8)
+    for image, tile, start in zip(whole, tiles, field.start(torch.as_tensor(places)).tolist(), strict=True):
+        (y, x), (top, left) = (max(s, 0) for s in start), (max(-s, 0) for s in start)
+        part = tile[top : top + side - y, left : left + side - x]
+        image[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return whole
+
+
+def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, maps: np.ndarray) -> np.ndarray:
+    """The figure of one layer: for every map a block of projections beside the block of patches."""
+    top = best.rows.shape[1]
+    units = np.repeat(maps, top)
+    rows, places = best.rows[maps].numpy().reshape(-1), best.places[maps].numpy().reshape(-1, 2)
+    shown = contrast(project_all(model, images, layer, units, rows, places))
+    seen = patches(model, images, layer, rows, places)
+    pairs = [trim(tiles, model, layer, places, images.crop) for tiles in (shown, seen)]
+    blocks = []
+    for m, unit in enumerate(maps):
+        left, right = (_block(tiles[m * top : (m + 1) * top]) for tiles in pairs)
+        blocks.append(_headed(np.concatenate([left, right], axis=1), f"map {unit}"))
+    return mosaic([blocks[i : i + PER_ROW] for i in range(0, len(blocks), PER_ROW)], gap=10)
+
+
+def _block(tiles: np.ndarray) -> np.ndarray:
+    side = int(np.ceil(np.sqrt(len(tiles))))
+    fitted = [fit(tile, TILE) for tile in tiles]
+    return mosaic([fitted[i : i + side] for i in range(0, len(fitted), side)], gap=GAP)
+
+
+def _headed(image: np.ndarray, text: str) -> np.ndarray:
+    canvas = np.full((image.shape[0] + HEAD, image.shape[1], 3), PAPER, dtype=np.uint8)
+    canvas[HEAD:] = image
+    write_text(canvas, text, (GAP, HEAD - 4))
+    return canvas

@@ -1,0 +1,127 @@
+"""One type for every data set: the images of one split, their labels, class names and boxes.
+
+A source (imagenet, tiny_imagenet, caltech, voc, folder, menagerie) reads a folder layout and returns an
+`Index`; nothing downstream knows where the images came from. Paths and labels are numpy arrays, so that
+worker processes share them instead of copying Python objects page by page.
+
+Boxes are x0 y0 x1 y1, inclusive pixel corners in the original image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class Index:
+    """The images of one split.
+
+    paths (n,) str relative to `root`; labels (n,) int64 rows of `classes`; `classes` are ids (wnid or folder
+    name) and `names` what a person calls them; boxes: n arrays (k, 4) int64 of the labelled class, (0, 4) where
+    unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances.
+    """
+
+    root: Path
+    paths: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    boxes: tuple[np.ndarray, ...]
+    targets: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.paths) == len(self.labels) == len(self.boxes):
+            raise ValueError(f"{len(self.paths)} paths, {len(self.labels)} labels, {len(self.boxes)} lists of boxes")
+        if len(self.classes) != len(self.names):
+            raise ValueError(f"{len(self.classes)} classes but {len(self.names)} names")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def file(self, row: int) -> Path:
+        return self.root / str(self.paths[row])
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Index:
+        """The images of `rows`, in that order; the classes stay."""
+        rows = np.asarray(rows, dtype=np.int64)
+        targets = None if self.targets is None else self.targets[rows]
+        boxes = tuple(self.boxes[row] for row in rows)
+        return replace(self, paths=self.paths[rows], labels=self.labels[rows], boxes=boxes, targets=targets)
+
+    def only_classes(self, ids: Iterable[str]) -> Index:
+        """The images of the named classes, labelled anew in the order of `ids`.
+
+        Raises UserError for a class that is not there.
+        """
+        ids = tuple(ids)
+        unknown = [name for name in ids if name not in self.classes]
+        if unknown:
+            raise UserError(f"data.classes: {self.root} has no class {unknown[0]!r}")
+        old = np.array([self.classes.index(name) for name in ids], dtype=np.int64)
+        new = np.full(len(self.classes), -1, dtype=np.int64)
+        new[old] = np.arange(len(ids))
+        kept = self.take(np.flatnonzero(new[self.labels] >= 0))
+        names = tuple(self.names[row] for row in old)
+        targets = None if kept.targets is None else kept.targets[:, old]
+        return replace(kept, labels=new[kept.labels], classes=ids, names=names, targets=targets)
+
+    def limit_per_class(self, count: int, seed: int) -> Index:
+        """At most `count` images a class, drawn by `seed`, in the old order (0: all of them)."""
+        if count == 0:
+            return self
+        rng = np.random.default_rng([seed, count])
+        order = rng.permutation(len(self))
+        by_class = order[np.argsort(self.labels[order], kind="stable")]
+        labels = self.labels[by_class]
+        rank = np.arange(len(labels)) - np.searchsorted(labels, labels)  # 0, 1, 2 ... within each class
+        return self.take(np.sort(by_class[rank < count]))
+
+    def fingerprint(self) -> str:
+        """Hash of what the index says: paths, labels, classes and boxes (not the pixels)."""
+        digest = hashlib.sha256("\0".join((*self.classes, *map(str, self.paths))).encode())
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        for boxes in self.boxes:
+            digest.update(np.ascontiguousarray(boxes, dtype=np.int64).tobytes() + b"|")
+        return digest.hexdigest()[:16]
+
+
+def no_boxes(count: int) -> tuple[np.ndarray, ...]:
+    """`count` empty lists of boxes."""
+    return (np.zeros((0, 4), dtype=np.int64),) * count
+
+
+def make_index(
+    root: Path,
+    rows: Sequence[tuple[str, int]],
+    classes: Sequence[str],
+    names: Sequence[str] | None = None,
+    boxes: Sequence[np.ndarray] | None = None,
+) -> Index:
+    """Index from (relative path, label) rows."""
+    paths = np.array([path for path, _ in rows], dtype=np.str_)
+    labels = np.array([label for _, label in rows], dtype=np.int64)
+    held = no_boxes(len(rows)) if boxes is None else tuple(boxes)
+    return Index(root, paths, labels, tuple(classes), tuple(names or classes), held)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly in `folder`, sorted by name; other files are passed over."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def require_folder(path: Path, key: str, hint: str) -> Path:
+    """`path`, or a UserError that names the configuration key and says where the data comes from."""
+    if not path.is_dir():
+        raise UserError(f"{key}: no folder {path}; {hint}")
+    return path

@@ -1,0 +1,97 @@
+"""Several training processes: torch's elastic launcher starts them, environment variables tell them who they are.
+
+With one process nothing is initialised and every function here is the identity, so the code path is the same.
+Evaluation is exact: shards are strided without padding and counts are summed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from zfnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: `rank` of `size`, on `device`."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def shard(self, rows: np.ndarray) -> np.ndarray:
+        """Every `size`-th row from `rank` on: together the shards hold each row exactly once."""
+        return rows[self.rank :: self.size]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)))
+
+    def wait(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of the configuration key `device`: auto takes a GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for and torch sees no GPU; use device=auto or device=cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """The world that the launcher's environment describes; a world of one without a launcher."""
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    where = pick_device(device)
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(where)
+    if size == 1:
+        yield World(0, 1, where)
+        return
+    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield World(rank, size, where)
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(module: str, argument: Path, processes: int, restarts: int = 3) -> None:
+    """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
+
+    A worker that dies is restarted, with the others, up to `restarts` times; the work goes on from its checkpoint.
+    Raises UserError when it fails for good.
+    """
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
+    ]
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    done = subprocess.run(command, env=environment)
+    if done.returncode in (130, -2):
+        raise KeyboardInterrupt
+    if done.returncode:
+        raise UserError(f"{module}: a training process failed for good (exit code {done.returncode}); see above")

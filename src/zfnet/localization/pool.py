@@ -1,0 +1,96 @@
+"""Many images in many processes, image by image, so that an interrupted run goes on where it was.
+
+Every finished image is a line of an append-only file; its first line is a key that says what the work was (the
+caller hashes configuration, images and classes into it), so that a file of other work is thrown away. A last line
+that was cut off is forgotten. Nothing depends on the order of completion: the result of an image depends on its
+task alone.
+
+Processes are spawned (the parent may hold a GPU), OpenCV keeps to one thread in each, chunks are single images and
+at most four tasks a process wait, so the maps of 50,000 images are never in memory together.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+
+from zfnet.config import LocalizationConfig
+from zfnet.errors import UserError
+from zfnet.localization.locate import Found, Task, locate
+from zfnet.progress import track
+
+WAITING = 4  # tasks a process
+
+
+def locate_all(
+    rows: Sequence[int],
+    make_task: Callable[[int], Task],
+    config: LocalizationConfig,
+    processes: int,
+    partial: Path,
+    key: str,
+) -> list[Found]:
+    """What was found in each of `rows`, in their order; work starts in their order too, so put the largest first.
+
+    make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete;
+    the caller deletes it once the results are safe.
+    """
+    done = read_partial(partial, key)
+    todo = [row for row in rows if row not in done]
+    tasks = (make_task(row) for row in todo)
+    with partial.open("a", encoding="utf-8") as lines:
+        for found in track(locate_each(tasks, config, min(processes, len(todo))), "images localised", len(todo)):
+            lines.write(json.dumps(asdict(found)) + "\n")
+            lines.flush()
+            done[found.row] = found
+    return [done[row] for row in rows]
+
+
+def read_partial(path: Path, key: str) -> dict[int, Found]:
+    """The whole lines of an interrupted run with this key; the file is started anew when there is none."""
+    done: dict[int, Found] = {}
+    if path.exists():
+        first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+        if first == key:
+            found = (Found(**json.loads(line)) for line in lines)
+            done = {one.row: one for one in found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [key, *(json.dumps(asdict(found)) for found in done.values())]
+    path.write_text("\n".join(kept) + "\n", encoding="utf-8")  # without what was cut off
+    return done
+
+
+def locate_each(tasks: Iterator[Task], config: LocalizationConfig, processes: int) -> Iterator[Found]:
+    """The result of every task as it is done, in any order; tasks are drawn when a process is about to be free."""
+    if processes <= 1:
+        yield from (locate(task, config) for task in tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process)
+    running: set[Future[Found]] = set()
+    try:
+        for task in tasks:
+            running.add(pool.submit(locate, task, config))
+            if len(running) >= WAITING * processes:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        while running:
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
+    except BrokenProcessPool as error:
+        raise UserError(f"localization: a process died ({error}); run again with fewer, it goes on") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)

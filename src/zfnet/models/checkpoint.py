@@ -1,0 +1,33 @@
+"""A trained network on disk: plain tensors, numbers and strings, loadable with `weights_only=True`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zfnet.errors import UserError
+from zfnet.models.net import ConvNet, build
+from zfnet.record import atomic_write
+
+
+def save_model(path: Path, model: ConvNet, name: str, width: float, **facts: Any) -> None:
+    """Write weights and what is needed to build the network again; `facts` (plain values) are kept beside them."""
+    description = {"name": name, "width": width, "classes": model.n_classes, "crop": model.input_size}
+    with atomic_write(path) as temporary:
+        torch.save({"network": description, "weights": model.state_dict(), **facts}, temporary)
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> ConvNet:
+    """The network of a checkpoint, in evaluation mode. Raises UserError for a missing or damaged file."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        network = saved["network"]
+        model = build(network["name"], network["classes"], network["crop"], network["width"])
+        model.load_state_dict(saved["weights"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such checkpoint; run stage=train first") from error
+    except (RuntimeError, KeyError, EOFError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a whole zfnet checkpoint ({str(error).splitlines()[0]}); delete it") from error
+    return model.eval().to(device)

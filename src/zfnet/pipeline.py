@@ -1,0 +1,173 @@
+"""The table of stages, and the one way they run.
+
+A stage has a name, the stages it needs, the sections of the configuration it reads and the artefact of the papers it
+makes. Running one runs what it needs first, skips what is done, and writes result.json last. "Done" means that
+result.json exists and its fingerprint - of the sections it reads, its version and the fingerprints of its needs -
+is the one this configuration would give. So a changed value reruns what depends on it and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zfnet import record
+from zfnet.config import Config
+from zfnet.errors import UserError
+from zfnet.progress import duration
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table. `reads` are keys of the configuration; `version` grows when the same input gives more."""
+
+    name: str
+    artefact: str  # what of which paper it makes
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    keeps: bool = False  # its folder holds what can be gone on with: not emptied before it runs again
+    version: int = 1
+
+
+_TRAINING = ("model.width", "model.init", "model.dropout", "train")
+
+_TABLE = (
+    Stage("data", "images drawn or read, shrunk, cached; mean image", (), ("data",), keeps=True),
+    Stage("train", "[ZF13] Table 2, single net; snapshots", ("data",), ("model", "train"), keeps=True),
+    Stage("ablations", "[ZF13] Table 3", ("data",), ("ablations", *_TRAINING), keeps=True),
+    Stage("top_activations", "[ZF13] Fig. 2", ("train",), ("top_activations", "seed")),
+    Stage("evolution", "[ZF13] Fig. 4", ("train",), ("evolution", "seed")),
+    Stage("first_layer", "[ZF13] Fig. 6", ("train", "ablations"), ("first_layer", "seed")),
+    Stage("invariance", "[ZF13] Fig. 5", ("train",), ("invariance", "seed")),
+    Stage("occlusion", "[ZF13] Fig. 7", ("train",), ("occlusion", "seed")),
+    Stage("correspondence", "[ZF13] Table 1, Fig. 8", ("train",), ("correspondence", "seed")),
+    Stage("class_model", "[SVZ13] Fig. 1", ("train",), ("class_model", "seed")),
+    Stage("saliency", "[SVZ13] Fig. 2", ("train",), ("saliency", "seed")),
+    Stage("patterns", "[K17] Figs. 3, 4, 6", ("train",), ("patterns", "seed")),
+    Stage("transfer", "[ZF13] Tables 4 and 7, Fig. 9", ("train",), ("transfer", "seed"), keeps=True),
+    Stage("localization", "[SVZ13] 3.2 and Fig. 3", ("train",), ("localization", "seed"), keeps=True),
+)
+_REPORT = Stage(
+    "report", "every table and figure beside the papers'", tuple(stage.name for stage in _TABLE), ("report",)
+)
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_TABLE, _REPORT)}
+
+
+def parse_stages(text: str) -> list[str]:
+    """The stage names in "train,occlusion". Raises UserError naming the first that is unknown."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in STAGES:
+            raise UserError(f"stage: no stage {name!r}; known: {', '.join(STAGES)}")
+    if not names:
+        raise UserError(f"stage: empty; name one of {', '.join(STAGES)}")
+    return names
+
+
+def plan(names: list[str]) -> list[Stage]:
+    """The named stages and all they need, each once, needs first."""
+    wanted: set[str] = set()
+
+    def add(name: str) -> None:
+        wanted.add(name)
+        for need in STAGES[name].needs:
+            add(need)
+
+    for name in names:
+        add(name)
+    return [stage for stage in STAGES.values() if stage.name in wanted]
+
+
+def fingerprint(stage: Stage, config: Config) -> str:
+    """Hash of everything in the configuration that the stage's numbers depend on."""
+    told = {key: _section(config, key) for key in stage.reads}
+    if "data" in told:
+        told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
+    needs = [fingerprint(STAGES[name], config) for name in stage.needs]
+    text = json.dumps([stage.name, stage.version, told, needs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run(config: Config, command: str) -> list[Path]:
+    """Run the stages that `config.stage` names, with all they need; returns their folders.
+
+    Raises UserError; what was computed before the error stays.
+    """
+    outputs = Path(config.paths.outputs) / config.profile
+    folders = []
+    for stage in plan(parse_stages(config.stage)):
+        folder = outputs / stage.name
+        done = record.read_result(folder)
+        if done and done.get("fingerprint") == fingerprint(stage, config):
+            print(f"{stage.name:16} done before   {done.get('headline', '')}", flush=True)
+        else:
+            _run_stage(stage, config, folder, command)
+        folders.append(folder)
+    return folders
+
+
+def _run_stage(stage: Stage, config: Config, folder: Path, command: str) -> None:
+    print(f"{stage.name:16} ...", flush=True)
+    if not stage.keeps and folder.exists():
+        shutil.rmtree(folder)
+    (folder / record.RESULT).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    mirror = record.Mirror(
+        config.wandb.mode,
+        config.wandb.project,
+        config.wandb.group or config.profile,
+        stage.name,
+        dataclasses.asdict(config),
+        Path(config.paths.outputs) / config.profile,
+    )
+    outcome, began = None, time.monotonic()
+    try:
+        function = getattr(importlib.import_module("zfnet.stages"), stage.name)
+        outcome = function(config, folder)
+    finally:
+        mirror.finish(folder, outcome, record.read_metrics(folder))
+    seconds = time.monotonic() - began
+    _write_result(stage, config, folder, outcome, seconds, command)
+    print(f"{stage.name:16} {duration(seconds):>12}   {outcome.headline}", flush=True)
+
+
+def _write_result(
+    stage: Stage, config: Config, folder: Path, outcome: record.Outcome, seconds: float, command: str
+) -> None:
+    from zfnet.distributed import pick_device
+
+    head, dirty = record.commit()
+    result = {
+        "stage": stage.name,
+        "artefact": stage.artefact,
+        "profile": config.profile,
+        "config": {key: _section(config, key) for key in stage.reads},
+        "fingerprint": fingerprint(stage, config),
+        "seed": config.seed,
+        "versions": record.versions(),
+        "commit": head,
+        "dirty": dirty,
+        "device": record.device_name(pick_device(config.device)),
+        "seconds": round(seconds, 2),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "headline": outcome.headline,
+        "numbers": outcome.numbers,
+        "figures": outcome.figures,
+    }
+    record.write_json(folder / record.RESULT, result)
+
+
+def _section(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,176 @@
+"""The report: the papers' artefacts beside ours, the claims with their verdicts, and how each number was made.
+
+It reads the result.json files of one profile and nothing else, so it can be made at any time, from any subset of the
+stages: what has not been run is said where it would stand, with the command that runs it.
+
+    index.html        what held, the key numbers, the contents
+    <paper>.html      tables with published and measured numbers, figures
+    claims.html       statements in words, their statistic, interval and verdict
+    provenance.html   configuration, seed, commit, device, time and command of every stage
+    figures/ results/ copies, so that the folder can be moved or sent as it is
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from zfnet.errors import UserError
+from zfnet.record import RESULT, Outcome, atomic_write
+from zfnet.report.page import Figure, copy_figures, write_page
+from zfnet.report.paper import Artefact, Paper, papers
+from zfnet.report.results import Result, read
+from zfnet.report.scale import describe
+from zfnet.report.tables import Joined, KeyNumber, fill, join, key_rows
+from zfnet.report.verdict import Judged, judge_all, tally
+
+FILES = {"ZF13": "zeiler-fergus.html", "SVZ13": "simonyan.html", "K17": "kindermans.html"}
+HERO = ("top_activations", "evolution", "saliency", "class_model", "occlusion")  # whose last picture opens the overview
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every page needs to know."""
+
+    title: str
+    profile: str
+    pages: tuple[tuple[str, str], ...]  # file and name, in the order of the menu
+
+
+@dataclass(frozen=True)
+class Part:
+    """An artefact on its paper's page."""
+
+    artefact: Artefact
+    result: Result | None
+    figures: list[list[Figure]]  # those of a group stand side by side
+    tables: list[Joined]
+    notes: list[str]
+    command: str
+
+
+def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
+    """Write the report of `outputs` (the folder of one profile) to `out`.
+
+    Returns how many claims came out how, and which stages are in. Raises UserError when there is no result at all.
+    """
+    results = in_order(read(outputs))
+    if not results:
+        raise UserError(f"{outputs}: no stage has left a {RESULT} here; run one first, e.g. stage=train")
+    figures, judged = copy_figures(results, out), judge_all(results)
+    menu = tuple((FILES[paper.key], paper.short) for paper in papers())
+    pages = (*menu, ("claims.html", "Claims"), ("provenance.html", "Provenance"))
+    missing = missing_stages(results)
+    shared: dict[str, Any] = {
+        "report": Report(title, outputs.name, pages),
+        "scale": describe(results),
+        "missing": missing,
+        "judged": [_with_paper(one, results) for one in judged],
+        "counts": tally(judged),
+    }
+    _write_overview(out, results, figures, shared)
+    for paper in papers():
+        parts = [_part(artefact, results, figures, outputs.name) for artefact in paper.artefacts]
+        write_page(out, FILES[paper.key], "paper.html", paper=paper, parts=parts, **shared)
+    write_page(out, "claims.html", "claims.html", **shared)
+    _write_provenance(out, results, shared)
+    _copy_style(out)
+    counts = {verdict.words: count for verdict, count in tally(judged)}
+    numbers = {"claims": counts, "stages": sorted(results), "missing": missing}
+    headline = f"{counts.get('holds', 0)} of {len(judged)} claims hold · {out / 'index.html'}"
+    return Outcome(numbers, {}, headline)
+
+
+def needed_stages() -> list[str]:
+    """The stages whose numbers or figures the report shows, in the order of the papers."""
+    return list(dict.fromkeys(artefact.stage for paper in papers() for artefact in paper.artefacts))
+
+
+def in_order(results: Mapping[str, Result]) -> dict[str, Result]:
+    """The results in the order of the papers, after what comes before all of them."""
+    needed = needed_stages()
+    return dict(sorted(results.items(), key=lambda item: needed.index(item[0]) if item[0] in needed else -1))
+
+
+def missing_stages(results: Mapping[str, Result]) -> list[str]:
+    """Stages that an artefact needs and that have left no result."""
+    return [stage for stage in needed_stages() if stage not in results]
+
+
+def claimed(artefact: Artefact, figures: Mapping[str, list[Figure]]) -> list[Figure]:
+    """The figures of an artefact: those of its stage that match its globs and no other's before."""
+    owners = [a for paper in papers() for a in paper.artefacts if a.stage == artefact.stage and a.figures]
+    owners.sort(key=lambda a: "*" in a.figures)  # who takes the rest comes last
+    chosen = []
+    for figure in figures.get(artefact.stage, []):
+        file = figure.name.partition("/")[2]
+        owner = next((a for a in owners if any(fnmatch(file, glob) for glob in a.figures)), None)
+        if owner is artefact:
+            chosen.append(figure)
+    return chosen
+
+
+def side_by_side(figures: list[Figure]) -> list[list[Figure]]:
+    """Neighbouring pictures that are small enough to share a row."""
+    groups: list[list[Figure]] = []
+    for figure in figures:
+        fits = figure.raster and not figure.wide
+        if fits and groups and groups[-1][-1].raster and not groups[-1][-1].wide:
+            groups[-1].append(figure)
+        else:
+            groups.append([figure])
+    return groups
+
+
+def _write_overview(
+    out: Path, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], shared: Mapping[str, Any]
+) -> None:
+    hero = next((f for stage in HERO for f in reversed(figures.get(stage, [])) if f.raster), None)
+    listed = [(FILES[paper.key], paper) for paper in papers()]
+    values = {"hero": hero, "pictures": figures.get("data", []), "keys": _keys(listed, results)}
+    write_page(out, "index.html", "index.html", papers=listed, results=results, **values, **shared)
+
+
+def _keys(listed: list[tuple[str, Paper]], results: Mapping[str, Result]) -> list[tuple[Artefact, str, KeyNumber]]:
+    return [
+        (artefact, file, key)
+        for file, paper in listed
+        for artefact in paper.artefacts
+        for key in key_rows(artefact, results)
+    ]
+
+
+def _part(artefact: Artefact, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], profile: str) -> Part:
+    command = f"python -m zfnet stage={artefact.stage} profile={profile}"
+    tables = [join(table, artefact.stage, results) for table in artefact.tables]
+    result = results.get(artefact.stage)
+    notes = [text for note in artefact.notes if (text := fill(note, result))]
+    return Part(artefact, result, side_by_side(claimed(artefact, figures)), tables, notes, command)
+
+
+def _with_paper(one: Judged, results: Mapping[str, Result]) -> dict[str, Any]:
+    order, paper = next((i, paper) for i, paper in enumerate(papers()) if paper.key == one.claim.paper)
+    return {**vars(one), "paper": paper, "short": paper.short, "order": order, "result": results.get(one.claim.stage)}
+
+
+def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[str, Any]) -> None:
+    shutil.rmtree(out / "results", ignore_errors=True)
+    entries = []
+    for result in results.values():
+        with atomic_write(out / "results" / f"{result.stage}.json") as part:
+            shutil.copyfile(result.folder / RESULT, part)
+        text = json.dumps(result.content.get("config"), indent=2, ensure_ascii=False)
+        entries.append({**vars(result), "time": result.time, "config_text": text})
+    write_page(out, "provenance.html", "provenance.html", results=entries, **shared)
+
+
+def _copy_style(out: Path) -> None:
+    style = resources.files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
+    with atomic_write(out / "style.css") as part:
+        part.write_text(style, encoding="utf-8")

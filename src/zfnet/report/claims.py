@@ -1,0 +1,373 @@
+"""What the papers say in words, each with the statistic that tests it.
+
+A claim reads "the statistic lies above (below) the threshold"; verdict.py judges it by the statistic's 95 % interval.
+Where a paper gives no measure ("a few epochs", "quasi-linear", "slight"), the statistic and the threshold are our
+choice and say so. Differences in percent are percentage points. Sections are those of the arXiv versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zfnet.report import evidence
+from zfnet.report.evidence import Results, at, minus, scaled
+from zfnet.report.results import Measure
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper and how it is tested."""
+
+    key: str
+    paper: str
+    section: str
+    where: str
+    text: str
+    statistic: str  # in words
+    stage: str
+    measure: Callable[[Results], Measure | None]
+    threshold: float = 0.0
+    above: bool = True
+    unit: str = ""
+
+
+def val_error(results: Results, variant: str, kind: str = "val_top1_error") -> Measure | None:
+    """An error of one row of the ablation table, in percent."""
+    if kind.startswith("val"):
+        return at(results, "ablations", f"rows.{variant}.{kind}", count="n_val")
+    n_train = evidence.number(evidence.raw(results, "data", "n_train"))
+    return evidence.measure(evidence.raw(results, "ablations", f"rows.{variant}.{kind}"), n_train)
+
+
+def error_rise(results: Results, variant: str, base: str) -> Measure | None:
+    """Points of validation top-1 error that a variant has more than its base."""
+    return minus(val_error(results, variant), val_error(results, base))
+
+
+def joint_damage(results: Results) -> Measure | None:
+    """What taking away layers 3, 4, 6, 7 costs beyond the sum of what 3, 4 and 6, 7 cost alone."""
+    both, middle, top = (error_rise(results, f"krizhevsky-{cut}", "krizhevsky") for cut in ("no3467", "no34", "no67"))
+    return minus(minus(both, middle), top)
+
+
+def overfit_gap(results: Results, variant: str) -> Measure | None:
+    """Validation less training top-1 error."""
+    return minus(val_error(results, variant), val_error(results, variant, "train_top1_error"))
+
+
+def settled(results: Results, layer: int) -> Measure | None:
+    """The epoch from which a layer's projections stay like the last ones."""
+    found = evidence.raw(results, "evolution", f"layers.{layer}")
+    if not isinstance(found, dict) or "settled" not in found:
+        return None
+    low, high = found.get("settled_interval", (None, None))
+    return Measure(float(found["settled"]), low, high, n=found.get("n_maps"))
+
+
+def settled_share(results: Results, layer: int) -> Measure | None:
+    """The same as a share of the training, in percent."""
+    epochs = evidence.raw(results, "evolution", "epochs")
+    return scaled(settled(results, layer), 100 / max(epochs)) if epochs else None
+
+
+def with_interval(results: Results, stage: str, path: str, key: str) -> Measure | None:
+    """A number `key` of the mapping at the path whose interval lies beside it as `<key>_interval`."""
+    found = evidence.raw(results, stage, path) if path else results[stage].numbers if stage in results else None
+    if not isinstance(found, dict) or evidence.number(found.get(key)) is None:
+        return None
+    low, high = found.get(f"{key}_interval") or (None, None)
+    return Measure(float(found[key]), low, high, n=found.get("n_images"))
+
+
+def network(results: Results, name: str, key: str) -> Measure | None:
+    return with_interval(results, "first_layer", f"networks.{name}", key)
+
+
+def dead_filters(results: Results, name: str) -> Measure | None:
+    """Dead first-layer filters, in percent of all, with a Wilson interval."""
+    share = at(results, "first_layer", f"networks.{name}.dead")
+    count = at(results, "first_layer", f"networks.{name}.n_filters")
+    return evidence.measure(100 * share.value, count.value) if share and count else None
+
+
+def purity(results: Results, layer: int) -> Measure | None:
+    return at(results, "top_activations", f"layers.{layer}", key="purity")
+
+
+def correspondence(results: Results, layer: int) -> Measure | None:
+    """Disagreement for random places less the mean of the three parts', repeat by repeat."""
+    return at(results, "correspondence", f"layer{layer}.difference")
+
+
+def distance(results: Results, kind: str, layer: int, what: str = "area") -> Measure | None:
+    """How far the features of a layer move under a transformation, in distances between two pictures."""
+    return at(results, "invariance", f"{kind}.layer{layer}.{what}")
+
+
+def kept_class(results: Results, transformation: str) -> Measure | None:
+    """Share of images, in percent, that keep their predicted class."""
+    shares = evidence.raw(results, "invariance", "stability")
+    return scaled(evidence.measure(shares.get(transformation)), 100) if isinstance(shares, dict) else None
+
+
+def depth_slope(results: Results) -> Measure | None:
+    """Points of accuracy a layer, over SVMs on layers 1 to 7."""
+    rows = [(n, evidence.folds(results, "transfer", f"table7.svm.{n}")) for n in (1, 2, 3, 4, 5, 7)]
+    return scaled(evidence.slope(rows), 100)
+
+
+def pretrained_gain(results: Results, own_size: Callable[[list[int]], int]) -> Measure | None:
+    """Points of accuracy that frozen features on `own_size` images a class gain on a network trained on all of them.
+
+    Fold by fold; where only one fold was trained, by the sampling of its test images.
+    """
+    curve, scratch = (evidence.raw(results, "transfer", path) for path in ("few_shot", "table4.scratch"))
+    if not curve or not scratch:
+        return None
+    ours, theirs = f"few_shot.{own_size([int(m) for m in curve])}", f"table4.scratch.{max(scratch, key=int)}"
+    pair = [evidence.folds(results, "transfer", path) or [] for path in (ours, theirs)]
+    if min(map(len, pair)) > 1:
+        return scaled(evidence.paired(*pair), 100)
+    tested = [evidence.raw(results, "transfer", path) for path in ("n_classes", "protocol.test_per_class")]
+    count = tested[0] * tested[1] if all(tested) else None
+    return minus(*(evidence.measure(100 * values[0], count) if values else None for values in pair))
+
+
+def a_tenth(sizes: list[int]) -> int:
+    """The largest training size of at most a tenth of the largest, else the smallest."""
+    return max([m for m in sizes if 10 * m <= max(sizes)] or [min(sizes)])
+
+
+def score_gain(results: Results) -> Measure | None:
+    """Class score reached by ascending the score less that reached by ascending the posterior."""
+    return evidence.paired(*(evidence.raw(results, "class_model", f"{kind}.score") for kind in ("score", "posterior")))
+
+
+def toy_angles(results: Results) -> Measure | None:
+    """Degrees by which the toy's weights are further from its signal than its pattern is."""
+    return evidence.paired(*(evidence.raw(results, "patterns", f"toy.{name}_to_signal") for name in ("w", "a")))
+
+
+ZF, SVZ, K = "ZF13", "SVZ13", "K17"
+UNCLIPPED = "zfnet, no RMS clipping"  # its name in the first_layer stage
+
+CLAIMS = (
+    Claim(
+        "hierarchy", ZF, "4", "Fig. 2",
+        "The features are hierarchical: lower layers answer to edges and colours, upper ones to parts and whole "
+        "objects of a class.",
+        "Share of a map's nine strongest images that are of one class, layer 5 less layer 1; interval over maps.",
+        "top_activations", lambda r: minus(purity(r, 5), purity(r, 1)),
+    ),
+    Claim(
+        "lower-settle-early", ZF, "4", "Fig. 4",
+        "The lower layers of the model converge within a few epochs.",
+        "When layer 1's projections come to stay within a cosine of 0.9 of the last, in percent of the training; "
+        "“a few epochs” is put at a fifth of it (our choice).",
+        "evolution", lambda r: settled_share(r, 1), 20.0, False, "%",
+    ),
+    Claim(
+        "upper-settle-late", ZF, "4", "Fig. 4",
+        "The upper layers only develop after a considerable number of epochs (40 to 50 of 70).",
+        "The epoch at which layer 5 has settled, less that of layer 1; interval over maps.",
+        "evolution", lambda r: minus(settled(r, 5), settled(r, 1)), unit="epochs",
+    ),
+    Claim(
+        "layer-1-jumps", ZF, "4", "Fig. 5",
+        "Small transformations have a dramatic effect in the first layer and a lesser one at the top.",
+        "Mean distance of the features over vertical shifts, layer 1 less layer 7; 1 is the distance of two pictures.",
+        "invariance", lambda r: minus(distance(r, "translation", 1), distance(r, "translation", 7)),
+    ),
+    Claim(
+        "quasi-linear-translation", ZF, "4", "Fig. 5",
+        "At layer 7 the effect of translation is quasi-linear.",
+        "R² of the mean distance at layer 7 against the size of the shift; “quasi-linear” is put at 0.9 (our choice).",
+        "invariance", lambda r: distance(r, "translation", 7, "linearity"), 0.9,
+    ),
+    Claim(
+        "quasi-linear-scale", ZF, "4", "Fig. 5",
+        "At layer 7 the effect of scaling is quasi-linear.",
+        "R² of the mean distance at layer 7 against the change of scale; “quasi-linear” is put at 0.9 (our choice).",
+        "invariance", lambda r: distance(r, "scale", 7, "linearity"), 0.9,
+    ),
+    Claim(
+        "output-stable", ZF, "4", "Fig. 5",
+        "The network's output is stable to translations and scalings.",
+        "Share of images that keep their predicted class when enlarged 1.2 times; “stable” is put at half (ours).",
+        "invariance", lambda r: kept_class(r, "scale 1.2"), 50.0, unit="%",
+    ),
+    Claim(
+        "not-rotation", ZF, "4", "Fig. 5",
+        "In general the output is not invariant to rotation.",
+        "Share of images that keep their predicted class when shifted by a tenth, less that when turned by 90 degrees.",
+        "invariance", lambda r: minus(kept_class(r, "translation of 10 %"), kept_class(r, "rotation by 90 degrees")),
+        unit="points",
+    ),
+    Claim(
+        "clipping", ZF, "3", "Fig. 6a",
+        "Without renormalising the filters, a few of them dominate the first layer.",
+        "Share of the filters' energy in the strongest tenth, trained without renormalisation less with it.",
+        "first_layer", lambda r: minus(*(network(r, name, "dominance") for name in (UNCLIPPED, "zfnet"))),
+    ),
+    Claim(
+        "fewer-dead", ZF, "4.1", "Fig. 6b, c",
+        "The smaller stride and filter size give more distinctive features and fewer dead ones.",
+        "Dead first-layer filters in Krizhevsky's network less those in ZF's.",
+        "first_layer", lambda r: minus(dead_filters(r, "krizhevsky"), dead_filters(r, "zfnet")), unit="points",
+    ),
+    Claim(
+        "aliasing", ZF, "4.1", "Fig. 6d, e",
+        "The large stride of the first convolution causes aliasing in the second layer.",
+        "Share of energy above what the stride can sample in layer 2's projections, Krizhevsky's network less ZF's.",
+        "first_layer", lambda r: minus(*(network(r, name, "aliased_layer2") for name in ("krizhevsky", "zfnet"))),
+    ),
+    Claim(
+        "beats-krizhevsky", ZF, "5.1", "Table 3",
+        "The changed architecture beats Krizhevsky's.",
+        "Validation top-1 error of Krizhevsky's network less ZF's, trained alike.",
+        "ablations", lambda r: error_rise(r, "krizhevsky", "zfnet"), unit="points",
+    ),
+    Claim(
+        "depth-matters", ZF, "5.1", "Table 3",
+        "Removing both the middle convolutions and the fully connected layers leaves a network whose performance is "
+        "dramatically worse.",
+        "Rise of validation top-1 error when layers 3, 4, 6 and 7 are removed.",
+        "ablations", lambda r: error_rise(r, "krizhevsky-no3467", "krizhevsky"), unit="points",
+    ),
+    Claim(
+        "depth-not-sections", ZF, "5.1", "Table 3",
+        "Overall depth matters more than any single section.",
+        "What removing both sections costs beyond the sum of what each costs alone.",
+        "ablations", joint_damage, unit="points",
+    ),
+    Claim(
+        "top-layers-slight", ZF, "5.1", "Table 3",
+        "Removing the fully connected layers gives only a slight increase in error.",
+        "Rise of validation top-1 error without layers 6 and 7; “slight” is put at 5 points (our choice; in the paper "
+        "it is 4.3).",
+        "ablations", lambda r: error_rise(r, "krizhevsky-no67", "krizhevsky"), 5.0, False, "points",
+    ),
+    Claim(
+        "wide-overfits", ZF, "5.1", "Table 3",
+        "Enlarging the middle and the fully connected layers together overfits.",
+        "Gap between validation and training error of the largest network less that of ZF's.",
+        "ablations", lambda r: minus(overfit_gap(r, "zfnet-wide345-fc8192"), overfit_gap(r, "zfnet")), unit="points",
+    ),
+    Claim(
+        "wide-helps", ZF, "5.1", "Table 3",
+        "Increasing the size of the middle convolutions gives a useful gain.",
+        "Validation top-1 error of ZF's network less that with layers 3, 4, 5 enlarged.",
+        "ablations", lambda r: error_rise(r, "zfnet", "zfnet-wide345"), unit="points",
+    ),
+    Claim(
+        "occlusion-drop", ZF, "4.2", "Fig. 7d",
+        "When the object is covered, the probability of its class drops significantly.",
+        "Fall of the true class's probability with the square inside the object's box, less that with it outside.",
+        "occlusion", lambda r: at(r, "occlusion", "drop_difference"),
+    ),
+    Claim(
+        "occlusion-place", ZF, "4.2", "Fig. 7d",
+        "The model locates the object in the scene and does not just use the context around it.",
+        "How often the deepest fall lies inside the object's box, less how often a random place does.",
+        "occlusion", lambda r: at(r, "occlusion", "above_chance"),
+    ),
+    Claim(
+        "occlusion-activity", ZF, "4.2", "Fig. 7b",
+        "Covering what the strongest layer-5 map is seen to show makes its activity drop: the projections are genuine.",
+        "How often that map's activity is lowest with the square inside the object's box, less how often by chance.",
+        "occlusion",
+        lambda r: minus(at(r, "occlusion", "deepest_activity_in_box"), at(r, "occlusion", "chance")),
+    ),
+    Claim(
+        "correspondence-5", ZF, "4.3", "Table 1",
+        "At layer 5 the model establishes some correspondence between the same parts of different images.",
+        "Sign disagreement when random places are covered, less that for eyes and nose.",
+        "correspondence", lambda r: correspondence(r, 5),
+    ),
+    Claim(
+        "correspondence-7", ZF, "4.3", "Table 1",
+        "At layer 7 that difference is gone, since the layer tells breeds apart rather than parts.",
+        "The difference at layer 5 less the difference at layer 7.",
+        "correspondence", lambda r: minus(correspondence(r, 5), correspondence(r, 7)),
+    ),
+    Claim(
+        "pretraining", ZF, "5.2", "Table 4",
+        "Features learnt on ImageNet beat a network trained from scratch on the small set by a wide margin.",
+        "Mean per-class accuracy, pretrained less from scratch, both with the largest training set; fold by fold.",
+        "transfer", lambda r: pretrained_gain(r, max), unit="points",
+    ),
+    Claim(
+        "few-examples", ZF, "5.2", "Fig. 9",
+        "Pretrained features need only a tenth of the training images to pass what is learnt without them.",
+        "Accuracy of pretrained features with at most a tenth of the images, less from scratch with all; fold by fold.",
+        "transfer", lambda r: pretrained_gain(r, a_tenth), unit="points",
+    ),
+    Claim(
+        "depth-transfers", ZF, "5.3", "Table 7",
+        "The features become steadily better as one ascends the layers.",
+        "Slope of the linear SVM's accuracy over layers 1 to 7, in points a layer; interval over folds.",
+        "transfer", depth_slope, unit="points",
+    ),
+    Claim(
+        "score-not-posterior", SVZ, "2", "",
+        "Climbing the unnormalised score shows the class; the posterior can also rise by lowering the other classes.",
+        "Score reached by climbing the score less that reached by climbing the posterior; interval over classes.",
+        "class_model", score_gain,
+    ),
+    Claim(
+        "saliency-on-object", SVZ, "3", "Fig. 2",
+        "The gradient of the class score shows where in the image the object is.",
+        "Share of saliency inside the true box less the box's share of the image.",
+        "saliency", lambda r: with_interval(r, "saliency", "", "excess"),
+    ),
+    Claim(
+        "localization", SVZ, "3.2", "",
+        "A classification network localises objects although it was never taught where they are.",
+        "Error with the class known, saliency and graph cut less the box in the centre; image by image.",
+        "localization", lambda r: at(r, "localization", "differences.centre.known_error"), above=False, unit="points",
+    ),
+    Claim(
+        "graph-cut", SVZ, "3.2", "",
+        "Saliency may cover only the most telling part of an object; colour continuity carries it over the whole.",
+        "Error with the class known, graph cut less the box of the thresholded saliency; image by image.",
+        "localization", lambda r: at(r, "localization", "differences.threshold.known_error"),
+        above=False, unit="points",
+    ),
+    Claim(
+        "weights-turn", K, "2", "Fig. 2",
+        "The direction of a weight vector is set by the distractor; a pattern learnt from data keeps to the signal.",
+        "Degrees from the signal of the toy model, weights less pattern; interval over turns of the distractor.",
+        "patterns", toy_angles, unit="degrees",
+    ),
+    Claim(
+        "weights-no-signal", K, "5", "Fig. 3",
+        "The weights (which deconvnet and guided back-propagation use) take out hardly more signal than chance.",
+        "ρ of S_w less ρ of a random direction, neuron by neuron; “hardly” is put at 0.1 (our choice).",
+        "patterns", lambda r: at(r, "patterns", "rho_differences.y.w above random"), 0.1, False,
+    ),
+    Claim(
+        "patterns-signal", K, "5", "Fig. 3",
+        "The estimators learnt from data take out much more of the signal than the weights.",
+        "ρ of S_a± less ρ of S_w, neuron by neuron over all layers.",
+        "patterns", lambda r: at(r, "patterns", "rho_differences.y.a+ above w"),
+    ),
+    Claim(
+        "two-component", K, "5", "Fig. 3",
+        "In fully connected ReLU layers the two-component estimator is needed.",
+        "ρ of S_a± less ρ of S_a in those layers, read off the neuron's output (our reading); neuron by neuron.",
+        "patterns", lambda r: at(r, "patterns", "rho_differences.output.a+ above a, fully connected"),
+    ),
+    Claim(
+        "degradation", K, "5", "Fig. 4",
+        "PatternAttribution finds what the answer rests on better than gradient times input.",
+        "Area under the degradation curve, gradient × input less PatternAttribution; image by image.",
+        "patterns", lambda r: at(r, "patterns", "degradation.gradient x input.above_a+"),
+    ),
+    Claim(
+        "degradation-random", K, "5", "Fig. 4",
+        "A random order of patches hurts the answer least.",
+        "Area under the degradation curve, random order less PatternAttribution; image by image.",
+        "patterns", lambda r: at(r, "patterns", "degradation.random.above_a+"),
+    ),
+)  # fmt: skip

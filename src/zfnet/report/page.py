@@ -1,0 +1,108 @@
+"""The pages: figures made ready, templates filled in, one folder that needs no network.
+
+Everything that comes from a run (class names, file names, headlines) passes through jinja2's autoescape. An SVG of
+ours is set into the page, so that it follows light and dark; one that carries a script, a handler or a link outside is
+shown as an image instead, where nothing in it can run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from zfnet.record import atomic_write
+from zfnet.report.results import Result
+
+SMALL, WIDE = 380, 640  # px: narrower pictures are shown magnified, wider ones leave the text column
+ACTIVE = re.compile(
+    r"<\s*(script|foreignObject|iframe|image|use|a)\b|\son\w+\s*=|javascript:|https?:(?!//www\.w3\.org/)", re.I
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a stage, copied into the report."""
+
+    name: str
+    href: str
+    alt: str
+    svg: Markup | None
+    shown: tuple[int, int]  # width and height on the page, px
+    wide: bool
+    magnified: bool
+    raster: bool
+
+    @property
+    def width(self) -> int:
+        return self.shown[0]
+
+
+def copy_figures(results: Mapping[str, Result], out: Path) -> dict[str, list[Figure]]:
+    """Stage -> its figures, copied to out/figures/<stage>/ in the order the stage names them."""
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    return {
+        name: [_copy(result, file, alt, out) for file, alt in result.figures.items()]
+        for name, result in results.items()
+    }
+
+
+def _copy(result: Result, file: str, alt: str, out: Path) -> Figure:
+    target = out / "figures" / result.stage / file
+    with atomic_write(target) as part:
+        shutil.copyfile(result.folder / file, part)
+    href = "/".join(quote(piece) for piece in ("figures", result.stage, *Path(file).parts))
+    name = f"{result.stage}/{file}"
+    if target.suffix.lower() == ".svg":
+        svg, width = inline(target.read_text(encoding="utf-8"), alt)
+        return Figure(name, href, alt, svg, (0, 0), width > WIDE, False, False)
+    with Image.open(target) as image:
+        width, height = image.size
+    factor = 1 if width >= SMALL else 2
+    return Figure(name, href, alt, None, (width * factor, height * factor), width * factor > WIDE, factor > 1, True)
+
+
+def inline(svg: str, alt: str = "") -> tuple[Markup | None, float]:
+    """The SVG as part of a page, sized by the style sheet, and its width; None where it must stay an image."""
+    try:
+        root = ElementTree.fromstring(svg)
+    except ElementTree.ParseError:
+        return None, 0.0
+    found = re.match(r"[\d.]+", root.get("width", ""))
+    width = float(found[0]) if found else 600.0
+    if ACTIVE.search(svg) or "<!" in svg:
+        return None, width
+    start = svg.index("<svg")
+    end = svg.index(">", start)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", svg[start:end])
+    label = f' aria-label="{escape(alt)}"' if alt else ""
+    return Markup(f'{head}{label} style="--w:{width:.0f}px"{svg[end:]}'), width
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Templates of this package, everything escaped, an unknown name an error."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("zfnet.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def write_page(out: Path, file: str, template: str, **values: object) -> None:
+    """One page of the report."""
+    text = environment().get_template(template).render(page=file, **values)
+    with atomic_write(out / file) as part:
+        part.write_text(text, encoding="utf-8")

@@ -1,0 +1,174 @@
+"""The papers' tables with our numbers beside the published ones, ready for the page.
+
+A column is shown as "published" and "here"; either is left out where that column has no such number. Beside a measured
+value stands its spread (±, one standard deviation over repeats, as the papers print it) or else its 95 %
+interval. Decimals follow the published number of the same cell, else the size of the value; percentages have one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from zfnet.figures import chart
+from zfnet.figures.axis import decimals_for
+from zfnet.report.page import inline
+from zfnet.report.paper import SURE, Artefact, Published, Row, Table
+from zfnet.report.results import Measure, Result, find, measure, number, scaled
+
+BROAD = 5  # columns of numbers from which a table leaves the text column
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: as published and as measured here ("" where there is none)."""
+
+    published: str
+    here: str
+    around: str  # the measured value's spread or interval
+    measure: Measure | None
+    value: float | None  # published
+
+    @property
+    def words(self) -> bool:
+        """Ours is not a number."""
+        return bool(self.here) and self.measure is None
+
+    @property
+    def prose(self) -> bool:
+        """The published cell is not a number."""
+        return bool(self.published) and self.value is None
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    cells: tuple[Cell, ...]
+    sure: str  # said of the published numbers when it is not a checked transcription
+    indented: bool
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A table ready to be shown."""
+
+    table: Table
+    lines: tuple[Line, ...]
+    printed: tuple[bool, ...]  # whether a column has a published number
+    measured: tuple[bool, ...]  # whether it has one of ours
+    notes: tuple[str, ...]
+    svg: Markup | None
+
+    @property
+    def broad(self) -> bool:
+        return sum(self.printed) + sum(self.measured) >= BROAD
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number of the overview: whose it is, what it measures, and the cell."""
+
+    label: str
+    what: str
+    cell: Cell
+
+
+def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
+    """The table of an artefact of `stage` with the numbers that the stages measured."""
+    lines = tuple(_line(row, table, results) for row in table.rows)
+    columns = list(zip(*(line.cells for line in lines), strict=True))
+    measured = tuple(any(cell.here for cell in column) for column in columns)
+    printed = tuple(any(cell.published for cell in column) for column in columns)
+    notes = tuple(filter(None, (fill(note, results.get(stage)) for note in table.notes)))
+    return Joined(table, lines, printed, measured, notes, _dots(table, lines))
+
+
+def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumber]:
+    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured."""
+    shown = []
+    for table in artefact.tables:
+        for row in (row for row in table.rows if row.key):
+            cells = list(zip(table.columns, _line(row, table, results).cells, strict=True))
+            preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
+            if found := [(name, cell) for name, cell in [*preferred, *cells] if cell.here]:
+                what = f"{found[0][0]}, {table.unit}" if table.unit else found[0][0]
+                shown.append(KeyNumber(row.label.removeprefix("– "), what, found[0][1]))
+    return shown
+
+
+def fill(note: str, result: Result | None) -> str:
+    """The note with {path} replaced by our numbers; "" where one is missing."""
+    paths = re.findall(r"\{([\w.]+)\}", note)
+    found = {path: find(result, path) for path in paths}
+    if any(value is None for value in found.values()):
+        return ""
+    return re.sub(r"\{([\w.]+)\}", lambda match: f"{found[match[1]]}", note)
+
+
+def decimals(value: float, like: Published | None, unit: str) -> int:
+    """How many decimals a measured number is shown with."""
+    if like is not None and "." in like.text and like.value is not None:
+        return len(like.text.split(" ")[0].partition(".")[2])
+    if unit == "%":
+        return 1
+    return 0 if value == int(value) else min(decimals_for(value), 3)
+
+
+def show(value: float, places: int) -> str:
+    """A number with so many decimals, thin spaces from ten thousand on, and a true minus."""
+    text = f"{value:,.{places}f}" if abs(value) >= 10000 else f"{value:.{places}f}"
+    return text.replace(",", "\u2009").replace("-", "−")
+
+
+def around(found: Measure, places: int) -> str:
+    """The spread (± 0.5) or the interval (29.8 to 32.6) of a measured number, or nothing."""
+    if found.spread is not None:
+        return f"± {show(found.spread, places)}"
+    if found.low is not None and found.high is not None:
+        return f"{show(found.low, places)} to {show(found.high, places)}"
+    return ""
+
+
+def _line(row: Row, table: Table, results: Mapping[str, Result]) -> Line:
+    result = results.get(row.stage)
+    if table.when and find(result, table.when["path"]) not in table.when["among"]:
+        result = None
+    cells = []
+    for published, path, images in zip(row.published, row.field, row.count, strict=True):
+        count = number(find(result, images)) if images else None
+        cells.append(_cell(published, find(result, path) if path else None, count, table))
+    sure = "" if row.sure == "V" else SURE[row.sure]
+    return Line(row.label.removeprefix("– "), tuple(cells), sure, row.label.startswith("– "))
+
+
+def _cell(published: Published | None, found: object, count: float | None, table: Table) -> Cell:
+    text, value = (published.text, published.value) if published else ("", None)
+    if isinstance(found, str):
+        return Cell(text, found, "", None, value)
+    ours = scaled(measure(found, count), table.factor)
+    if ours is None:
+        return Cell(text, "", "", None, value)
+    places = decimals(ours.value, published, table.unit)
+    return Cell(text, show(ours.value, places), around(ours, places), ours, value)
+
+
+def _dots(table: Table, lines: tuple[Line, ...]) -> Markup | None:
+    if table.dots is None:
+        return None
+    cells = [(line, line.cells[table.dots]) for line in lines]
+    rows = [
+        chart.Dot(
+            f"– {line.label}" if line.indented else line.label,
+            cell.measure.value,
+            cell.measure.low,
+            cell.measure.high,
+            cell.value,
+        )
+        for line, cell in cells
+        if cell.measure
+    ]
+    name = table.columns[table.dots]
+    return inline(chart.dots(rows, f"{name}, {table.unit}" if table.unit else name))[0] if rows else None

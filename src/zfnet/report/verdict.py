@@ -1,0 +1,129 @@
+"""From a statistic and its interval to a verdict.
+
+Every claim says "the statistic lies above (or below) a threshold". With the 95 % interval [low, high]:
+
+    holds           the whole interval lies on the claim's side of the threshold
+    does not hold   the whole interval lies on the other side
+    cannot be told  the threshold is inside the interval, or there is no interval to judge by
+
+An interval that only touches the threshold is not on either side. No verdict is ever written by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zfnet.figures.axis import Axis, decimals_for, padded, short, tidy
+from zfnet.report.claims import CLAIMS, Claim
+from zfnet.report.results import Measure, Result
+
+
+@dataclass(frozen=True)
+class Verdict:
+    words: str
+    sentence: str
+    sign: str
+    css: str
+
+
+HOLDS = Verdict("holds", "Holds.", "✓", "holds")
+FAILS = Verdict("does not hold", "Does not hold here.", "✕", "fails")
+OPEN = Verdict("cannot be told at this scale", "Cannot be told at this scale.", "?", "open")
+UNMEASURED = Verdict("not measured", "Not measured.", "·", "unmeasured")
+VERDICTS = (HOLDS, FAILS, OPEN, UNMEASURED)
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Places, in percent of the width, of what shows an interval beside its threshold."""
+
+    zone: tuple[float, float]  # left and width of the side on which the claim holds
+    threshold: float
+    dot: float
+    interval: tuple[float, float] | None  # left and width
+    ticks: tuple[tuple[float, str, str], ...]  # place, text, "first", "last" or ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what was measured and what follows from it."""
+
+    claim: Claim
+    found: Measure | None
+    verdict: Verdict
+    sentence: str
+    gauge: Gauge | None
+
+
+def judge_all(results: Mapping[str, Result]) -> list[Judged]:
+    """Every claim, judged by the results that there are."""
+    return [judge(claim, results) for claim in CLAIMS]
+
+
+def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
+    """One claim; a missing stage or number leaves it unmeasured."""
+    found = claim.measure(results)
+    verdict = decide(found, claim.threshold, claim.above)
+    gauge = _gauge(found, claim) if found else None
+    return Judged(claim, found, verdict, _sentence(found, claim, results), gauge)
+
+
+def decide(found: Measure | None, threshold: float, above: bool) -> Verdict:
+    """The verdict on "the statistic lies above (below) the threshold"."""
+    if found is None:
+        return UNMEASURED
+    if found.low is None or found.high is None:
+        return OPEN
+    if found.low > threshold:
+        return HOLDS if above else FAILS
+    if found.high < threshold:
+        return FAILS if above else HOLDS
+    return OPEN
+
+
+def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
+    """How often each verdict came out, those that did not left away."""
+    counts = [(verdict, sum(one.verdict is verdict for one in judged)) for verdict in VERDICTS]
+    return [(verdict, count) for verdict, count in counts if count]
+
+
+def _sentence(found: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
+    if found is None:
+        if claim.stage in results:
+            return results[claim.stage].skipped or f"The result of {claim.stage} does not hold this number."
+        return f"The stage {claim.stage} has not been run."
+    side = "above" if claim.above else "below"
+    expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
+    if found.low is None or found.high is None:
+        return f"{short(found.value)}{_unit(claim)}, without an interval; {expected}."
+    decimals = decimals_for(max(abs(found.low), abs(found.high)))
+    value, low, high = (short(number, decimals) for number in (found.value, found.low, found.high))
+    n = f" (n = {found.n})" if found.n else ""
+    return f"{value}{_unit(claim)}, 95 % interval {low} to {high}{n}; {expected}."
+
+
+def _gauge(found: Measure, claim: Claim) -> Gauge:
+    ends = [v for v in (found.value, found.low, found.high, claim.threshold) if v is not None]
+    low, high = padded(min(ends), max(ends))
+    if claim.threshold in (low, high):  # leave room to see the side on which nothing lies
+        low, high = padded(low - 0.08 * (high - low), high + 0.08 * (high - low))
+    axis = Axis(low, high, 0, 100)
+    threshold = axis.place(claim.threshold)
+    interval = None
+    if found.low is not None and found.high is not None:
+        interval = (axis.place(found.low), axis.place(found.high) - axis.place(found.low))
+    ticks = axis.ticks()
+    texts = tidy(ticks)
+    places = [axis.place(tick) for tick in ticks]
+    ends_at = ["first" if place < 3 else "last" if place > 97 else "" for place in places]
+    zone = (threshold, 100 - threshold) if claim.above else (0.0, threshold)
+    return Gauge(zone, threshold, axis.place(found.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
+
+
+def _unit(claim: Claim) -> str:
+    return f" {claim.unit}" if claim.unit else ""
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}".replace("-", "−")

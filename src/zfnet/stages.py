@@ -1,0 +1,271 @@
+"""One function a stage: builds its inputs from the configuration, calls the module that does the work.
+
+The modules take plain values and know neither the configuration's layout nor each other; the arrows between them are
+here and in the table of zfnet.pipeline.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.config import Config, ModelConfig, TrainConfig
+from zfnet.data.store import ImageStore, build_store, open_store
+from zfnet.distributed import join_world, launch, pick_device
+from zfnet.errors import UserError
+from zfnet.models.checkpoint import load_model
+from zfnet.models.net import ConvNet
+from zfnet.record import Outcome
+from zfnet.statistics import mean_std
+
+NOCLIP = "-noclip"  # suffix of a row of the ablations that trains without RMS renormalisation ([ZF13] Fig. 6a)
+
+
+def data(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis.contact_sheet import contact_sheet
+    from zfnet.data.sources import read_source
+
+    train_index, val_index = read_source(config)
+    size, divisor, bad = config.data.size, config.data.divisor, config.data.bad_limit
+    train = build_store(train_index, out / "train", size, divisor, None, bad)
+    val = build_store(val_index, out / "val", size, divisor, train.mean, bad)
+    numbers = {
+        "n_classes": len(train.index.classes),
+        "n_train": len(train),
+        "n_val": len(val),
+        "n_unreadable": len(train_index) - len(train) + len(val_index) - len(val),
+        "share_with_boxes": float(np.mean([len(boxes) > 0 for boxes in val.index.boxes])),
+        "frame": size,
+        "pictures": train.crop,
+        "source": config.data.source,
+        "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
+    }
+    figures = contact_sheet(train, out, config.data.seed)
+    return Outcome(numbers, figures, f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes")
+
+
+def train(config: Config, out: Path) -> Outcome:
+    from zfnet.training.figure import draw_history
+    from zfnet.transfer.pixels import pixel_baseline
+
+    numbers = _fit(config, config.model, config.train, out)
+    images, val = _stores(config)
+    numbers["linear_pixels"] = pixel_baseline(images, val, config.train.seed)
+    figures = draw_history(numbers["history"], out)
+    headline = f"ten-crop error top-1 {numbers['top1_error']:.1f} %, top-5 {numbers['top5_error']:.1f} %"
+    return Outcome(numbers, figures, f"{headline} ({numbers['n_classes']} classes)")
+
+
+def ablations(config: Config, out: Path) -> Outcome:
+    from zfnet.models.table import TABLE3
+
+    rows = config.ablations.rows or [*TABLE3, "zfnet" + NOCLIP]
+    recipe = replace(config.train, epochs=config.ablations.epochs or config.train.epochs, snapshots=[])
+    numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}}
+    for name in rows:
+        model = replace(config.model, name=name.removesuffix(NOCLIP))
+        radius = 0.0 if name.endswith(NOCLIP) else recipe.rms_radius
+        runs = [
+            _fit(config, model, replace(recipe, rms_radius=radius, seed=seed), out / name / f"seed_{seed}")
+            for seed in config.ablations.seeds
+        ]
+        numbers["rows"][name] = _ablation_row(runs)
+        print(f"  {name:22} val top-1 error {numbers['rows'][name]['val_top1_error']['mean']:.1f} %", flush=True)
+    numbers |= {"n_val": runs[0]["n_val"], "n_classes": runs[0]["n_classes"]}
+    best = min(numbers["rows"], key=lambda name: numbers["rows"][name]["val_top1_error"]["mean"])
+    return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
+
+
+def top_activations(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import top_activations as module
+
+    return module.run(config.top_activations, _model(config), _stores(config)[1], out, config.seed)
+
+
+def evolution(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import evolution as module
+
+    folder = _folder(config, "train") / "snapshots"
+    wanted = {*config.train.snapshots, config.train.epochs}
+    snapshots = [(epoch, folder / f"epoch_{epoch:04d}.pt") for epoch in sorted(wanted) if epoch <= config.train.epochs]
+
+    def load(path: Path) -> ConvNet:
+        return load_model(path, pick_device(config.device))
+
+    return module.run(config.evolution, snapshots, _stores(config)[0], out, config.seed, load)
+
+
+def first_layer(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import first_layer as module
+
+    models = {"zfnet" if config.model.name == "zfnet" else config.model.name: _model(config)}
+    others = {"zfnet, no RMS clipping": "zfnet" + NOCLIP, "krizhevsky": "krizhevsky"}
+    for label, row in others.items():
+        path = _folder(config, "ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
+        if path.exists():
+            models[label] = load_model(path, pick_device(config.device))
+    return module.run(config.first_layer, models, _stores(config)[1], out, config.seed)
+
+
+def invariance(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import invariance as module
+
+    return module.run(config.invariance, _model(config), _stores(config)[1], out, config.seed)
+
+
+def occlusion(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import occlusion as module
+    from zfnet.backprojection.engine import Target, project
+
+    model = _model(config)
+
+    def project_map(images: Tensor, layer: str, channel: int) -> Tensor:
+        return project(model, images, Target(channel), layer)
+
+    return module.run(config.occlusion, model, _stores(config)[1], out, config.seed, project_map)
+
+
+def correspondence(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import correspondence as module
+    from zfnet.data.sources import parts_file
+
+    parts = parts_file(config)
+    if parts is None:
+        reason = "no positions of eyes and noses for this data set; give a CSV file,part,x,y,radius"
+        return Outcome({"skipped": reason}, {}, f"not run: {reason} with correspondence.parts")
+    return module.run(config.correspondence, _model(config), _stores(config)[1], parts, out, config.seed)
+
+
+def class_model(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import class_model as module
+
+    return module.run(config.class_model, _model(config), _stores(config)[1], out, config.seed)
+
+
+def saliency(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import saliency as module
+
+    return module.run(config.saliency, _model(config), _stores(config)[1], out, config.seed)
+
+
+def patterns(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import patterns_stage as module
+
+    return module.run(config.patterns, _model(config), *_stores(config), out, config.seed)
+
+
+def transfer(config: Config, out: Path) -> Outcome:
+    from zfnet.data.sources import read_transfer_source
+    from zfnet.transfer import stage as module
+
+    pretraining, _ = _stores(config)
+    index, divisor = read_transfer_source(config), config.data.divisor
+    images = build_store(index, out / "images", config.data.size, divisor, pretraining.mean, config.data.bad_limit)
+    model = _model(config)
+    trained = {"scratch": _trainer(config, images, out, None), "fine-tuned": _trainer(config, images, out, model)}
+    chosen = trained if config.transfer.trained_epochs else {}
+    return module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
+
+
+def localization(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis.saliency import saliency_maps
+    from zfnet.localization import stage as module
+
+    model, images = _model(config), _stores(config)[1]
+    if not any(len(boxes) for boxes in images.index.boxes):
+        reason = "no image of this data set has a box"
+        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+
+    def maps(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return saliency_maps(model, images, rows, classes, config.localization.saliency)
+
+    return module.run(config.localization, model, images, maps, out, config.seed, os.cpu_count() or 1)
+
+
+def report(config: Config, out: Path) -> Outcome:
+    from zfnet.report.build import build
+
+    return build(out.parent, out, config.report.title)
+
+
+def _folder(config: Config, stage: str) -> Path:
+    return Path(config.paths.outputs) / config.profile / stage
+
+
+def _stores(config: Config) -> tuple[ImageStore, ImageStore]:
+    """(train, val) as the data stage left them."""
+    folder = _folder(config, "data")
+    return open_store(folder / "train", config.data.divisor), open_store(folder / "val", config.data.divisor)
+
+
+def _model(config: Config) -> ConvNet:
+    return load_model(_folder(config, "train") / "model.pt", pick_device(config.device))
+
+
+def _fit(config: Config, model: ModelConfig, recipe: TrainConfig, out: Path) -> dict[str, Any]:
+    """Train one network on the data stage's images, in this process or in several started by the launcher."""
+    import json
+
+    from zfnet.training.fit import Job, fit
+
+    folder, processes = _folder(config, "data"), config.gpus or config.workers
+    device = "cuda" if config.gpus else config.device
+    stores = {"train_store": str(folder / "train"), "val_store": str(folder / "val"), "divisor": config.data.divisor}
+    job = Job(model, recipe, config.checkpoints, str(out), device, **stores)  # type: ignore[arg-type]
+    if processes == 1:
+        with join_world(device) as world:
+            return fit(job, world, *_stores(config))
+    if config.gpus > torch.cuda.device_count():
+        raise UserError(f"gpus: {config.gpus} were asked for and torch sees {torch.cuda.device_count()}")
+    job.device = device if config.gpus else "cpu"
+    job.write(out / "job.json")
+    launch("zfnet.training.worker", out / "job.json", processes)
+    return json.loads((out / "trained.json").read_text(encoding="utf-8"))
+
+
+def _ablation_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of the errors of one variant, all in percent."""
+    cells = {
+        "train_top1_error": [run["train"]["top1_error"] for run in runs],
+        "val_top1_error": [run["top1_error"] for run in runs],
+        "val_top5_error": [run["top5_error"] for run in runs],
+    }
+    row: dict[str, Any] = {"parameters": runs[0]["parameters"]}
+    for name, values in cells.items():
+        mean, std = mean_std(values)
+        row[name] = {"mean": mean, "std": std, "runs": values}
+    return row
+
+
+def _trainer(config: Config, images: ImageStore, out: Path, start: ConvNet | None) -> Callable[..., list[float]]:
+    """A function that trains a whole network on a split of the transfer set and gives each class's accuracy."""
+    from zfnet.training.evaluate import predict
+    from zfnet.training.fit import Job, fit
+    from zfnet.transfer.protocol import Split, class_accuracies
+
+    options = config.transfer
+    recipe = replace(
+        config.train, epochs=options.trained_epochs, batch=options.trained_batch, schedule="cosine", snapshots=[]
+    )
+    recipe = replace(recipe, lr=recipe.lr * options.trained_batch / config.train.batch)
+
+    def accuracies(split: Split, seed: int) -> list[float]:
+        kind = "scratch" if start is None else "fine-tuned"
+        where = out / kind / f"{split.per_class}_fold_{split.fold}"
+        job = Job(config.model, replace(recipe, seed=seed), config.checkpoints, str(where), config.device)
+        with join_world(config.device) as world:
+            fit(job, world, images.take(split.train), images.take(split.test), start)
+        model = load_model(where / "model.pt", pick_device(config.device))
+        batches = predict(model, images, split.test, "ten")
+        guesses = np.concatenate([probabilities.argmax(1).cpu().numpy() for _, probabilities in batches])
+        labels = images.index.labels[split.test]
+        return class_accuracies(guesses, labels, len(images.index.classes)).tolist()
+
+    return accuracies

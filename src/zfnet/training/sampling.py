@@ -1,0 +1,48 @@
+"""Which image comes when, and which crop of it: functions of (seed, epoch), the same for any number of processes.
+
+The draws of an epoch are made for all images at once and looked up by the image's row, so neither the order of reading
+nor the number of workers changes what an image looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.data.crops import crop_size, ten_crop_places
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """One epoch: the order of the n images and each image's crop (top, left, mirrored), all (n,)."""
+
+    order: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    flip: np.ndarray
+
+
+def plan_epoch(n_images: int, size: int, crops: str, seed: int, epoch: int) -> EpochPlan:
+    """The plan of `epoch` over frames of `size` px: one of the `ten` fixed crops ([ZF13] 3) or a `random` place."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    order = rng.permutation(n_images)
+    if crops == "ten":
+        places = np.array(ten_crop_places(size))[rng.integers(0, 10, n_images)]
+        return EpochPlan(order, places[:, 0], places[:, 1], places[:, 2].astype(bool))
+    top, left = rng.integers(0, size - crop_size(size) + 1, (2, n_images))
+    return EpochPlan(order, top, left, rng.random(n_images) < 0.5)
+
+
+def dropout_masks(shapes: dict[str, int], p: float, batch: int, seed: int, step: int) -> dict[str, Tensor]:
+    """Inverted-dropout masks (batch, units) of every dropout module for the whole batch of `step`.
+
+    Each process draws the masks of the whole batch and uses its own rows, so that any number of processes drops the
+    same units of the same images.
+    """
+    generator = torch.Generator().manual_seed((seed << 32) ^ step)
+    return {
+        name: (torch.rand((batch, units), generator=generator) >= p).float() / (1 - p) for name, units in shapes.items()
+    }

@@ -1,0 +1,40 @@
+"""The learning rate as a pure function of the configuration, the place in training and the history so far.
+
+[ZF13] 3: "starting with a learning rate of 10^-2, in conjunction with a momentum term of 0.9. We anneal the learning
+rate throughout training manually when the validation error plateaus." Here `plateau` does by rule what they did by
+hand: after `patience` epochs without a better validation error the rate is multiplied by `factor`.
+
+Nothing is remembered besides the history of validation errors, so a resumed run computes what an uninterrupted one did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from zfnet.config import TrainConfig
+
+
+def learning_rate(config: TrainConfig, epoch: float, errors: Sequence[float]) -> float:
+    """Learning rate at `epoch` (fractional: 2.5 is half-way through the third), given the validation errors so far."""
+    rate = config.lr
+    if config.schedule == "plateau":
+        rate *= config.factor ** count_plateaus(errors, config.patience)
+    elif config.schedule == "step":
+        rate *= config.factor ** sum(epoch >= milestone for milestone in config.milestones)
+    elif config.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / config.epochs)))
+    if epoch < config.warmup_epochs:
+        rate *= (epoch + 1e-3) / config.warmup_epochs
+    return rate
+
+
+def count_plateaus(errors: Sequence[float], patience: int) -> int:
+    """How often `patience` epochs in a row passed without a lower error than the best before."""
+    best, waited, plateaus = math.inf, 0, 0
+    for error in errors:
+        waited = 0 if error < best else waited + 1
+        best = min(best, error)
+        if waited == patience:
+            plateaus, waited = plateaus + 1, 0
+    return plateaus

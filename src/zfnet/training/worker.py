@@ -1,0 +1,26 @@
+"""One training process under torch's elastic launcher: `python -m zfnet.training.worker job.json`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from zfnet.data.store import open_store
+from zfnet.distributed import join_world
+from zfnet.errors import UserError
+from zfnet.training.fit import Job, fit
+
+
+def main(path: str) -> int:
+    job = Job.read(Path(path))
+    try:
+        with join_world(job.device) as world:
+            fit(job, world, *(open_store(Path(folder), job.divisor) for folder in (job.train_store, job.val_store)))
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

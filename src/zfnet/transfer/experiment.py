@@ -1,0 +1,98 @@
+"""One number of a transfer table: a classifier on the features of one layer, fold and training size.
+
+C is chosen on the held-out third of the training images, by mean per-class accuracy, the smaller C where two
+are equal; then the classifier is fitted to all the training images. With one image a class nothing can be
+held out, and C is the middle of the grid. The test images are looked at once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.data.index import Index
+from zfnet.statistics import mean_std
+from zfnet.transfer.gram import gram, kernels, threads_for
+from zfnet.transfer.linear import LOSSES, ROUGH, Loss, decide, fit, targets_of
+from zfnet.transfer.protocol import Split, class_accuracies, hold_out
+
+
+@dataclass(frozen=True)
+class Task:
+    """Inner products of the features of one layer, for the rows of an index that any split uses."""
+
+    rows: np.ndarray  # (n,) of the index, ascending
+    products: Tensor  # (n, n) float64
+    labels: Tensor  # of the whole index
+    n_classes: int
+    scaling: str
+    c_grid: Sequence[float]
+
+    def kernels(self, train: np.ndarray, test: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(train, train) and (test, train) inner products of scaled features, for rows of the index."""
+        train_at, test_at = (torch.from_numpy(np.searchsorted(self.rows, rows)) for rows in (train, test))
+        return kernels(self.products, train_at, test_at, self.scaling)
+
+
+def make_task(
+    features: np.ndarray,
+    index: Index,
+    rows: np.ndarray,
+    scaling: str,
+    c_grid: Sequence[float],
+    device: torch.device | str,
+) -> Task:
+    """The task of one layer from the (n, d) features of all of `index`; computes the Gram matrix of `rows`."""
+    rows = np.unique(rows)
+    labels = torch.from_numpy(index.labels)
+    return Task(rows, gram(features, rows, device), labels, len(index.classes), scaling, sorted(c_grid))
+
+
+def score(task: Task, classifier: str, split: Split) -> tuple[float, float]:
+    """(mean per-class accuracy on the test images, the C chosen) of "svm" or "softmax"."""
+    loss = LOSSES[classifier]
+    c = choose_c(task, loss, split)
+    kernel, outer = task.kernels(split.train, split.test)
+    v = fit(kernel, _targets(task, split.train, loss, kernel), loss, c)
+    return _accuracy(task, decide(outer, v), split.test), c
+
+
+def choose_c(task: Task, loss: Loss, split: Split) -> float:
+    """The C of the grid that does best on the held-out part of the training images; warm starts along the grid."""
+    train, held = (split.train[part] for part in hold_out(split.train, split.per_class))
+    if len(held) == 0 or len(task.c_grid) == 1:
+        return task.c_grid[len(task.c_grid) // 2]
+    kernel, outer = task.kernels(train, held)
+    targets = _targets(task, train, loss, kernel)
+    accuracies, v = [], None
+    for c in task.c_grid:
+        v = fit(kernel, targets, loss, c, start=v, tolerance=ROUGH)
+        accuracies.append(_accuracy(task, decide(outer, v), held))
+    return task.c_grid[int(np.argmax(accuracies))]
+
+
+def _targets(task: Task, rows: np.ndarray, loss: Loss, like: Tensor) -> Tensor:
+    return targets_of(task.labels[rows], task.n_classes, loss).to(like)
+
+
+def _accuracy(task: Task, decisions: Tensor, rows: np.ndarray) -> float:
+    guesses, labels = decisions.argmax(1).cpu().numpy(), task.labels[rows].numpy()
+    return float(np.nanmean(class_accuracies(guesses, labels, task.n_classes)))
+
+
+def score_folds(task: Task, classifier: str, splits: Sequence[Split]) -> dict[str, Any]:
+    """{"mean", "std", "folds", "c"} over the given splits: accuracies in 0..1, one C a fold."""
+    with threads_for(len(splits[0].train)):
+        scores = [score(task, classifier, split) for split in splits]
+    return {**summary([accuracy for accuracy, _ in scores]), "c": [c for _, c in scores]}
+
+
+def summary(accuracies: Sequence[float]) -> dict[str, Any]:
+    """{"mean", "std", "folds"}, as the papers' "+-"."""
+    mean, std = mean_std(accuracies)
+    return {"mean": mean, "std": std, "folds": list(accuracies)}

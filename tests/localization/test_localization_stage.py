@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zfnet.config import LocalizationConfig
+from zfnet.data.crops import shrink
+from zfnet.data.images import read_rgb
+from zfnet.data.index import make_index
+from zfnet.data.store import ImageStore
+from zfnet.errors import UserError
+from zfnet.localization import stage
+from zfnet.localization.locate import Found, ideal_map
+from zfnet.localization.predictions import score_file
+from zfnet.localization.score import Truth
+
+SIZE, CLASSES = 32, ("ant", "bee", "cow")
+CONFIG = LocalizationConfig(working_size=48, n_shown=3, batch=4)
+COLOURS = ((200, 60, 60), (60, 60, 200), (210, 210, 60))
+
+
+class Brightest(nn.Module):
+    """Scores (b, 3): the mean of each colour channel, so that the likeliest class is the reddest, greenest, bluest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) * self.scale
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    rng, rows, boxes = np.random.default_rng(0), [], []
+    for number in range(8):
+        height, width = (60, 60 + 10 * (number % 3))
+        side = int(rng.integers(20, 32))
+        x0, y0 = int(rng.integers(10, 28)), int(rng.integers(4, 24))
+        image = np.tile(np.array([90, 110, 90]), (height, width, 1))
+        image[y0 : y0 + side, x0 : x0 + side] = COLOURS[number % 3]
+        image = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+        name = f"val_{number + 1:08d}.png"
+        assert cv2.imwrite(str(tmp_path / name), image[:, :, ::-1])
+        rows.append((name, number % 3))
+        boxes.append(np.array([[x0, y0, x0 + side - 1, y0 + side - 1]]))
+    boxes[7] = np.zeros((0, 4), dtype=np.int64)  # the last has no box
+    index = make_index(tmp_path, rows, CLASSES, boxes=boxes)
+    images = [read_rgb(index.file(row)) for row in range(8)]
+    pixels = np.stack([shrink(image, SIZE) for image in images])
+    mean = np.full((SIZE, SIZE, 3), 100, np.float32)
+    return ImageStore(index, pixels, np.array([image.shape[:2] for image in images]), mean, 1.0)
+
+
+@pytest.fixture
+def perfect(store: ImageStore) -> stage.Saliency:
+    def saliency(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        shapes = [tuple(store.shapes[row]) for row in rows]
+        return np.stack([
+            ideal_map(shape, store.index.boxes[row], SIZE) for row, shape in zip(rows, shapes, strict=True)
+        ])  # fmt: skip
+
+    return saliency
+
+
+Run = Callable[..., stage.Outcome]
+
+
+@pytest.fixture
+def run(store: ImageStore, perfect: stage.Saliency, tmp_path: Path) -> Run:
+    def call(
+        out: str = "out", processes: int = 1, config: LocalizationConfig = CONFIG, saliency=perfect, seed: int = 0
+    ):
+        return stage.run(config, Brightest(), store, saliency, tmp_path / out, seed, processes)  # type: ignore[arg-type]
+
+    return call
+
+
+def steady(numbers: dict) -> dict:
+    return {key: value for key, value in numbers.items() if key != "seconds_per_image"}
+
+
+def test_perfect_saliency_localises_and_all_classes_are_guessed(run: Run) -> None:
+    numbers = run().numbers
+    assert numbers["n_images"] == 7 and numbers["n_without_boxes"] == 1 and numbers["n_guesses"] == 3
+    assert numbers["grabcut"]["top5_error"]["value"] == 0.0  # three classes, three guesses
+    assert numbers["grabcut"]["mean_iou"]["value"] > 0.85
+    assert numbers["whole"]["known_error"]["value"] == 100.0
+    assert numbers["differences"]["whole"]["known_error"]["value"] == -100.0
+    assert numbers["fallbacks"] == {"flat saliency": 0, "empty mask": 0, "full mask": 0}
+    json.dumps(numbers, allow_nan=False)
+
+
+def test_the_true_class_is_asked_for_even_when_it_is_not_guessed(run: Run) -> None:
+    numbers = run(config=replace(CONFIG, guesses=1)).numbers
+    wrong = numbers["classification"]["top1_error"]["value"]
+    assert 0 < wrong < 100  # otherwise this shows nothing
+    assert numbers["n_boxes"] == 7 + round(7 * wrong / 100)
+    assert numbers["grabcut"]["known_error"]["value"] == 0.0
+
+
+def test_two_processes_find_what_one_finds(run: Run, tmp_path: Path) -> None:
+    assert steady(run("one").numbers) == steady(run("two", processes=2).numbers)
+    for name in ("predictions.txt", "truth.txt", "images.txt", "localization.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+class Stopped(Exception):
+    pass
+
+
+def interrupted(saliency: stage.Saliency, after: int) -> stage.Saliency:
+    calls = []
+
+    def call(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        calls.append(int(rows[0]))
+        if len(calls) > after:
+            raise Stopped
+        return saliency(rows, classes)
+
+    return call
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(run: Run, perfect: stage.Saliency, tmp_path: Path) -> None:
+    whole = run("whole")
+    with pytest.raises(Stopped):
+        run("stopped", saliency=interrupted(perfect, 4))
+    partial = tmp_path / "stopped" / "partial.jsonl"
+    assert len(partial.read_text().splitlines()) == 1 + 4
+    partial.write_text(partial.read_text() + '{"row": 6, "sha')  # cut off in the middle of a line
+    asked: list[int] = []
+    resumed = run("stopped", saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
+    assert len(asked) == (7 - 4) + CONFIG.n_shown  # three images were left; then the picture
+    assert steady(resumed.numbers) == steady(whole.numbers)
+    assert not partial.exists()
+    for name in ("predictions.txt", "localization.png"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_remains_of_other_work_are_not_taken(run: Run, perfect: stage.Saliency, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        run("stopped", saliency=interrupted(perfect, 4))
+    asked: list[int] = []
+    changed = replace(CONFIG, smoothing=0.05)
+    run("stopped", config=changed, saliency=lambda rows, classes: asked.append(0) or perfect(rows, classes))
+    assert len(asked) == 7 + CONFIG.n_shown
+
+
+def test_the_largest_images_come_first(run: Run, perfect: stage.Saliency, store: ImageStore) -> None:
+    asked: list[int] = []
+    run(saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
+    areas = store.shapes[asked[:7]].prod(1)
+    assert (np.diff(areas) <= 0).all() and areas[0] > areas[-1]
+
+
+def test_the_prediction_file_scores_as_the_stage_does(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("2\n5\n")
+    numbers = run(config=replace(CONFIG, blacklist=str(tmp_path / "bad.txt"), guesses=2)).numbers
+    assert numbers["n_blacklisted"] == 2
+    out = tmp_path / "out"
+    filed = score_file(out / "predictions.txt", out / "truth.txt", out / "blacklist.txt")
+    assert filed["top5_error"] == numbers["grabcut"]["top5_error"]
+    assert filed["top1_error"] == numbers["grabcut"]["top1_error"]
+    assert filed["top5_class_error"] == numbers["classification"]["top5_error"]
+
+
+def test_a_blacklist_of_other_images_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("2000\n")
+    with pytest.raises(UserError, match=r"localization\.blacklist"):
+        run(config=replace(CONFIG, blacklist=str(tmp_path / "bad.txt")))
+
+
+def test_flat_maps_are_counted_and_score_as_the_whole_image(run: Run) -> None:
+    numbers = run(saliency=lambda rows, classes: np.zeros((len(rows), SIZE, SIZE))).numbers
+    assert numbers["fallbacks"]["flat saliency"] == numbers["n_boxes"] == 21
+    assert numbers["grabcut"]["mean_iou"] == numbers["whole"]["mean_iou"]
+    assert numbers["differences"]["whole"]["mean_iou"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_maps_that_are_not_finite_stop_the_run(run: Run) -> None:
+    with pytest.raises(UserError, match="not finite"):
+        run(saliency=lambda rows, classes: np.full((len(rows), SIZE, SIZE), np.nan))
+
+
+def test_a_data_set_without_boxes_is_refused(store: ImageStore, perfect: stage.Saliency, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no image of .* has a box"):
+        stage.run(CONFIG, Brightest(), store.take([7]), perfect, tmp_path / "out", 0, 1)  # type: ignore[arg-type]
+
+
+def test_a_limited_choice_is_drawn_by_the_seed_among_images_with_boxes(store: ImageStore) -> None:
+    rows = stage.choose_rows(store, 4, seed=1)
+    assert len(rows) == 4 and 7 not in rows and (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(rows, stage.choose_rows(store, 4, seed=1))
+    assert any((stage.choose_rows(store, 4, seed=s) != rows).any() for s in range(2, 6))
+
+
+def test_hand_worked_numbers() -> None:
+    """Two images of 10 x 10 px; the box for the true class is third in the first, first in the second."""
+    found = [
+        Found(0, (10, 10), [[0, 0, 1, 1], [0, 0, 9, 4], [0, 0, 9, 9]], [[0, 0, 9, 9]] * 3, ["", "", "full mask"], 1.0),
+        Found(1, (10, 10), [[5, 5, 9, 9], [0, 0, 9, 9]], [[0, 0, 1, 1]] * 2, ["", ""], 3.0),
+    ]
+    true = np.array([[0, 0, 9, 9]])
+    truth = Truth(np.array([2, 0]), [true, true], np.array([False, False]))
+    guesses = np.array([[0, 1], [0, 1]])
+    numbers = stage.measure(found, [[0, 1, 2], [0, 1]], guesses, truth, CONFIG, seed=0)
+    assert numbers["classification"]["top5_error"]["value"] == 50.0
+    assert numbers["grabcut"]["top5_error"]["value"] == 100.0
+    assert numbers["grabcut"]["known_error"]["value"] == 50.0
+    assert numbers["grabcut"]["mean_iou"]["value"] == pytest.approx((1.0 + 0.25) / 2)
+    assert numbers["threshold"]["known_error"]["value"] == 50.0
+    assert numbers["whole"]["top5_error"]["value"] == 50.0  # the class of the first image is not guessed
+    assert numbers["centre"]["mean_iou"]["value"] == pytest.approx(0.49)
+    assert numbers["fallbacks"]["full mask"] == 1 and numbers["n_boxes"] == 5
+    assert numbers["seconds_per_image"] == 2.0

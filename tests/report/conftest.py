@@ -1,0 +1,228 @@
+"""Made-up results of every stage, for the report's tests only: no number here was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfnet.figures import chart
+
+HOSTILE = '<script>alert("x")</script> & "quotes" 日本'
+VARIANTS = {
+    "krizhevsky": (20.1, 41.0),
+    "krizhevsky-no34": (24.0, 45.2),
+    "krizhevsky-no7": (18.0, 41.9),
+    "krizhevsky-no67": (15.2, 44.1),
+    "krizhevsky-no3467": (58.3, 64.0),
+    "krizhevsky-fc2048": (23.4, 42.6),
+    "krizhevsky-fc8192": (17.8, 40.2),
+    "zfnet": (17.9, 36.3),
+    "zfnet-fc2048": (20.0, 37.4),
+    "zfnet-fc8192": (14.1, 36.8),
+    "zfnet-wide345": (12.6, 35.5),
+    "zfnet-wide345-fc8192": (8.8, 36.0),
+    "zfnet-noclip": (22.0, 39.5),
+}
+ERRORS = ("train_top1_error", "val_top1_error", "val_top5_error")
+CONFIG = {
+    "train": {"batch": 128, "lr": 0.01, "momentum": 0.9, "rms_radius": 0.1}, "model": {"dropout": 0.5},
+    "transfer": {"source": "menagerie"}, "name": HOSTILE,
+}  # fmt: skip
+SVM = {1: 31.2, 2: 42.7, 3: 50.4, 4: 53.8, 5: 57.9, 7: 56.1}
+
+
+def interval(value: float, half: float, name: str = "mean") -> dict[str, float]:
+    return {name: value, "low": value - half, "high": value + half}
+
+
+def folds(percent: float, spread: float = 0.008) -> dict[str, Any]:
+    values = [percent / 100 + spread * step for step in (-1.2, -0.5, 0.0, 0.4, 1.3)]
+    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "folds": values}
+
+
+def errors(top5: float, top1: float, known: float) -> dict[str, Any]:
+    kinds = {"top5_error": top5, "top1_error": top1, "known_error": known}
+    return {kind: interval(value, 3.0, "value") for kind, value in kinds.items()} | {
+        "mean_iou": interval(0.46, 0.02, "value")
+    }
+
+
+def all_numbers() -> dict[str, dict[str, Any]]:
+    history = [
+        {"epoch": e, "loss": 3.2 * 0.9**e, "val_top1_error": 96 * 0.93**e + 12, "lr": 0.01} for e in range(1, 21)
+    ]
+    train = {
+        "top1_error": 34.8, "top5_error": 9.6, "center": {"top1_error": 36.7, "top5_error": 10.9},
+        "chance_top1": 95.8, "linear_pixels": {"top1_error": 78.4, "n_val": 960}, "history": history,
+        "n_train": 5760, "n_val": 960, "n_classes": 24, "epochs": 20, "parameters": 1_204_312, "pictures": 56,
+    }  # fmt: skip
+    rows = {
+        name: {
+            kind: {"mean": value, "std": 0.0, "runs": [value]}
+            for kind, value in zip(ERRORS, (a, b, b / 3.1), strict=True)
+        }
+        for name, (a, b) in VARIANTS.items()
+    }
+    layers = {
+        str(n): {"purity": 0.2 + 0.11 * n, "interval": [0.17 + 0.11 * n, 0.23 + 0.11 * n], "chance": 0.19, "n_maps": 64}
+        for n in range(1, 6)
+    }
+    settled = {
+        str(n): {"settled": 2 * n - 1, "settled_interval": [2 * n - 2, 2 * n], "n_maps": 64} for n in range(1, 6)
+    }
+    networks = {
+        name: {
+            "dead": dead, "n_filters": 32, "dominance": dominance,
+            "dominance_interval": [dominance - 0.04, dominance + 0.04],
+            "aliased_layer2": aliased, "aliased_layer2_interval": [aliased - 0.02, aliased + 0.02],
+        }
+        for name, dead, dominance, aliased in (
+            ("zfnet", 0.06, 0.21, 0.04), ("zfnet, no RMS clipping", 0.19, 0.55, 0.05), ("krizhevsky", 0.16, 0.24, 0.17)
+        )
+    }  # fmt: skip
+    parts = {"left_eye": 0.081, "right_eye": 0.079, "nose": 0.088, "random": 0.118}
+    qualities = {"random": 0.01, "w": 0.06, "a": 0.6, "a+": 0.7}
+    methods = {
+        "random": 0.8,
+        "a": 0.7,
+        "w": 0.65,
+        "gradient x input": 0.6,
+        "a+": 0.41,
+        "deconvnet": 0.6,
+        "guided": 0.55,
+        "occlusion": 0.4,
+    }
+    advantages = {"a+ above w": 0.6, "a above w": 0.5, "w above random": 0.05, "a+ above a, fully connected": 0.1}
+    return {
+        "patterns": {
+            "rho": {
+                layer: {name: interval(value, 0.02, "value") for name, value in qualities.items()}
+                for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+            },
+            "rho_differences": {
+                target: {name: interval(value, 0.02, "value") for name, value in advantages.items()}
+                for target in ("y", "output")
+            },
+            "degradation": {
+                name: {"area": interval(value, 0.05, "value"), "above_a+": interval(value - 0.41, 0.04, "value")}
+                for name, value in methods.items()
+            },
+            "toy": {"w_to_signal": [45.0, 20.0, 70.0], "a_to_signal": [1.0, 0.4, 2.0]},
+        },
+        "data": {"n_train": 5760, "n_val": 960},
+        "train": train,
+        "ablations": {"rows": rows, "n_val": 960},
+        "top_activations": {"layers": layers, "n_images": 960},
+        "evolution": {"layers": settled, "epochs": [1, 2, 5, 10, 15, 20]},
+        "first_layer": {"networks": networks},
+        "invariance": {
+            kind: {
+                f"layer{n}": {
+                    "area": interval(0.8 if n == 1 else 0.35, 0.03), "largest": interval(1.1 if n == 1 else 0.6, 0.04),
+                    "linearity": interval(0.3 if n == 1 else 0.94, 0.02), "straightness": interval(0.4, 0.02),
+                }
+                for n in (1, 7)
+            } | {"probability": {"area": interval({"translation": 0.6, "scale": 0.55, "rotation": 0.2}[kind], 0.03)}}
+            for kind in ("translation", "scale", "rotation")
+        } | {
+            "stability": {
+                "translation of 10 %": interval(0.86, 0.04), "scale 1.2": interval(0.81, 0.05),
+                "rotation by 30 degrees": interval(0.44, 0.06), "rotation by 90 degrees": interval(0.2, 0.05),
+            }
+        },
+        "occlusion": {
+            "n_scored": 48, "drop_difference": interval(0.21, 0.06), "above_chance": interval(0.31, 0.11),
+            "deepest_activity_in_box": interval(0.72, 0.12), "chance": interval(0.38, 0.05),
+        },
+        "correspondence": {
+            f"layer{n}": {part: {"mean": value * f, "std": 0.014, "low": value * f - 0.006, "high": value * f + 0.006}
+                          for part, value in parts.items()}
+            | {"difference": interval(0.035 if n == 5 else 0.006, 0.007)}
+            for n, f in ((5, 1.0), (7, 0.9))
+        },
+        "class_model": {
+            "score": {"score": [41.0, 38.5, 44.2, 39.9]}, "posterior": {"score": [29.0, 27.3, 30.1, 28.8]},
+            "classes": [HOSTILE, "fox", "barn", "bus"],
+        },
+        "saliency": {"n_images": 300, "inside": 0.52, "excess": 0.14, "excess_interval": [0.12, 0.16], "area": 0.38},
+        "transfer": {
+            "table7": {
+                "svm": {str(n): folds(value) for n, value in SVM.items()},
+                "softmax": {"5": folds(55.0), "7": folds(55.9)},
+            },
+            "table4": {
+                "pretrained": {"15": folds(48.1), "30": folds(55.9)},
+                "scratch": {"15": folds(33.0), "30": folds(44.5)},
+            },
+            "few_shot": {str(m): folds(value) for m, value in ((1, 20.0), (3, 33.0), (15, 48.1), (30, 55.9))},
+            "chance": 1 / 12, "n_classes": 12, "n_images": 600, "protocol": {"source": "ours, after Caltech-101"},
+        },
+        "localization": {
+            "grabcut": errors(47.0, 58.1, 40.2), "threshold": errors(52.2, 62.0, 45.9),
+            "centre": errors(55.9, 66.7, 51.3), "whole": errors(70.4, 79.9, 68.0),
+            "classification": {"top5_error": interval(9.8, 1.8, "value"), "top1_error": interval(35.0, 3.0, "value")},
+            "differences": {name: {"known_error": interval(-d, 3.4, "value")}
+                            for name, d in (("centre", 11.1), ("threshold", 5.7), ("whole", 27.8))},
+        },
+    }  # fmt: skip
+
+
+def draw(path: Path, width: int, height: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 255, (max(height // 24, 2), max(width // 24, 2), 3), dtype=np.uint8)
+    Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path)
+
+
+def draw_figures(stage: str, folder: Path, numbers: dict[str, Any]) -> dict[str, str]:
+    if stage == "train":
+        history = numbers["history"]
+        epochs = [line["epoch"] for line in history]
+        series = [chart.Series("validation", epochs, [line["val_top1_error"] for line in history])]
+        panels = [chart.Panel("Error", "epoch", "top-1 error, %", series, levels=[("chance", 95.8)])]
+        chart.save(chart.lines(panels), folder / "curves.svg")
+        return {"curves.svg": "Validation error falls over the epochs."}
+    if stage == "invariance":
+        x = np.linspace(-60, 60, 21)
+        panels = [
+            chart.Panel(
+                name, "shift, px", "distance", [chart.Series(f"layer {n}", x, np.abs(x) ** (1 / n)) for n in (1, 7)]
+            )
+            for name in ("vertical translation", "scale", "rotation")
+        ]
+        chart.save(chart.lines(panels), folder / "invariance.svg")
+        return {"invariance.svg": "Distance of the features at layer 1 and layer 7 under three transformations."}
+    sizes = {"top_activations": (1280, 900), "saliency": (900, 420), "first_layer": (240, 240)}
+    if stage == "transfer":
+        return {}
+    draw(folder / "a picture.png", *sizes.get(stage, (620, 300)), seed=len(stage))
+    return {"a picture.png": f"A picture of {stage} for the class {HOSTILE}."}
+
+
+@pytest.fixture(scope="session")
+def make_outputs() -> Callable[..., Path]:
+    """Writes results of the named stages (default: all) and returns the folder of the profile."""
+
+    def make(root: Path, *stages: str) -> Path:
+        outputs = root / "outputs" / "menagerie"
+        for stage, numbers in all_numbers().items():
+            if stages and stage not in stages:
+                continue
+            folder = outputs / stage
+            folder.mkdir(parents=True)
+            result = {
+                "stage": stage, "config": CONFIG, "fingerprint": "3f2a" * 4,
+                "seed": 0, "versions": {"torch": "2.15.0", "zfnet": "0.1.0"}, "commit": "0123abc", "dirty": True,
+                "device": "a processor, 4 cores", "seconds": 83.0, "created": "2026-01-01T12:00:00+00:00",
+                "headline": f"{stage}: {HOSTILE}", "numbers": numbers, "figures": draw_figures(stage, folder, numbers),
+                "command": f"python -m zfnet stage={stage} profile=menagerie",
+            }  # fmt: skip
+            (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        return outputs
+
+    return make

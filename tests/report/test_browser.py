@@ -1,0 +1,101 @@
+"""The report in a real browser: headless Chromium opens every page at 390 px and at 1440 px and looks for faults."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from zfnet.report.build import build
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+WIDTHS = (390, 1440)
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--allow-file-access-from-files", "--enable-logging=stderr", "--virtual-time-budget=60000", "--dump-dom"),
+)
+INSPECTOR = """<!doctype html><meta charset="utf-8"><title>inspector</title><body><pre id="found"></pre>
+<script>
+const pages = %s, widths = %s, found = [];
+function inspect(frame, page, width) {
+  const view = frame.contentWindow, page_ = frame.contentDocument, root = page_.documentElement;
+  const faults = [];
+  if (root.scrollWidth > width) {
+    for (const node of page_.querySelectorAll("body *")) {
+      const box = node.getBoundingClientRect();
+      if (box.right > width + 1 && !node.closest(".scroll") && !node.closest(".skip"))
+        faults.push("overflows: " + node.tagName + "." + node.getAttribute("class") + " to " + Math.round(box.right));
+    }
+    faults.push("page is " + root.scrollWidth + " px wide");
+  }
+  for (const image of page_.images)
+    if (!image.complete || !image.naturalWidth) faults.push("missing image: " + image.getAttribute("src"));
+  for (const chart of page_.querySelectorAll("svg.zf-chart")) {
+    const sheet = chart.getBoundingClientRect();
+    for (const text of chart.querySelectorAll("text")) {
+      const box = text.getBoundingClientRect();
+      if (box.left < sheet.left - 1 || box.right > sheet.right + 1) faults.push("cut off: " + text.textContent);
+    }
+  }
+  for (const link of page_.links) {
+    if (!link.hash || link.pathname !== view.location.pathname) continue;
+    if (!page_.getElementById(link.hash.slice(1))) faults.push("no such place: " + link.hash);
+  }
+  found.push({page, width, faults, styled: view.getComputedStyle(root).getPropertyValue("--accent") !== ""});
+}
+function open_(page, width) {
+  return new Promise(done => {
+    const frame = document.createElement("iframe");
+    frame.style = `border:0;width:${width}px;height:900px`;
+    frame.onload = async () => {
+      const images = [...frame.contentDocument.images];
+      for (const image of images) image.loading = "eager";
+      await Promise.all(images.map(image => image.complete || new Promise(end => image.onload = image.onerror = end)));
+      inspect(frame, page, width);
+      frame.remove();
+      done();
+    };
+    frame.src = page;
+    document.body.append(frame);
+  });
+}
+(async () => {
+  for (const page of pages) for (const width of widths) await open_(page, width);
+  document.getElementById("found").textContent = JSON.stringify(found);
+})();
+</script>"""
+
+
+def open_headless(page: Path, profile: Path) -> tuple[str, str]:
+    """The page's DOM after its scripts ran, and what the browser logged."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: install Debian's package `chromium` to see the report opened"
+)
+def test_every_page_is_sound_at_both_widths(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    report = outputs / "report"
+    build(outputs, report)
+    pages = sorted(path.name for path in report.glob("*.html"))
+    inspector = report / "inspector.html"
+    inspector.write_text(INSPECTOR % (json.dumps(pages), json.dumps(WIDTHS)), encoding="utf-8")
+    dom, log = open_headless(inspector, tmp_path / "browser")
+    text = re.search(r'<pre id="found">(.*?)</pre>', dom, re.S)
+    assert text and text[1], log[-2000:]
+    found = json.loads(unescape(text[1]))
+    assert {(one["page"], one["width"]) for one in found} == {(page, width) for page in pages for width in WIDTHS}
+    assert [one for one in found if one["faults"] or not one["styled"]] == []
+    assert [line for line in log.splitlines() if "CONSOLE" in line] == []

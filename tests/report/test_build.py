@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from zfnet.errors import UserError
+from zfnet.report.build import build
+from zfnet.report.page import inline
+from zfnet.report.paper import papers
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What the tests need of a page: ids, links, images, text, tags left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.alts: list[str | None] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if values.get("id"):
+            self.ids.append(values["id"] or "")
+        self.links += [values[key] or "" for key in ("href", "src") if key in values]
+        if tag == "img":
+            self.alts.append(values.get("alt"))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read_pages(report: Path) -> dict[str, Page]:
+    return {path.name: Page(path.read_text(encoding="utf-8")) for path in report.glob("*.html")}
+
+
+@pytest.fixture(scope="module")
+def report(make_outputs, tmp_path_factory) -> Path:
+    outputs = make_outputs(tmp_path_factory.mktemp("report"))
+    build(outputs, outputs / "report")
+    return outputs / "report"
+
+
+def test_pages_are_there_and_well_formed(report) -> None:
+    pages = read_pages(report)
+    expected = {"index", "zeiler-fergus", "simonyan", "kindermans", "claims", "provenance"}
+    assert set(pages) == {f"{name}.html" for name in expected}
+    for name, page in pages.items():
+        assert page.open == [], name
+        assert len(set(page.ids)) == len(page.ids), name
+        assert page.tags.count("h1") == 1, name
+
+
+def test_every_link_and_image_resolves_inside_the_folder(report) -> None:
+    pages = read_pages(report)
+    for name, page in pages.items():
+        for link in page.links:
+            if link == "data:,":
+                continue
+            file, _, anchor = unquote(link).partition("#")
+            assert not file.startswith(("/", "http", "..")), link
+            assert (report / (file or name)).is_file(), f"{name}: {link}"
+            if anchor:
+                assert anchor in pages[file or name].ids, f"{name}: {link}"
+
+
+def test_every_image_has_a_text(report) -> None:
+    alts = [alt for page in read_pages(report).values() for alt in page.alts]
+    assert alts and all(alts)
+
+
+def test_every_figure_of_every_stage_is_shown(report) -> None:
+    shown = {unquote(link) for page in read_pages(report).values() for link in page.links}
+    files = {str(path.relative_to(report)) for path in (report / "figures").rglob("*.*")}
+    assert files and files <= shown
+
+
+def test_every_published_number_appears(report) -> None:
+    pages = read_pages(report)
+    names = {"ZF13": "zeiler-fergus.html", "SVZ13": "simonyan.html", "K17": "kindermans.html"}
+    for paper in papers():
+        text = pages[names[paper.key]].text
+        for artefact in paper.artefacts:
+            for table in artefact.tables:
+                for row in table.rows:
+                    for cell in filter(None, row.published):
+                        assert cell.text in text, (artefact.key, row.label, cell.text)
+
+
+def test_our_numbers_stand_beside_them_with_intervals(report) -> None:
+    text = read_pages(report)["zeiler-fergus.html"].text
+    for number in ("34.8", "31.9 to 37.9", "55.9", "± 0.8", "0.079", "1\u2009204\u2009312", "41.0"):
+        assert number in text, number
+
+
+def test_names_from_a_run_are_escaped(report) -> None:
+    for path in report.glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "<script" not in text, path.name
+    assert '<script>alert("x")</script>' in read_pages(report)["provenance.html"].text
+
+
+def test_scale_of_the_run_is_said(report) -> None:
+    text = read_pages(report)["index.html"].text
+    assert "5760 images of 24 classes at 56 px" in text and "1.28 million images of 1000 classes" in text
+
+
+def test_missing_stages_are_said_with_their_command(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "train")
+    outcome = build(outputs, outputs / "report")
+    assert "occlusion" in outcome.numbers["missing"] and "train" not in outcome.numbers["missing"]
+    pages = read_pages(outputs / "report")
+    assert "occlusion" in pages["index.html"].text
+    assert "python -m zfnet stage=occlusion profile=menagerie" in pages["zeiler-fergus.html"].text
+    assert "The stage occlusion has not been run." in pages["claims.html"].text
+    assert "86.2 ± 0.8" in pages["zeiler-fergus.html"].text  # published numbers stay
+
+
+@pytest.mark.parametrize("stage", ["data", "transfer", "correspondence", "ablations"])
+def test_any_single_stage_makes_a_report(make_outputs, tmp_path, stage) -> None:
+    outputs = make_outputs(tmp_path, stage)
+    build(outputs, outputs / "report")
+    for page in read_pages(outputs / "report").values():
+        assert page.open == []
+
+
+def test_no_result_at_all_is_an_error(tmp_path) -> None:
+    with pytest.raises(UserError, match="no stage has left a result.json"):
+        build(tmp_path, tmp_path / "report")
+
+
+def test_a_stage_with_strange_numbers_does_not_break_the_report(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    for path in outputs.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["numbers"] = {key: None for key in result["numbers"]}
+        path.write_text(json.dumps(result))
+    (outputs / "saliency" / "result.json").write_text('{"numbers": {"excess": NaN}, "figures": {"gone.png": "x"}}')
+    build(outputs, outputs / "report")
+    assert "gone.png" not in (outputs / "report" / "simonyan.html").read_text()
+
+
+def test_a_second_build_leaves_no_stale_figure(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    build(outputs, outputs / "report")
+    path = outputs / "saliency" / "result.json"
+    result = json.loads(path.read_text()) | {"figures": {}}
+    path.write_text(json.dumps(result))
+    build(outputs, outputs / "report")
+    assert not (outputs / "report" / "figures" / "saliency").exists()
+
+
+def test_figures_outside_the_stage_are_not_taken(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    (tmp_path / "secret.png").write_bytes(b"x")
+    path = outputs / "saliency" / "result.json"
+    result = json.loads(path.read_text()) | {"figures": {"../../../secret.png": "no"}}
+    path.write_text(json.dumps(result))
+    build(outputs, outputs / "report")
+    assert not list((outputs / "report").rglob("secret.png"))
+
+
+def test_verdicts_on_the_page_are_those_of_the_outcome(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    outcome = build(outputs, outputs / "report")
+    text = (outputs / "report" / "claims.html").read_text(encoding="utf-8")
+    assert len(re.findall(r'<article class="claim"', text)) == sum(outcome.numbers["claims"].values())
+    assert len(re.findall(r"Holds\.", text)) == outcome.numbers["claims"]["holds"]
+
+
+@pytest.mark.parametrize(
+    "danger", ["<script>x</script>", '<g onclick="x"/>', '<image href="https://a.b/c"/>', '<a href="javascript:x"/>']
+)
+def test_an_svg_that_could_act_is_not_inlined(danger) -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10">{}</svg>'
+    assert inline(svg.format(danger))[0] is None
+    assert inline(svg.format("<g/>"), 'a "b" <c>')[0] is not None
+    assert "&quot;b&quot; &lt;c&gt;" in str(inline(svg.format("<g/>"), 'a "b" <c>')[0])

@@ -1,0 +1,137 @@
+"""The Newton solver against scikit-learn on the raw features, for wide and for tall ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from zfnet.transfer.gram import gram, kernels
+from zfnet.transfer.linear import SOFTMAX, SVM, decide, fit, targets_of
+
+N_TRAIN, N_CLASSES = 80, 5
+SHAPES = pytest.mark.parametrize("width", [300, 12], ids=["wide", "tall"])
+GRID = pytest.mark.parametrize("c", [0.01, 1.0, 100.0])
+
+
+def draw(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rectified features of length about 1 and labels; the first N_TRAIN rows are for training."""
+    rng = np.random.default_rng(width)
+    labels = np.arange(2 * N_TRAIN) % N_CLASSES
+    centres = rng.normal(size=(N_CLASSES, width))
+    x = np.maximum(rng.normal(size=(len(labels), width)) + 0.4 * centres[labels], 0)
+    return (x / np.linalg.norm(x[:N_TRAIN], axis=1).mean()).astype(np.float32), labels
+
+
+def decisions(x: np.ndarray, targets: torch.Tensor, loss, c: float) -> np.ndarray:
+    products = gram(x, np.arange(len(x)))
+    v = fit(products[:N_TRAIN, :N_TRAIN], targets, loss, c)
+    return decide(products[N_TRAIN:, :N_TRAIN], v).numpy()
+
+
+@SHAPES
+@GRID
+def test_svm_decides_as_linear_svc(width, c):
+    x, labels = draw(width)
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SVM)
+    peer = LinearSVC(C=c, loss="squared_hinge", dual=False, tol=1e-9, max_iter=100_000)
+    peer.fit(x[:N_TRAIN].astype(np.float64), labels[:N_TRAIN])
+    np.testing.assert_allclose(decisions(x, targets, SVM, c), peer.decision_function(x[N_TRAIN:]), atol=1e-4)
+
+
+@SHAPES
+@GRID
+def test_softmax_decides_as_logistic_regression(width, c):
+    x, labels = draw(width)
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SOFTMAX)
+    peer = LogisticRegression(C=c, tol=1e-9, max_iter=100_000).fit(x[:N_TRAIN].astype(np.float64), labels[:N_TRAIN])
+    np.testing.assert_allclose(decisions(x, targets, SOFTMAX, c), peer.decision_function(x[N_TRAIN:]), atol=1e-4)
+
+
+@pytest.mark.parametrize("scaling", ["mean", "unit", "center"])
+def test_scaled_inner_products_decide_as_scaled_features(scaling):
+    x, labels = draw(40)
+    x = 30 * x
+    train, test = torch.arange(N_TRAIN), torch.arange(N_TRAIN, len(x))
+    kernel, outer = kernels(gram(x, np.arange(len(x))), train, test, scaling)
+    ours = decide(outer, fit(kernel, targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SVM), SVM, 1.0))
+    seen = x[:N_TRAIN].astype(np.float64)
+    shift = seen.mean(0) if scaling == "center" else 0
+    lengths = {
+        "mean": np.linalg.norm(seen, axis=1).mean(),
+        "unit": np.linalg.norm(x, axis=1, keepdims=True),
+        "center": np.sqrt(((seen - shift) ** 2).sum(1).mean()),
+    }
+    z = (x - shift) / lengths[scaling]
+    peer = LinearSVC(C=1.0, dual=False, tol=1e-9, max_iter=100_000).fit(z[:N_TRAIN], labels[:N_TRAIN])
+    np.testing.assert_allclose(ours, peer.decision_function(z[N_TRAIN:]), atol=1e-4)
+
+
+def test_svm_passes_over_rows_whose_target_is_zero():
+    x, labels = draw(30)
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SVM)
+    targets[:20, 2] = 0
+    peer = LinearSVC(C=1.0, dual=False, tol=1e-9, max_iter=100_000)
+    peer.fit(x[20:N_TRAIN].astype(np.float64), labels[20:N_TRAIN] == 2)
+    np.testing.assert_allclose(decisions(x, targets, SVM, 1.0)[:, 2], peer.decision_function(x[N_TRAIN:]), atol=1e-4)
+
+
+def test_softmax_passes_over_rows_without_a_target():
+    x, labels = draw(30)
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SOFTMAX)
+    targets[:20] = 0
+    peer = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000)
+    peer.fit(x[20:N_TRAIN].astype(np.float64), labels[20:N_TRAIN])
+    np.testing.assert_allclose(decisions(x, targets, SOFTMAX, 1.0), peer.decision_function(x[N_TRAIN:]), atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
+def test_a_warm_start_ends_where_a_cold_one_does(loss):
+    x, labels = draw(300)
+    kernel = gram(x[:N_TRAIN], np.arange(N_TRAIN))
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, loss)
+    warm = fit(kernel, targets, loss, 100.0, start=fit(kernel, targets, loss, 10.0))
+    cold = fit(kernel, targets, loss, 100.0)
+    torch.testing.assert_close(decide(kernel, warm), decide(kernel, cold), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
+def test_slope_and_curvature_are_derivatives_of_the_loss(loss):
+    torch.manual_seed(0)
+    f, direction = torch.randn(2, 6, 4, dtype=torch.float64)
+    y = targets_of(torch.tensor([0, 1, 2, 3, 0, 1]), 4, loss)
+    y[0] = 0
+
+    def value(f: torch.Tensor) -> torch.Tensor:  # the definitions, literally
+        if loss is SVM:
+            return sum((1 - y[i, k] * f[i, k]).clamp(min=0) ** 2 for i in range(1, 6) for k in range(4))
+        return sum(f[i].logsumexp(0) - (y[i] * f[i]).sum() for i in range(1, 6))
+
+    slope = torch.autograd.functional.jacobian(value, f)
+    bend = torch.autograd.functional.hvp(value, f, direction)[1]
+    torch.testing.assert_close(loss.slope(f, y), slope)
+    torch.testing.assert_close(loss.curvature(f, y)(direction), bend)
+
+
+def test_a_large_c_on_separable_rows_still_converges():
+    x, labels = draw(300)
+    kernel = gram(x[:N_TRAIN], np.arange(N_TRAIN))
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SVM)
+    margins = targets * decide(kernel, fit(kernel, targets, SVM, 1e4))
+    assert float(margins.min()) > 1 - 1e-2
+
+
+def test_identical_rows_give_identical_decisions():
+    x = np.ones((6, 4), dtype=np.float32)
+    kernel = gram(x, np.arange(6))
+    for loss in (SVM, SOFTMAX):
+        f = decide(kernel, fit(kernel, targets_of(torch.arange(6) % 2, 2, loss), loss, 1.0))
+        torch.testing.assert_close(f, torch.zeros(6, 2, dtype=torch.float64), atol=1e-5, rtol=0)
+
+
+def test_features_that_are_not_finite_are_refused():
+    kernel = torch.full((4, 4), float("nan"), dtype=torch.float64)
+    with pytest.raises(ArithmeticError, match="C = 1.0"):
+        fit(kernel, targets_of(torch.arange(4) % 2, 2, SVM), SVM, 1.0)
