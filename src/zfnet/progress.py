@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ _EVERY_TERMINAL, _EVERY_LOG = 0.3, 30.0  # seconds between lines
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield `items`, telling on stderr how many of `total` are done, the rate and the time left."""
     if total is None:
-        total = len(items) if hasattr(items, "__len__") else 0
+        total = len(items) if isinstance(items, Sized) else 0
     terminal = sys.stderr.isatty()
     every = _EVERY_TERMINAL if terminal else _EVERY_LOG
     start = time.monotonic()

@@ -177,14 +177,24 @@ def _write_store(
         pixels.flush()
         kept = np.setdiff1d(np.arange(len(index)), bad)
         if bad:
-            np.save(temporary, pixels[kept])
-        mean = _mean_image(pixels[kept] if bad else pixels) if mean is None else mean
+            pixels = _keep_rows(pixels, kept, temporary)
+        mean = _mean_image(pixels) if mean is None else mean
     bad_files = [str(index.paths[row]) for row in bad]
     _write_index(index.take(kept), shapes[kept], folder)
     with atomic_write(folder / "mean.npy") as temporary:
         np.save(temporary, mean)
     facts = {"key": key, "bad_files": bad_files, "classes": index.classes, "names": index.names}
     write_json(folder / "store.json", facts)
+
+
+def _keep_rows(pixels: np.ndarray, kept: np.ndarray, path: Path, chunk: int = 2048) -> np.ndarray:
+    """Replace the file at `path`, mapped as `pixels`, by one with the `kept` rows only, block by block."""
+    with atomic_write(path) as compact:
+        fewer = np.lib.format.open_memmap(compact, "w+", np.uint8, (len(kept), *pixels.shape[1:]))
+        for start in range(0, len(kept), chunk):
+            fewer[start : start + chunk] = pixels[kept[start : start + chunk]]
+        fewer.flush()
+    return fewer
 
 
 def _write_index(index: Index, shapes: np.ndarray, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -28,6 +29,6 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> ConvNet:
         model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; run stage=train first") from error
-    except (RuntimeError, KeyError, EOFError, ValueError, TypeError) as error:
+    except (RuntimeError, KeyError, EOFError, ValueError, TypeError, UnpicklingError) as error:
         raise UserError(f"{path}: not a whole zfnet checkpoint ({str(error).splitlines()[0]}); delete it") from error
     return model.eval().to(device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> P
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
             return Place(**state["place"])
-        except (RuntimeError, KeyError, EOFError, ValueError, OSError) as error:
+        except (RuntimeError, KeyError, EOFError, ValueError, OSError, UnpicklingError) as error:
             print(
                 f"  warning: {path.name} is damaged ({str(error).splitlines()[0]}); trying an older one",
                 file=sys.stderr,

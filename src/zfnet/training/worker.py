@@ -15,7 +15,8 @@ def main(path: str) -> int:
     job = Job.read(Path(path))
     try:
         with join_world(job.device) as world:
-            fit(job, world, *(open_store(Path(folder), job.divisor) for folder in (job.train_store, job.val_store)))
+            train, val = (open_store(Path(folder), job.divisor) for folder in (job.train_store, job.val_store))
+            fit(job, world, train, val)
     except UserError as error:
         print(f"zfnet: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,89 @@
+# One thin target per thing a person wants. Every target sets up its own virtual environment when there is none.
+#   make reproduce PROFILE=tiny_imagenet DATA=/path/to/data ARGS="train.epochs=4"
+
+PYTHON  ?= python3
+PROFILE ?= menagerie
+DATA    ?=
+ARGS    ?=
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(DATA),paths.data=$(DATA)))
+ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
+
+.PHONY: help setup reproduce test check format bench clean train table1 table3 table4 figure2 figure4 figure5 figure6 \
+        figure7 class-models saliency localization patterns
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+reproduce: $(READY) ## everything at PROFILE (default menagerie), up to outputs/<profile>/report/index.html
+	$(ZFNET) stage=report
+
+test: $(READY) ## the tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## linter, formatter, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## ours beside the peers, as ratios of one run: outputs/bench/result.json
+	$(BIN)/python -m zfnet.bench
+
+setup: $(READY) ## the virtual environment, with hashed, pinned packages
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "zfnet needs Python 3.11 to 3.13; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+train: $(READY) ## [ZF13] the network, its error (Table 2, single net)
+	$(ZFNET) stage=train
+
+table1: $(READY) ## [ZF13] Table 1: correspondence
+	$(ZFNET) stage=correspondence
+
+table3: $(READY) ## [ZF13] Table 3: ablations
+	$(ZFNET) stage=ablations
+
+table4: $(READY) ## [ZF13] Tables 4 and 7, Fig. 9: transfer
+	$(ZFNET) stage=transfer
+
+figure2: $(READY) ## [ZF13] Fig. 2: top activations and their projections
+	$(ZFNET) stage=top_activations
+
+figure4: $(READY) ## [ZF13] Fig. 4: evolution of features
+	$(ZFNET) stage=evolution
+
+figure5: $(READY) ## [ZF13] Fig. 5: invariance
+	$(ZFNET) stage=invariance
+
+figure6: $(READY) ## [ZF13] Fig. 6: first layers
+	$(ZFNET) stage=first_layer
+
+figure7: $(READY) ## [ZF13] Fig. 7: occlusion
+	$(ZFNET) stage=occlusion
+
+class-models: $(READY) ## [SVZ13] Fig. 1: class models
+	$(ZFNET) stage=class_model
+
+saliency: $(READY) ## [SVZ13] Fig. 2: saliency
+	$(ZFNET) stage=saliency
+
+localization: $(READY) ## [SVZ13] section 3.2: weak localisation
+	$(ZFNET) stage=localization
+
+patterns: $(READY) ## [K17] PatternNet and PatternAttribution
+	$(ZFNET) stage=patterns
+
+clean: ## remove the outputs of PROFILE (the drawn and downloaded data stay)
+	rm -rf outputs/$(PROFILE)

@@ -1,0 +1,118 @@
+"""Folder layouts -> Index: ILSVRC, Tiny ImageNet, anyone's folder."""
+
+import cv2
+import numpy as np
+import pytest
+
+from zfnet.data.folder import read_folder
+from zfnet.data.imagenet import read_imagenet
+from zfnet.data.tiny_imagenet import read_tiny_imagenet
+from zfnet.errors import UserError
+
+XML = """<annotation><object><name>{}</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax></bndbox>
+</object><object><name>{}</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>
+</annotation>"""
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.zeros((10, 10, 3), np.uint8))
+
+
+@pytest.fixture
+def ilsvrc(tmp_path):
+    for wnid in ("n01", "n02"):
+        picture(tmp_path / "train" / wnid / f"{wnid}_1.JPEG")
+        picture(tmp_path / "train" / wnid / f"{wnid}_2.JPEG")
+    for i in (1, 2, 3):
+        picture(tmp_path / "val" / f"ILSVRC2012_val_{i:08d}.JPEG")
+    (tmp_path / "words.txt").write_text("n01\ttench, Tinca tinca\nn02\tgoldfish\n")
+    for folder, name in (("train/n01", "n01_1"), ("val", "ILSVRC2012_val_00000002")):
+        (tmp_path / "Annotations" / folder).mkdir(parents=True)
+        (tmp_path / "Annotations" / folder / f"{name}.xml").write_text(XML.format("n01", "n01"))
+    return tmp_path
+
+
+def test_ilsvrc_flat_validation_by_label_file_with_all_boxes(ilsvrc):
+    labels = {1: "n02", 2: "n01", 3: "n02"}
+    lines = [f"ILSVRC2012_val_{i:08d}.JPEG\t{wnid}\n" for i, wnid in labels.items()]
+    (ilsvrc / "val_labels.txt").write_text("".join(lines))
+    train, val = read_imagenet(ilsvrc)
+    assert train.names == ("tench", "goldfish") and len(train) == 4
+    assert val.labels.tolist() == [1, 0, 1]
+    assert [len(boxes) for boxes in val.boxes] == [0, 2, 0] and val.boxes[1][0].tolist() == [1, 2, 5, 6]
+    assert [len(boxes) for boxes in train.boxes] == [2, 0, 0, 0]  # train images without a box are allowed
+
+
+def test_ilsvrc_labels_from_the_devkit_use_its_own_numbering(ilsvrc):
+    from scipy.io import savemat
+
+    data = ilsvrc / "ILSVRC2012_devkit_t12" / "data"
+    data.mkdir(parents=True)
+    rows = [(1, "n02", 0), (2, "n01", 0), (3, "n99", 2)]  # ILSVRC's order is not the sorted one; n99 is no leaf
+    kinds = [("ILSVRC2012_ID", float), ("WNID", object), ("num_children", float)]
+    savemat(data / "meta.mat", {"synsets": np.array(rows, dtype=kinds)})
+    (data / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n2\n")
+    _, val = read_imagenet(ilsvrc)
+    assert [val.classes[label] for label in val.labels] == ["n02", "n01", "n01"]
+
+
+def test_ilsvrc_says_what_is_missing(ilsvrc, tmp_path):
+    with pytest.raises(UserError, match="val_labels.txt"):
+        read_imagenet(ilsvrc)
+    with pytest.raises(UserError, match="data.root: no folder"):
+        read_imagenet(tmp_path / "nowhere")
+
+
+def test_tiny_imagenet_layout(tmp_path):
+    (tmp_path / "wnids.txt").write_text("n2\nn1\n")
+    (tmp_path / "words.txt").write_text("n1\tcat, true cat\nn2\tdog\n")
+    for wnid in ("n1", "n2"):
+        (tmp_path / "train" / wnid).mkdir(parents=True)
+        (tmp_path / "train" / wnid / f"{wnid}_boxes.txt").write_text(f"{wnid}_0.JPEG\t1\t2\t30\t40\n")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn1\t0\t32\t44\t62\n")
+    train, val = read_tiny_imagenet(tmp_path)
+    assert train.classes == ("n2", "n1") and train.names == ("dog", "cat")
+    assert val.labels.tolist() == [1] and val.boxes[0].tolist() == [[0, 32, 44, 62]]
+    assert train.file(0) == tmp_path / "train/n2/images/n2_0.JPEG" and train.boxes[0].tolist() == [[1, 2, 30, 40]]
+
+
+@pytest.mark.real
+def test_the_real_tiny_imagenet_is_read_whole(real_data):
+    train, val = read_tiny_imagenet(real_data)
+    assert (len(train), len(val), len(train.classes)) == (100_000, 10_000, 200)
+    assert all(train.file(row).exists() for row in range(0, 100_000, 997))
+    assert all(len(boxes) == 1 for boxes in val.boxes)
+
+
+def test_a_plain_folder_is_split_by_class_and_seed(picture_folder):
+    train, val = read_folder(picture_folder, 0.2, seed=3)
+    assert np.bincount(val.labels).tolist() == [2, 2, 2] and np.bincount(train.labels).tolist() == [8, 8, 8]
+    assert not set(train.paths) & set(val.paths)
+    assert list(read_folder(picture_folder, 0.2, seed=3)[1].paths) == list(val.paths)
+
+
+def test_a_folder_with_train_and_val_and_boxes(tmp_path):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            picture(tmp_path / split / name / f"{split}_{name}.png")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "val_dog.xml").write_text(XML.format("dog", "dog"))
+    train, val = read_folder(tmp_path, 0.2, seed=0)
+    assert train.classes == val.classes == ("cat", "dog")
+    assert [len(boxes) for boxes in val.boxes] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: None, "0 class folders"),
+        (lambda root: [picture(root / "a" / "1.png"), (root / "b").mkdir()], "holds no image files"),
+        (lambda root: [picture(root / "a" / "1.png"), picture(root / "b" / "1.png")], "single image"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_why(tmp_path, make, words):
+    make(tmp_path)
+    with pytest.raises(UserError, match=words):
+        read_folder(tmp_path, 0.2, seed=0)

@@ -1,0 +1,79 @@
+"""The layer tables against the papers' geometry ([ZF13] Fig. 3, Table 3)."""
+
+import pytest
+import torch
+
+from zfnet.errors import UserError
+from zfnet.models.net import build
+from zfnet.models.table import TABLE3, VARIANTS, architecture
+
+
+def maps(model, crop):
+    """Side of the output of every convolution and pool."""
+    x, sides = torch.zeros(1, 3, crop, crop), {}
+    for name, module in model.named_children():
+        x = module(x)
+        if name.startswith(("conv", "pool")):
+            sides[name] = x.shape[-1]
+    return sides
+
+
+def test_zfnet_at_224_has_the_papers_maps_and_parameters():
+    model = build("zfnet", 1000, 224)
+    sides = maps(model.eval(), 224)
+    assert [sides[name] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == [110, 55, 26, 13, 13, 6]
+    assert sum(p.numel() for p in model.parameters()) == 62_357_608
+    assert model.fc6.in_features == 9216
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("zfnet-wide345", 107_627_624), ("zfnet-fc2048", 28_848_232), ("zfnet-fc8192", 154_542_184),
+     ("krizhevsky", 60_965_224)],
+)  # fmt: skip
+def test_variants_have_the_published_number_of_parameters(name, parameters):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(name, 1000, 224).parameters()) == parameters
+
+
+def test_zf_pools_before_it_normalises_and_krizhevsky_after():
+    assert list(build("zfnet", 10, 56)._modules)[:4] == ["conv1", "relu1", "pool1", "norm1"]
+    assert list(build("krizhevsky", 10, 56)._modules)[:4] == ["conv1", "relu1", "norm1", "pool1"]
+
+
+def test_table3_has_the_twelve_rows_of_the_paper():
+    assert len(TABLE3) == 12
+    assert architecture("krizhevsky-no3467", 224).convs.keys() == {1, 2, 5}
+    assert not architecture("krizhevsky-no3467", 224).fulls
+    assert [architecture("zfnet-wide345-fc8192", 224).convs[n].maps for n in (3, 4, 5)] == [512, 1024, 512]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_runs_on_small_images_with_the_same_layer_names(name):
+    model = build(name, 7, 56, width=0.25).eval()
+    assert model(torch.zeros(2, 3, 56, 56)).shape == (2, 7)
+    assert set(model._modules) <= set(build(name, 7, 224, width=0.25)._modules)
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(UserError, match="resnet50"):
+        build("resnet50", 10, 224)
+
+
+def test_layer_names_the_last_module_of_a_layer_and_upto_its_output():
+    model = build("zfnet", 5, 56, width=0.25).eval()
+    assert [model.layer(n) for n in range(1, 8)] == ["norm1", "norm2", "relu3", "relu4", "pool5", "relu6", "relu7"]
+    x = torch.randn(2, 3, 56, 56)
+    torch.testing.assert_close(model.fc8(model.upto(x, "relu7")), model(x))
+    with pytest.raises(ValueError, match="no layer 6"):
+        build("zfnet", 5, 56, width=0.25).__class__(architecture("krizhevsky-no67", 56), 5, 56).layer(6)
+
+
+def test_paper_initialisation_is_gaussian_of_a_hundredth_with_krizhevskys_biases():
+    model = build("krizhevsky", 10, 56)
+    model.initialise("paper", seed=3)
+    assert model.fc6.weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert model.conv1.bias.eq(0).all() and model.conv2.bias.eq(1).all() and model.fc8.bias.eq(0).all()
+    again = build("krizhevsky", 10, 56)
+    again.initialise("paper", seed=3)
+    assert torch.equal(model.conv3.weight, again.conv3.weight)

@@ -1,0 +1,100 @@
+"""The command line as a person meets it: help at once, one line for every mistake, exit code 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zfnet import config as schema
+from zfnet.__main__ import CONF
+from zfnet.errors import UserError
+
+PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
+
+
+def call(*words, cwd=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "zfnet", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_help_names_the_profiles_and_loads_no_heavy_package():
+    code, out, _ = call("--help")
+    assert code == 0 and all(name in out for name in PROFILES)
+    probe = "import sys; sys.argv = ['zfnet', '--help']; import zfnet.__main__ as m; m.main(); "
+    probe += "print({'torch', 'hydra', 'cv2', 'wandb'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data.siz=3"], ["data.siz", "did you mean data.size"]),
+        (["+data.foo=3"], ["data.foo"]),
+        (["data.size=big"], ["data.size", "Integer"]),
+        (["data.size=9"], ["data.size", "at least 32"]),
+        (["train.schedule=steps"], ["train.schedule", "plateau, step, cosine, constant"]),
+        (["profile=menagery"], ["profile", "menagerie"]),
+        (["stage=trian"], ["stage", "'trian'", "train"]),
+        (["profile=tiny_imagenet", "paths.data=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
+        (["profile=imagenet", "data.root=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
+        (["device=cuda0"], ["device", "auto, cpu, cuda"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(tmp_path, words, told):
+    code, _, err = call(*words, f"paths.outputs={tmp_path}", "wandb.mode=disabled")
+    assert code == 2
+    assert err.count("\n") == 1 and err.startswith("zfnet: ") and "Traceback" not in err
+    assert all(word in err for word in told)
+
+
+def test_stage_list_tells_every_stage(tmp_path):
+    code, out, _ = call("stage=list", f"paths.outputs={tmp_path}")
+    assert code == 0 and "occlusion" in out and "[SVZ13]" in out
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_composes_into_the_schema_and_is_possible(profile):
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    ConfigStore.instance().store(name="schema", node=schema.Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = OmegaConf.to_object(compose("config", overrides=[f"profile={profile}"]))
+    assert isinstance(composed, schema.Config) and composed.profile == profile
+    schema.check(composed)
+
+
+def test_a_multirun_sweep_runs_every_point(tmp_path):
+    outputs = f"paths.outputs={tmp_path}"
+    code, out, _ = call("--multirun", "stage=list", "seed=0,1", outputs, cwd=tmp_path)
+    assert code == 0 and out.count("occlusion ") == 2
+
+
+def test_check_names_nested_keys_and_list_elements():
+    config = schema.Config()
+    config.transfer.layers = [1, 9]
+    with pytest.raises(UserError, match=r"transfer\.layers: 9 is not at most 7"):
+        schema.check(config)
+
+
+def test_every_default_is_possible_and_every_key_listed():
+    schema.check(schema.Config())
+    assert {"data.menagerie.seed", "train.rms_radius", "stage"} <= set(schema.keys())
+
+
+def test_the_makefile_lists_every_target_with_one_line():
+    root = Path(__file__).parents[1]
+    shown = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
+    for target in ("reproduce", "test", "bench", "table3", "figure7"):
+        assert f"make {target}" in shown

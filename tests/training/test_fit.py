@@ -1,0 +1,181 @@
+"""The long loop: it learns, it resumes exactly, several processes equal one."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
+from zfnet.data.store import open_store
+from zfnet.distributed import World, launch
+from zfnet.errors import UserError
+from zfnet.models.checkpoint import load_model
+from zfnet.models.net import build
+from zfnet.training import fit as module
+from zfnet.training.evaluate import errors, predict
+from zfnet.training.fit import Job, fit
+
+ALONE = World(0, 1, torch.device("cpu"))
+MODEL = ModelConfig(width=0.125, init="he")
+RECIPE = TrainConfig(epochs=4, batch=6, lr=0.02, schedule="cosine", crops="random", precision="fp32", snapshots=[1])
+
+
+def job(out, **changes):
+    return Job(MODEL, replace(RECIPE, **changes), CheckpointsConfig(), str(out), "cpu")
+
+
+def weights(out):
+    return load_model(Path(out) / "model.pt").state_dict()
+
+
+def assert_same_weights(a, b, **tolerance):
+    for name, value in weights(a).items():
+        torch.testing.assert_close(value, weights(b)[name], **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+@pytest.fixture(scope="module")
+def trained(store_folders, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    train, val = (open_store(folder, 64.0) for folder in store_folders)
+    return out, fit(job(out), ALONE, train, val)
+
+
+def test_it_learns_what_can_be_learnt(stores, tmp_path):
+    numbers = fit(job(tmp_path, epochs=14), ALONE, *stores)
+    assert numbers["top1_error"] <= 34 and numbers["chance_top1"] == pytest.approx(200 / 3)
+    assert numbers["history"][-1]["loss"] < 0.8 * numbers["history"][0]["loss"]
+
+
+def test_it_leaves_model_snapshots_and_metrics(trained):
+    out, numbers = trained
+    assert sorted(path.name for path in (out / "snapshots").iterdir()) == ["epoch_0001.pt", "epoch_0004.pt"]
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4 == len(numbers["history"])
+    assert numbers["n_train"] == 24 and numbers["n_val"] == 6
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])  # in the middle of an epoch, at its end, in the next one
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, stores, tmp_path, monkeypatch, steps):
+    calls = 0
+
+    class Interrupted(module.Renormaliser):
+        def __call__(self):
+            nonlocal calls
+            super().__call__()
+            calls += 1
+            if calls == steps:
+                stop[0].asked = True
+
+    stop = []
+    monkeypatch.setattr(module, "_StopOnInterrupt", lambda: stop.append(type("S", (), {"asked": False})()) or stop[-1])
+    monkeypatch.setattr(module, "Renormaliser", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(tmp_path), ALONE, *stores)
+    monkeypatch.undo()
+    numbers = fit(job(tmp_path), ALONE, *stores)
+    assert_same_weights(trained[0], tmp_path)
+    assert [line["loss"] for line in numbers["history"]] == [line["loss"] for line in trained[1]["history"]]
+
+
+def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folders, tmp_path):
+    work = job(tmp_path)
+    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
+    work.write(tmp_path / "job.json")
+    launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
+    assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
+    import json
+
+    numbers = json.loads((tmp_path / "trained.json").read_text())
+    assert numbers["processes"] == 2
+    for two, one in zip(numbers["history"], trained[1]["history"], strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["val_top1_error"] == one["val_top1_error"]
+    assert numbers["top1_error"] == trained[1]["top1_error"]
+
+
+def test_ten_crop_error_averages_the_probabilities_of_the_crops(trained, stores):
+    model, val = load_model(trained[0] / "model.pt"), stores[1]
+    _, probabilities = next(predict(model, val, np.arange(6), "ten"))
+    with torch.no_grad():
+        literal = sum(model(val.ten_crops(range(6))[:, i]).softmax(1) for i in range(10)) / 10
+    torch.testing.assert_close(probabilities, literal, rtol=1e-4, atol=1e-6)
+    wrong = (literal.argmax(1).numpy() != val.index.labels).mean()
+    assert errors(model, val, ALONE, "ten")["top1_error"] == pytest.approx(100 * wrong)
+
+
+def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stores, tmp_path):
+    start = load_model(trained[0] / "model.pt")
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
+    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
+    assert not torch.allclose(weights(tmp_path)["fc8.weight"], start.fc8.weight)
+
+
+def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):
+    with pytest.raises(UserError, match=r"not finite; try a lower train\.lr"):
+        fit(job(tmp_path, lr=1e18, rms_radius=0.0, warmup_epochs=0), ALONE, *stores)
+
+
+def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STUCK_STEPS", 1)
+    with pytest.raises(UserError, match=r"stays at .* ln\(classes\); the output of relu\d"):
+        small = Job(replace(MODEL, init="paper"), replace(RECIPE, lr=1e-9), CheckpointsConfig(), str(tmp_path), "cpu")
+        fit(small, ALONE, *stores)
+
+
+def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path):
+    """kill -9 of one of two processes, once, in the second epoch."""
+    work = job(tmp_path)
+    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
+    work.write(tmp_path / "job.json")
+    script = tmp_path / "killed_once.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from zfnet.training import fit, worker\n"
+        "class Killed(fit.Renormaliser):\n"
+        "    calls = 0\n"
+        "    def __call__(self):\n"
+        "        super().__call__()\n"
+        "        Killed.calls += 1\n"
+        "        mark = Path(sys.argv[1]).with_name('killed')\n"
+        "        if Killed.calls == 6 and os.environ['RANK'] == '1' and not mark.exists():\n"
+        "            mark.touch()\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "fit.Renormaliser = Killed\n"
+        "sys.exit(worker.main(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path / "job.json")],
+        env={"OMP_NUM_THREADS": "1", **os.environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "killed").exists()
+    assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_bf16_and_fp32_agree_on_a_gpu_at_first(stores, tmp_path):
+    world = World(0, 1, torch.device("cuda"))
+    losses = [
+        fit(replace(job(tmp_path / precision, precision=precision), device="cuda"), world, *stores)["history"][0][
+            "loss"
+        ]
+        for precision in ("fp32", "bf16")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_seeded_forward_without_masks_is_the_model():
+    model = build("zfnet", 3, 32, width=0.125).eval()
+    x = torch.randn(2, 3, 32, 32)
+    masks = {name: torch.ones(1) for name in ("drop6", "drop7")}
+    torch.testing.assert_close(module.Seeded(model)(x, masks), model(x))

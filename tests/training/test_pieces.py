@@ -1,0 +1,99 @@
+"""The small pieces of the training: renormalisation, schedule, plans, masks, checkpoints."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zfnet.config import TrainConfig
+from zfnet.data.crops import ten_crop_places
+from zfnet.training import checkpoint
+from zfnet.training.renormalise import Renormaliser, filter_rms
+from zfnet.training.sampling import dropout_masks, plan_epoch
+from zfnet.training.schedule import count_plateaus, learning_rate
+
+
+def two_layers():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, 4, 3))
+
+
+def test_only_filters_above_the_radius_are_scaled_back_to_it():
+    net = two_layers()
+    with torch.no_grad():
+        net[2].weight[0] *= 100
+        net[2].bias.fill_(50.0)
+    before = net[2].weight.detach().clone()
+    Renormaliser(net, radius=0.1, divisor=1.0)()
+    for old, new in zip(before.detach(), net[2].weight.detach(), strict=True):  # filter by filter, [ZF13] 3
+        rms = float((old.double() ** 2).mean() ** 0.5)
+        expected = old * (0.1 / rms) if rms > 0.1 else old
+        torch.testing.assert_close(new, expected)
+    assert filter_rms(net[2].weight).max() <= 0.1 + 1e-6 and (net[2].bias == 50).all()
+
+
+def test_the_first_radius_follows_the_scale_of_the_inputs():
+    net = two_layers()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.randn_like(net[0].weight) * 10)
+    renormalise = Renormaliser(net, radius=0.1, divisor=64.0)
+    renormalise()
+    torch.testing.assert_close(filter_rms(net[0].weight), torch.full((8,), 6.4))
+    assert renormalise.clipped()[0] == 1.0
+    unclipped = two_layers()
+    with torch.no_grad():
+        unclipped[0].weight.mul_(1e3)
+    before = unclipped[0].weight.clone()
+    Renormaliser(unclipped, radius=0.0, divisor=1.0)()
+    assert torch.equal(before, unclipped[0].weight)
+
+
+def test_the_rate_falls_when_the_error_stops_falling():
+    assert count_plateaus([50, 40, 41, 42, 39, 39.5, 39.2, 39.1], patience=3) == 1
+    assert count_plateaus([50, 51, 52, 53, 54, 55, 56], patience=3) == 2
+    config = TrainConfig(lr=0.01, schedule="plateau", patience=2, factor=0.1)
+    assert learning_rate(config, 3, [50, 40, 41]) == pytest.approx(0.01)
+    assert learning_rate(config, 4, [50, 40, 41, 42]) == pytest.approx(0.001)
+
+
+def test_step_cosine_and_warm_up():
+    step = TrainConfig(lr=1.0, schedule="step", milestones=[2, 4], factor=0.1)
+    assert [learning_rate(step, epoch, []) for epoch in (0, 1.9, 2, 4.5)] == pytest.approx([1, 1, 0.1, 0.01])
+    cosine = TrainConfig(lr=1.0, schedule="cosine", epochs=10)
+    assert learning_rate(cosine, 5, []) == pytest.approx(0.5) and learning_rate(cosine, 10, []) == pytest.approx(0)
+    warm = TrainConfig(lr=1.0, schedule="constant", warmup_epochs=2)
+    assert learning_rate(warm, 1, []) == pytest.approx(0.5, abs=1e-3) and learning_rate(warm, 2, []) == 1
+
+
+def test_a_plan_is_a_function_of_seed_and_epoch_alone():
+    plan, again, other = (plan_epoch(50, 64, "random", 1, epoch) for epoch in (3, 3, 4))
+    assert all(np.array_equal(getattr(plan, name), getattr(again, name)) for name in vars(plan))
+    assert sorted(plan.order) == list(range(50)) and not np.array_equal(plan.order, other.order)
+    assert plan.top.min() >= 0 and plan.top.max() <= 8 and 0 < plan.flip.mean() < 1
+
+
+def test_ten_crop_training_uses_only_the_ten_places():
+    plan = plan_epoch(400, 64, "ten", 0, 0)
+    used = set(zip(plan.top.tolist(), plan.left.tolist(), plan.flip.tolist(), strict=True))
+    assert used == set(ten_crop_places(64))
+
+
+def test_masks_drop_the_stated_share_and_keep_the_mean():
+    mask = dropout_masks({"drop6": 4000}, 0.5, 8, seed=2, step=9)["drop6"]
+    assert set(mask.unique().tolist()) == {0.0, 2.0} and mask.mean().item() == pytest.approx(1, abs=0.05)
+    assert not torch.equal(mask, dropout_masks({"drop6": 4000}, 0.5, 8, seed=2, step=10)["drop6"])
+
+
+def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, capsys):
+    net = two_layers()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for epoch in range(4):
+        net[0].bias.data.fill_(epoch)
+        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
+    files = sorted(tmp_path.glob("at_*.pt"))
+    assert len(files) == 2
+    files[-1].write_bytes(files[-1].read_bytes()[:1000])
+    place = checkpoint.restore(tmp_path, net, optimiser, "key")
+    assert place.epoch == 2 and (net[0].bias == 2).all()
+    assert "damaged" in capsys.readouterr().err
+    assert checkpoint.restore(tmp_path, net, optimiser, "another key").epoch == 0
