@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from zfnet.bench.row import rate_row
 from zfnet.config import LocalizationConfig
 from zfnet.data.crops import Frame
 from zfnet.data.images import read_rgb
@@ -53,23 +54,9 @@ def rows(photos: Sequence[Path] = (), boxes: Sequence[np.ndarray] = (), n: int =
         f"{peer_fit:.3f}, of ours with the peer's {same:.3f}"
     )
     return [
-        _row("GrabCut, pool against serial full-size loop", pool, peer, "images/s", 10.0, note),
-        _row("GrabCut, pool efficiency", pool, alone * processes, "images/s", 0.95, f"{processes} x one process"),
+        rate_row("GrabCut, pool against serial full-size loop", pool, peer, "images/s", 10.0, note),
+        rate_row("GrabCut, pool efficiency", pool, alone * processes, "images/s", 0.95, f"{processes} x one process"),
     ]
-
-
-def _row(name: str, ours: float, peer: float, unit: str, target: float, note: str) -> dict:
-    ratio = ours / peer
-    return {
-        "name": name,
-        "ours": ours,
-        "peer": peer,
-        "unit": unit,
-        "ratio": ratio,
-        "target": target,
-        "holds": bool(ratio >= target),
-        "note": note,
-    }
 
 
 def _rate(results: Iterator[Found], skip: int) -> tuple[float, list[Found]]:

@@ -3,12 +3,10 @@
 Three peers: plain forward passes at the best of several batch sizes and memory formats (large batches thrash the
 memory), and Captum's Occlusion at its default (one image at a time) and at the best of several
 perturbations_per_eval. All see the same ZF-net, picture and squares; the note gives the largest difference of scores.
-The plain passes use our contrast normalisation, Captum the network as one writes it, with PyTorch's own.
 """
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.analysis.incremental import Occluder, Responses, Watch, respond
+from zfnet.bench.row import rate_row
 from zfnet.models.net import ConvNet, build
-from zfnet.models.normalization import LocalResponseNorm
 
 Setup = TypeVar("Setup")
 
@@ -45,32 +43,50 @@ def _rows_at(model: ConvNet, image: Tensor, size: int) -> list[dict]:
         [(batch, layout) for batch in PLAIN_BATCHES for layout in (torch.contiguous_format, torch.channels_last)],
         lambda setup: _plain_rate(model, image, *setup),
     )
-    stock = _stock(model)
-    captum_batch = _best(CAPTUM_BATCHES, lambda batch: _captum_rate(stock, image, size, batch))
+    captum_batch = _best(CAPTUM_BATCHES, lambda batch: _captum_rate(model, image, size, batch))
     ours, plain, default, tuned, watched = _in_turn(
         lambda: _rate(lambda: respond(model, image, occluder, batch=ours_batch)),
         lambda: _plain_rate(model, image, *plain_setup),
-        lambda: _captum_rate(stock, image, size, 1),
-        lambda: _captum_rate(stock, image, size, captum_batch),
+        lambda: _captum_rate(model, image, size, 1),
+        lambda: _captum_rate(model, image, size, captum_batch),
         lambda: _rate(lambda: respond(model, image, occluder, Watch("pool5", 0), scores=False, batch=ours_batch)),
     )
     note = f"{len(occluder.corners)} places; {_difference(model, image, few)}"
     bound = FLOP_BOUND[size]
     return [
-        _row(f"Occlusion {size} px, against the best plain batch", ours, plain, bound, f"{note}; target: FLOP bound"),
-        _row(f"Occlusion {size} px, against Captum at its default", ours, default, 20.0, "PyTorch's LRN"),
-        _row(f"Occlusion {size} px, against Captum at its best", ours, tuned, 10.0, "PyTorch's LRN"),
-        _row(f"Occlusion {size} px, one conv5 map alone", watched, plain, bound, "without fc and the other maps"),
+        rate_row(
+            f"Occlusion {size} px, against the best plain batch",
+            ours,
+            plain,
+            "images/s",
+            bound,
+            f"{note}; target: FLOP bound",
+        ),
+        rate_row(
+            f"Occlusion {size} px, against Captum at its default",
+            ours,
+            default,
+            "images/s",
+            20.0,
+            "the same network, our LRN included",
+        ),
+        rate_row(
+            f"Occlusion {size} px, against Captum at its best",
+            ours,
+            tuned,
+            "images/s",
+            10.0,
+            "the same network, our LRN included",
+        ),
+        rate_row(
+            f"Occlusion {size} px, one conv5 map alone",
+            watched,
+            plain,
+            "images/s",
+            bound,
+            "without fc and the other maps",
+        ),
     ]
-
-
-def _stock(model: ConvNet) -> nn.Module:
-    """The same network with PyTorch's contrast normalisation, which divides alpha by the number of maps."""
-    twin = copy.deepcopy(model)
-    for name, layer in model.named_children():
-        if isinstance(layer, LocalResponseNorm):
-            setattr(twin, name, nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k))
-    return twin
 
 
 def _rate(work: Callable[[], Responses]) -> float:
@@ -120,17 +136,3 @@ def _difference(model: ConvNet, image: Tensor, occluder: Occluder) -> str:
     assert ours.scores is not None and plain.scores is not None
     largest = float((ours.scores - plain.scores).abs().max())
     return f"largest difference {largest:.1e} in scores of up to {float(plain.scores.abs().max()):.1f}"
-
-
-def _row(name: str, ours: float, peer: float, target: float, note: str) -> dict:
-    ratio = ours / peer
-    return {
-        "name": name,
-        "ours": round(ours, 1),
-        "peer": round(peer, 1),
-        "unit": "images/s",
-        "ratio": round(ratio, 2),
-        "target": target,
-        "holds": ratio >= target,
-        "note": note,
-    }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zfnet.analysis.top_activations import Strongest, conv_layers, update
 from zfnet.backprojection.window import project_window
+from zfnet.bench.row import rate_row
 from zfnet.models.net import ConvNet, build
 
 TARGETS = {5: 2.0, 4: 5.0, 3: 10.0, 2: 50.0}  # layer -> times as fast as Captum
@@ -37,12 +38,8 @@ def _projection(model: ConvNet, images: Tensor, n: int, target: float) -> dict[s
     units, places = torch.randint(0, 96, (b,)), torch.randint(0, 13, (b, 2))
     peer = _captum(model, layer, images, units, places)
     ours, theirs = _medians(lambda: project_window(model, images, layer, units, places), peer)
-    return {
-        "name": f"projection of layer {n}",
-        **{"ours": b / ours, "peer": b / theirs, "unit": "images/s", "ratio": theirs / ours},
-        **{"target": target, "holds": theirs / ours >= target},
-        "note": "receptive field only, against captum.attr.Deconvolution on the whole image; forward included",
-    }
+    note = "receptive field only, against captum.attr.Deconvolution on the whole image; forward included"
+    return rate_row(f"projection of layer {n}", b / ours, b / theirs, "images/s", target, note)
 
 
 def _captum(model: ConvNet, layer: str, images: Tensor, units: Tensor, places: Tensor) -> Callable[[], object]:

@@ -1,0 +1,156 @@
+"""LRN, forward pass, training step and image feed, against the usual way of doing each.
+
+Peers: `F.local_response_norm`; the same network in fp32, NCHW, with that LRN and plain SGD; PIL decoding with a resize
+and a crop, as an ImageFolder does it.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zfnet.bench.row import rate_row
+from zfnet.data.index import make_index
+from zfnet.data.store import build_store
+from zfnet.models.net import ConvNet, build
+from zfnet.models.normalization import LocalResponseNorm
+from zfnet.training.precision import autocast, keep_memory, resolve
+from zfnet.training.renormalise import Renormaliser
+
+BATCH, ROUNDS = 16, 3
+CPU = torch.device("cpu")
+
+
+class StockNorm(nn.Module):
+    """Contrast normalisation by PyTorch's own operation, which divides alpha by n."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.local_response_norm(x, 5, 5e-4, 0.75, 2.0)
+
+
+def rows() -> list[dict[str, Any]]:
+    """Rows {name, ours, peer, unit, ratio, target, holds, note} on this processor."""
+    keep_memory()
+    model = build("zfnet", 1000, 224)
+    model.initialise("he", 0)
+    images = torch.randn(BATCH, 3, 224, 224)
+    return [*_norm_rows(), _forward_row(model, images), _step_row(model, images), _feed_row()]
+
+
+def _norm_rows() -> list[dict[str, Any]]:
+    x = torch.randn(BATCH, 96, 110, 110)
+    g = torch.randn_like(x)
+
+    def step(norm: nn.Module, layout: torch.memory_format) -> Callable[[], object]:
+        y, back = x.to(memory_format=layout).requires_grad_(), g.to(memory_format=layout)
+        return lambda: torch.autograd.grad(norm(y), y, back)
+
+    ours, peer = LocalResponseNorm(), StockNorm()
+    last, first = torch.channels_last, torch.contiguous_format
+    with torch.no_grad():
+        nhwc = x.to(memory_format=last)
+        forward = _in_turn(lambda: ours(nhwc), lambda: peer(x))
+    both = _in_turn(step(ours, last), step(peer, first))
+    note = f"{BATCH} x 96 x 110 x 110, fp32"
+    return [
+        _row("LRN, forward", forward, BATCH, note),
+        _row("LRN, forward and backward", both, BATCH, note),
+    ]
+
+
+def _stock(model: ConvNet) -> ConvNet:
+    stock = copy.deepcopy(model)
+    for name, module in list(stock.named_children()):
+        if isinstance(module, LocalResponseNorm):
+            setattr(stock, name, StockNorm())
+    return stock
+
+
+def _forward_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
+    precision = resolve("auto", CPU)
+    ours, stock = copy.deepcopy(model).eval().to(memory_format=torch.channels_last), _stock(model).eval()
+    inputs = images.contiguous(memory_format=torch.channels_last)
+
+    def forward() -> Tensor:
+        with autocast(CPU, precision):
+            return ours(inputs)
+
+    with torch.inference_mode():
+        times = _in_turn(forward, lambda: stock(images))
+    return _row("forward, 224 px", times, BATCH, f"ours {precision}, channels_last; peer fp32 NCHW, stock LRN")
+
+
+def _step_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
+    precision, labels = resolve("auto", CPU), torch.arange(BATCH)
+    ours, stock = copy.deepcopy(model).to(memory_format=torch.channels_last), _stock(model)
+    inputs = images.contiguous(memory_format=torch.channels_last)
+    renormalise = Renormaliser(ours, 0.1, 1.0)
+    fused = torch.optim.SGD(ours.parameters(), 0.01, 0.9, weight_decay=5e-4, fused=True)
+    plain = torch.optim.SGD(stock.parameters(), 0.01, 0.9, weight_decay=5e-4, foreach=False)
+
+    def our_step() -> None:
+        with autocast(CPU, precision):
+            logits = ours(inputs)
+        fused.zero_grad(set_to_none=True)
+        F.cross_entropy(logits.float(), labels).backward()
+        fused.step()
+        renormalise()
+
+    def stock_step() -> None:
+        plain.zero_grad()
+        F.cross_entropy(stock(images), labels).backward()
+        plain.step()
+
+    times = _in_turn(our_step, stock_step)
+    return _row("training step, 224 px", times, BATCH, f"ours {precision}, with RMS renormalisation; peer fp32")
+
+
+def _feed_row(n: int = 32) -> dict[str, Any]:
+    """One thread: crops from the raw cache against decoding and resizing full photographs."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for i in range(n):
+            noise = cv2.resize(rng.integers(0, 256, (47, 63, 3), dtype=np.uint8), (500, 375))
+            cv2.imwrite(str(folder / f"{i}.jpg"), noise)
+        index = make_index(folder, [(f"{i}.jpg", 0) for i in range(n)], ["photograph"])
+        store = build_store(index, folder / "cache", 256, 1.0)
+        rows, at = np.arange(n), np.full(n, 16)
+
+        def peer() -> None:
+            for i in rows:
+                with Image.open(folder / f"{i}.jpg") as image:
+                    small = image.convert("RGB").resize((341, 256), Image.Resampling.BILINEAR).crop((58, 16, 282, 240))
+                torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy()).float().div_(255)
+
+        times = _in_turn(lambda: store.crops(rows, at, at, at > 0), peer)
+    note = f"{n} photographs of 500 x 375; crop, flip and mean included; ours all on the host"
+    return _row("image feed, 224 px", times, n, note, target=9.0)
+
+
+def _in_turn(ours: Callable[[], object], peer: Callable[[], object]) -> tuple[float, float]:
+    """Median seconds of both, taken in turn after one warm-up each."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(ROUNDS + 1):
+        for kept, call in zip(times, (ours, peer), strict=True):
+            start = time.perf_counter()
+            call()
+            if turn:
+                kept.append(time.perf_counter() - start)
+    return float(np.median(times[0])), float(np.median(times[1]))
+
+
+def _row(name: str, seconds: tuple[float, float], n: int, note: str, target: float = 4.0) -> dict[str, Any]:
+    return rate_row(name, n / seconds[0], n / seconds[1], "images/s", target, note)
