@@ -53,7 +53,7 @@ class MenagerieConfig:
 @dataclass
 class DataConfig:
     source: str = choice("menagerie", "menagerie", "tiny_imagenet", "folder", "imagenet")
-    root: str = ""  # folder of the data set; empty: <paths.data>/<source>
+    root: str = ""  # folder of the data set; empty: see data/README.md
     n_classes: int = number(0, at_least=0)  # the first so many classes; 0: all
     train_per_class: int = number(0, at_least=0)  # images a class; 0: all
     val_per_class: int = number(0, at_least=0)

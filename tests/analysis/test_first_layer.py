@@ -22,13 +22,13 @@ def wave(frequency: float, side: int = 32) -> np.ndarray:
 
 @pytest.mark.parametrize("frequency, band", [(0.0, "low"), (1 / 16, "low"), (3 / 16, "mid"), (3 / 8, "high")])
 def test_a_grating_falls_into_its_band(frequency, band):
-    bands = measure(wave(frequency), 2, np.ones(1))["bands"]
+    bands = measure(wave(frequency), 2, np.ones(1), 0)["bands"]
     assert bands[band] == pytest.approx(1) and sum(bands.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("stride, aliased", [(1, 0), (2, 0), (4, 1)])
 def test_what_a_stride_cannot_sample_is_aliased(stride, aliased):
-    assert measure(wave(3 / 16), stride, np.ones(1))["aliased_filters"] == pytest.approx(aliased)
+    assert measure(wave(3 / 16), stride, np.ones(1), 0)["aliased_filters"] == pytest.approx(aliased)
 
 
 def test_the_spectrum_keeps_the_energy():
@@ -42,14 +42,14 @@ def test_dead_filters_neither_respond_nor_weigh():
     w[3] *= 1e-4  # no weight
     responses = np.ones(10)
     responses[[5, 6]] = 0  # never fire
-    assert measure(w, 2, responses)["dead"] == pytest.approx(0.3)
+    assert measure(w, 2, responses, 0)["dead"] == pytest.approx(0.3)
 
 
 def test_dominance_is_a_tenth_when_all_are_equal_and_one_when_one_dominates():
     w = np.ones((20, 3, 3, 3))
-    assert measure(w, 2, np.ones(20))["dominance"] == pytest.approx(0.1)
+    assert measure(w, 2, np.ones(20), 0)["dominance"] == pytest.approx(0.1)
     w[7] *= 1e4
-    assert measure(w, 2, np.ones(20))["dominance"] == pytest.approx(1, abs=1e-6)
+    assert measure(w, 2, np.ones(20), 0)["dominance"] == pytest.approx(1, abs=1e-6)
 
 
 def test_the_stage_sets_networks_side_by_side(tmp_path):

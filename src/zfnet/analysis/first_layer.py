@@ -47,7 +47,7 @@ def run(config: FirstLayerConfig, models: Mapping[str, ConvNet], images: ImageSt
         layers = conv_layers(model)[:2]
         found = strongest(model, images, rows, 1, config.batch, layers)
         w, stride = filters(model)
-        numbers["networks"][name] = measure(w, stride, found[layers[0]].values[:, 0].numpy())
+        numbers["networks"][name] = measure(w, stride, found[layers[0]].values[:, 0].numpy(), seed)
         pictures["filters_own"].append(draw_filters(w, contrast))
         pictures["filters_common"].append(
             draw_filters(w, lambda w: contrast(w.reshape(-1, *w.shape[2:])).reshape(w.shape))
@@ -70,12 +70,14 @@ def filters(model: ConvNet) -> tuple[np.ndarray, int]:
     return conv.weight.detach().float().cpu().permute(0, 2, 3, 1).numpy(), int(conv.stride[0])
 
 
-def measure(w: np.ndarray, stride: int, responses: np.ndarray) -> dict[str, Any]:
-    """The numbers of filters w (n, k, k, 3) with their largest responses (n,) over images; see the module."""
+def measure(w: np.ndarray, stride: int, responses: np.ndarray, seed: int) -> dict[str, Any]:
+    """The numbers of filters w (n, k, k, 3) with their largest responses (n,) over images; see the module.
+
+    `seed` draws the bootstrap over filters behind the interval of the dominance.
+    """
     energy = (w.astype(np.float64) ** 2).sum((1, 2, 3))
     rms = np.sqrt(energy / w[0].size)
     dead = (responses <= DEAD * np.median(responses)) | (rms <= DEAD * np.median(rms))
-    strongest_tenth = np.sort(energy)[::-1][: max(1, round(len(energy) / 10))]
     power, frequency, steepest = spectrum(w)
     low, mid = frequency < LOW, (frequency >= LOW) & (frequency < HIGH)
     shares = {"low": power[low], "mid": power[mid], "high": power[~low & ~mid]}
@@ -85,10 +87,18 @@ def measure(w: np.ndarray, stride: int, responses: np.ndarray) -> dict[str, Any]
         "size": w.shape[1],
         "stride": stride,
         "dead": float(dead.mean()),
-        "dominance": float(strongest_tenth.sum() / max(energy.sum(), 1e-300)),
+        "dominance": float(dominance(energy)),
+        "dominance_interval": list(bootstrap(energy, seed, dominance)),
         "bands": {band: float(part.sum() / total) for band, part in shares.items()},
         "aliased_filters": float(power[steepest > 0.5 / stride].sum() / total),
     }
+
+
+def dominance(energy: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Share of the total energy that the strongest tenth of the filters holds, along `axis`."""
+    n_strong = max(1, round(energy.shape[axis] / 10))
+    strongest = np.take(np.sort(energy, axis=axis), range(-n_strong, 0), axis=axis)
+    return strongest.sum(axis) / np.maximum(energy.sum(axis), 1e-300)
 
 
 def spectrum(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -52,39 +52,20 @@ def _rows_at(model: ConvNet, image: Tensor, size: int) -> list[dict]:
         lambda: _rate(lambda: respond(model, image, occluder, Watch("pool5", 0), scores=False, batch=ours_batch)),
     )
     note = f"{len(occluder.corners)} places; {_difference(model, image, few)}"
-    bound = FLOP_BOUND[size]
+    unit, bound, same = "images/s", FLOP_BOUND[size], "the same network, our LRN included"
     return [
         rate_row(
             f"Occlusion {size} px, against the best plain batch",
             ours,
             plain,
-            "images/s",
+            unit,
             bound,
             f"{note}; target: FLOP bound",
         ),
+        rate_row(f"Occlusion {size} px, against Captum at its default", ours, default, unit, 20.0, same),
+        rate_row(f"Occlusion {size} px, against Captum at its best", ours, tuned, unit, 10.0, same),
         rate_row(
-            f"Occlusion {size} px, against Captum at its default",
-            ours,
-            default,
-            "images/s",
-            20.0,
-            "the same network, our LRN included",
-        ),
-        rate_row(
-            f"Occlusion {size} px, against Captum at its best",
-            ours,
-            tuned,
-            "images/s",
-            10.0,
-            "the same network, our LRN included",
-        ),
-        rate_row(
-            f"Occlusion {size} px, one conv5 map alone",
-            watched,
-            plain,
-            "images/s",
-            bound,
-            "without fc and the other maps",
+            f"Occlusion {size} px, one conv5 map alone", watched, plain, unit, bound, "without fc and the other maps"
         ),
     ]
 

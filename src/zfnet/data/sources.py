@@ -11,11 +11,13 @@ from pathlib import Path
 from zfnet.config import Config
 from zfnet.data.index import Index
 
+FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
+
 
 def read_source(config: Config) -> tuple[Index, Index]:
     """(train, val) of the configured source, limited to the configured classes and images a class."""
     data = config.data
-    root = Path(data.root) if data.root else Path(config.paths.data) / data.source
+    root = Path(data.root) if data.root else Path(config.paths.data) / FOLDERS.get(data.source, data.source)
     if data.source == "menagerie":
         from zfnet.data.imagenet import read_imagenet
 

@@ -166,7 +166,7 @@ def _write_store(
     (folder / "store.json").unlink(missing_ok=True)
     shapes, bad = np.zeros((len(index), 2), dtype=np.int32), []
     with atomic_write(folder / "pixels.npy") as temporary:
-        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(index), size, size, 3))
+        pixels: np.ndarray = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(index), size, size, 3))
         for row, image in _frames(index, size):
             if isinstance(image, UserError):
                 bad.append(row)
@@ -174,11 +174,11 @@ def _write_store(
                     raise image
                 continue
             pixels[row], shapes[row] = image
-        pixels.flush()
         kept = np.setdiff1d(np.arange(len(index)), bad)
         if bad:
             pixels = _keep_rows(pixels, kept, temporary)
         mean = _mean_image(pixels) if mean is None else mean
+        del pixels  # written to the file
     bad_files = [str(index.paths[row]) for row in bad]
     _write_index(index.take(kept), shapes[kept], folder)
     with atomic_write(folder / "mean.npy") as temporary:
