@@ -12,7 +12,8 @@ is; I is in pixel units, lambda = l2 / (3 h w):
 
     I <- I + lr (1 - t / T) g / rms(g),      g = d/dI [ S_c(I) - l2 mean(I^2) ],      t = 0 ... T - 1
 
-A network without biases has no gradient at the zero image; there the first step takes a random direction [NS].
+A network may be dead around the zero image (no bias, or negative ones): while the score has no gradient the steps go
+in one random direction [NS].
 """
 
 from __future__ import annotations
@@ -63,12 +64,15 @@ def ascend(
         pixels.requires_grad_()
         scores = model(pixels / divisor)
         reached = scores if objective == "score" else scores.log_softmax(1)
-        value = reached.gather(1, classes[:, None]).sum() - config.l2 * pixels.square().mean((1, 2, 3)).sum()
-        g = torch.autograd.grad(value, pixels)[0]
-        rms = g.square().mean((1, 2, 3), keepdim=True).sqrt()
-        step = config.lr * (1 - t / config.iterations)
-        pixels = (pixels + step * torch.where(rms > 0, g / rms, noise)).detach()
+        slope = torch.autograd.grad(reached.gather(1, classes[:, None]).sum(), pixels)[0]
+        g = slope - 2 * config.l2 * pixels / pixels[0].numel()
+        direction = torch.where(_rms(slope) > 0, g / _rms(g), noise)
+        pixels = (pixels + config.lr * (1 - t / config.iterations) * direction).detach()
     return pixels / divisor
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
 def _reached(model: ConvNet, inputs: Tensor, classes: np.ndarray, divisor: float) -> dict[str, Any]:
