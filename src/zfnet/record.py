@@ -11,8 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -65,7 +64,13 @@ def log_metrics(folder: Path, **values: Any) -> None:
     """Append one line to metrics.jsonl: the truth that dashboards mirror."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / METRICS).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps({"time": round(time.time(), 1), **values}) + "\n")
+        lines.write(json.dumps(values) + "\n")
+
+
+def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Leave just the lines of `history` in metrics.jsonl: those of another run or after the checkpoint go."""
+    with atomic_write(folder / METRICS) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -105,9 +105,9 @@ def evolution(config: Config, out: Path) -> Outcome:
 def first_layer(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import first_layer as module
 
-    models = {"zfnet" if config.model.name == "zfnet" else config.model.name: _model(config)}
-    others = {"zfnet, no RMS clipping": "zfnet" + NOCLIP, "krizhevsky": "krizhevsky"}
-    for label, row in others.items():
+    models = {f"{config.model.name}, trained in full": _model(config)}
+    rows = {"zfnet": "zfnet", "zfnet, no RMS clipping": "zfnet" + NOCLIP, "krizhevsky": "krizhevsky"}
+    for label, row in rows.items():  # the networks that are compared were all trained alike
         path = _folder(config, "ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
         if path.exists():
             models[label] = load_model(path, pick_device(config.device))

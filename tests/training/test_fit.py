@@ -16,6 +16,7 @@ from zfnet.distributed import World, launch
 from zfnet.errors import UserError
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import build
+from zfnet.record import log_metrics, read_metrics
 from zfnet.training import fit as module
 from zfnet.training.evaluate import errors, predict
 from zfnet.training.fit import Job, fit
@@ -76,8 +77,10 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, store
     with pytest.raises(KeyboardInterrupt):
         fit(job(tmp_path), ALONE, *stores)
     monkeypatch.undo()
+    log_metrics(tmp_path, epoch=99)  # a line of an epoch that no checkpoint knows
     numbers = fit(job(tmp_path), ALONE, *stores)
     assert_same_weights(trained[0], tmp_path)
+    assert read_metrics(tmp_path) == numbers["history"]
     assert [line["loss"] for line in numbers["history"]] == [line["loss"] for line in trained[1]["history"]]
 
 

@@ -31,7 +31,7 @@ from zfnet.errors import UserError
 from zfnet.models.checkpoint import save_model
 from zfnet.models.net import ConvNet, build
 from zfnet.progress import track
-from zfnet.record import log_metrics, write_json
+from zfnet.record import log_metrics, restart_metrics, write_json
 from zfnet.training import checkpoint
 from zfnet.training.evaluate import errors
 from zfnet.training.precision import autocast, keep_memory, resolve
@@ -108,6 +108,8 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     # ---- where we stand -----------------------------------------------------------------------------------
     key = _job_key(job, train)
     place = checkpoint.restore(out / "checkpoints", model, optimiser, key)
+    if world.leads:
+        restart_metrics(out, place.history)
     saved_at = time.monotonic()
     stop = _StopOnInterrupt()
 
