@@ -12,7 +12,7 @@ DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(D
 ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
 .PHONY: help setup reproduce test check format bench clean train table1 table3 table4 figure2 figure4 figure5 figure6 \
-        figure7 class-models saliency localization patterns
+        figure7 reference class-models saliency localization patterns
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -84,6 +84,9 @@ localization: $(READY) ## [SVZ13] section 3.2: weak localisation
 
 patterns: $(READY) ## [K17] PatternNet and PatternAttribution
 	$(ZFNET) stage=patterns
+
+reference: $(READY) ## publish the run of PROFILE under outputs/reference and write the README's results from it
+	$(BIN)/python -m zfnet.report.reference outputs/$(PROFILE)
 
 clean: ## remove the outputs of PROFILE (the drawn and downloaded data stay)
 	rm -rf outputs/$(PROFILE)

@@ -1,0 +1,200 @@
+"""Results we stand by: a recorded run as small files for the repository, and the README's tables written from them.
+
+    python -m zfnet.report.reference outputs/tiny_imagenet      publish a run, then write the README
+    python -m zfnet.report.reference                            write the README again from what is published
+
+outputs/reference/<profile>/<stage>/ holds result.json (with seed, spread, device, versions, commit and command) and
+the figures, photographs as JPEG, so it is itself a folder from which the report can be made. Only a run whose code
+was committed is taken. Folders of the machine that ran it are left out of its commands.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from zfnet.errors import UserError
+from zfnet.progress import duration
+from zfnet.record import RESULT, atomic_write, write_json
+from zfnet.report.paper import papers
+from zfnet.report.results import Result, read
+from zfnet.report.scale import describe
+from zfnet.report.tables import key_rows
+from zfnet.report.verdict import judge_all, tally
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+REFERENCE = REPOSITORY / "outputs" / "reference"
+README = REPOSITORY / "README.md"
+BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
+LIMIT = 5 * 2**20  # bytes of one profile
+WIDEST, QUALITY = 1200, 82  # of a published picture
+FOLDERS = re.compile(r"=[~/].*", re.S)  # values that name a place of the machine
+SHOWN = ("top_activations/layer5", "saliency/saliency")  # the pictures that the README shows
+
+
+def publish(outputs: Path, reference: Path) -> None:
+    """Copy the run of a profile into `reference`, replacing what was there.
+
+    Raises UserError when there is no result, when one was computed by uncommitted code, or when it is too large.
+    """
+    results = read(outputs)
+    if not results:
+        raise UserError(f"{outputs}: no stage has left a {RESULT} here; run one first, e.g. stage=train")
+    for result in results.values():
+        if result.content["dirty"] or not result.content["commit"]:
+            raise UserError(f"{result.folder}: computed by code that is in no commit; commit it and run it again")
+    fresh = reference.with_name(f".{reference.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for result in results.values():
+        _publish_stage(result, fresh / result.stage)
+    size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
+    if size > LIMIT:
+        raise UserError(f"{fresh}: {size / 2**20:.1f} MB are more than the {LIMIT / 2**20:.0f} MB of a reference")
+    shutil.rmtree(reference, ignore_errors=True)
+    fresh.rename(reference)
+
+
+def write_readme(readme: Path, reference: Path) -> None:
+    """Write every marked block of the README again from what is published."""
+    text = readme.read_text(encoding="utf-8")
+    with atomic_write(readme) as part:
+        part.write_text(renewed(text, reference), encoding="utf-8")
+
+
+def renewed(text: str, reference: Path) -> str:
+    """The README's text with its blocks `<!-- results: profile -->` filled."""
+
+    def fill(block: re.Match[str]) -> str:
+        return f"{block[1]}{summary(reference / block[2])}\n{block[3]}"
+
+    return BLOCK.sub(fill, text)
+
+
+def summary(folder: Path) -> str:
+    """What a published run found, in Markdown: scale, key numbers, claims, how it was made."""
+    results = read(folder)
+    if not results:
+        return f"Nothing has been published yet: `make reference PROFILE={folder.name}`."
+    judged = judge_all(results)
+    counts = ", ".join(f"{count} {verdict.words}" for verdict, count in tally(judged))
+    lines = [
+        describe(results),
+        "",
+        *_pictures(results, folder),
+        "| | | published | here |",
+        "|---|---|---|---|",
+        *_key_lines(results),
+        "",
+        f"<details><summary>{len(judged)} claims of the papers: {counts}.</summary>",
+        "",
+        "| claim | | measured |",
+        "|---|---|---|",
+        *(
+            f"| [{one.claim.paper}] {_cell(one.claim.text)} | {one.verdict.sign} {one.verdict.words} "
+            f"| {_cell(one.claim.statistic)}: {_cell(one.sentence)} |"
+            for one in judged
+        ),
+        "",
+        "</details>",
+        "",
+        _provenance(results, folder),
+    ]
+    return "\n".join(lines)
+
+
+def _publish_stage(result: Result, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    figures = {}
+    for file, alt in result.figures.items():
+        name = file if file.endswith(".svg") else str(Path(file).with_suffix(".jpg"))
+        figures[name] = alt
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if file.endswith(".svg"):
+            shutil.copyfile(result.folder / file, folder / name)
+        else:
+            _shrink(result.folder / file, folder / name)
+    content: dict[str, Any] = copy.deepcopy(dict(result.content)) | {"figures": figures}
+    words = shlex.split(content["command"])
+    content["command"] = shlex.join(FOLDERS.sub("=FOLDER", word) for word in words)
+    content["config"] = _without_folders(content.get("config", {}))
+    write_json(folder / RESULT, content)
+
+
+def _without_folders(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {key: _without_folders(value) for key, value in config.items()}
+    return "FOLDER" if isinstance(config, str) and config.startswith(("/", "~")) else config
+
+
+def _shrink(source: Path, target: Path) -> None:
+    image = cv2.imread(str(source))
+    if image is None:
+        raise UserError(f"{source}: cannot be read as a picture; run its stage again")
+    factor = min(1.0, WIDEST / image.shape[1])
+    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else image
+    cv2.imwrite(str(target), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+
+
+def _key_lines(results: Mapping[str, Result]) -> Iterator[str]:
+    for paper in papers():
+        for artefact in paper.artefacts:
+            for key in key_rows(artefact, results):
+                here = f"**{key.cell.here}** {key.cell.around}".strip()
+                place = f"[{paper.key}] {artefact.where}"
+                yield f"| {place} | {_cell(key.label)}, {_cell(key.what)} | {key.cell.published} | {here} |"
+
+
+def _pictures(results: Mapping[str, Result], folder: Path) -> Iterator[str]:
+    root = folder.resolve().relative_to(REPOSITORY) if folder.resolve().is_relative_to(REPOSITORY) else folder
+    for shown in SHOWN:
+        stage, _, stem = shown.partition("/")
+        for file, alt in results[stage].figures.items() if stage in results else ():
+            if Path(file).stem == stem:
+                yield f"![{_cell(alt)}]({root.as_posix()}/{stage}/{file})"
+                yield ""
+
+
+def _provenance(results: Mapping[str, Result], folder: Path) -> str:
+    """One sentence: seeds, devices, time, versions, commits."""
+
+    def distinct(name: str) -> str:
+        return ", ".join(sorted({str(result.content[name]) for result in results.values()}))
+
+    commits = ", ".join(f"`{name[:7]}`" for name in distinct("commit").split(", "))
+    seconds = sum(float(result.content.get("seconds") or 0) for result in results.values())
+    torch = {result.content["versions"].get("torch", "?") for result in results.values()}
+    return (
+        f"Seed {distinct('seed')}; {duration(seconds)} in all on {distinct('device')}; "
+        f"torch {', '.join(sorted(torch))}; commit {commits}. "
+        f"The command, configuration and time of each stage are in "
+        f"[outputs/reference/{folder.name}](outputs/reference/{folder.name})."
+    )
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of a cell of a Markdown table."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def main() -> int:
+    try:
+        for outputs in map(Path, sys.argv[1:]):
+            publish(outputs, REFERENCE / outputs.name)
+            print(f"published: {REFERENCE / outputs.name}")
+        write_readme(README, REFERENCE)
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zfnet.errors import UserError
+from zfnet.report import reference
+from zfnet.report.build import build
+from zfnet.report.claims import CLAIMS
+from zfnet.report.paper import papers
+from zfnet.report.results import read
+from zfnet.report.tables import key_rows
+
+
+@pytest.fixture
+def run(make_outputs: Callable[..., Path], tmp_path: Path) -> Path:
+    """A made-up run, said to be of committed code."""
+    outputs = make_outputs(tmp_path / "run")
+    change(outputs, commit="0123456789abcdef", dirty=False)
+    return outputs
+
+
+def change(run: Path, **values: object) -> None:
+    for path in run.glob("*/result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_every_number_and_figure_of_a_run_is_published(run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "reference" / "run"
+    reference.publish(run, target)
+    ours, published = read(run), read(target)
+    assert set(published) == set(ours)
+    for stage, result in ours.items():
+        assert published[stage].numbers == result.numbers
+        assert list(published[stage].figures.values()) == list(result.figures.values())  # all there, JPEG or SVG
+    build(target, tmp_path / "report")  # what is published is enough for the report
+
+
+def test_uncommitted_code_is_refused_and_what_was_published_stays(run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "reference" / "run"
+    reference.publish(run, target)
+    before = sorted(target.rglob("*"))
+    change(run, dirty=True)
+    with pytest.raises(UserError, match="in no commit"):
+        reference.publish(run, target)
+    assert sorted(target.rglob("*")) == before
+
+
+def test_folders_of_the_machine_are_left_out(run: Path, tmp_path: Path) -> None:
+    change(
+        run,
+        command="python -m zfnet paths.data=/home/me/secret 'data.root=/x y' train.epochs=3",
+        config={"data": {"root": "/home/secret"}},
+    )
+    reference.publish(run, tmp_path / "published")
+    for path in (tmp_path / "published").glob("*/result.json"):
+        assert "secret" not in path.read_text()
+        command = json.loads(path.read_text())["command"]
+        assert "/x" not in command and " y" not in command and "train.epochs=3" in command
+
+
+def test_a_run_that_is_too_large_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "LIMIT", 1000)
+    with pytest.raises(UserError, match="more than"):
+        reference.publish(run, tmp_path / "published")
+
+
+def test_the_summary_has_each_key_number_and_each_claim_once(run: Path) -> None:
+    text = reference.summary(run)
+    keys = sum(len(key_rows(artefact, read(run))) for paper in papers() for artefact in paper.artefacts)
+    rows = len(re.findall(r"^\| .*", text, re.M))
+    assert keys > 10 and rows == 2 + keys + len(CLAIMS)
+    assert "<script>" not in text
+    for row in re.findall(r"^\| .*", text, re.M):
+        assert len(re.findall(r"(?<!\\)\|", row)) in (4, 5), row  # nothing breaks out of its cell
+
+
+def test_blocks_are_filled_and_the_rest_of_the_text_stays(run: Path, tmp_path: Path) -> None:
+    text = "before\n<!-- results: menagerie -->\nold\n<!-- end of results -->\nafter | old\n"
+    new = reference.renewed(text, run.parent)
+    assert new.startswith("before\n") and new.endswith("\nafter | old\n") and "\nold\n" not in new and "Seed 0;" in new
+    assert reference.renewed(new, run.parent) == new
+
+
+def test_the_readme_says_what_is_published() -> None:
+    text = reference.README.read_text(encoding="utf-8")
+    assert reference.BLOCK.search(text)
+    assert reference.renewed(text, reference.REFERENCE) == text, "make reference writes the README's tables"
+    for picture in re.findall(r"!\[[^\]]*\]\((outputs/reference/[^)]+)\)", text):
+        assert (reference.REPOSITORY / picture).is_file()
