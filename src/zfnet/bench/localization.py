@@ -10,61 +10,76 @@ average; the map is a blurred, speckled spot inside the object.
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from zfnet.bench.row import rate_row
+from zfnet.bench.row import ROUNDS, medians, rate_row, timed
 from zfnet.config import LocalizationConfig
 from zfnet.data.crops import Frame
 from zfnet.data.images import read_rgb
 from zfnet.localization.boxes import iou, mask_box, whole_box
-from zfnet.localization.locate import Found, Task, whole_map
-from zfnet.localization.pool import locate_each
+from zfnet.localization.locate import Found, Task, locate, whole_map
+from zfnet.localization.pool import WAITING, locate_each, n_cores
+from zfnet.localization.score import ENOUGH
 from zfnet.localization.segment import BACKGROUND, NO_RECTANGLE, UNDECIDED, choose_seeds, largest_component, smooth
 
 SIZE = 256  # px, frame of the maps
 HEIGHT, WIDTH = 375, 500
-REPEATS = 12  # our run is that much longer, so that starting processes weighs nothing
+REPEATS = 8  # the pool's run is that much longer: it does as much in a second as several processes do
 
 
-def rows(photos: Sequence[Path] = (), boxes: Sequence[np.ndarray] = (), n: int = 16) -> list[dict]:
-    """Rows of `make bench`; ratio > 1 means ours is better. photos, boxes (k, 4): real ones instead of n drawn."""
-    config = LocalizationConfig()
-    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def rows(quick: bool = False, photos: Sequence[Path] = (), boxes: Sequence[np.ndarray] = ()) -> list[dict]:
+    """Rows of `make bench`; ratio > 1 means ours is better. photos, boxes (k, 4): real ones instead of drawn ones."""
+    config, rounds = LocalizationConfig(), 1 if quick else ROUNDS
+    processes = 2 if quick else n_cores()
     with tempfile.TemporaryDirectory() as folder:
         if not photos:
-            photos, boxes = draw_photos(Path(folder), n)
+            photos, boxes = draw_photos(Path(folder), 4 if quick else 16)
         tasks = [make_task(row, photo, some) for row, (photo, some) in enumerate(zip(photos, boxes, strict=True))]
-        start = time.perf_counter()
-        peer_boxes = [segment_as_peers(task, config) for task in tasks]
-        peer = len(tasks) / (time.perf_counter() - start)
-        alone, _ = _rate(locate_each(iter(tasks * 2), config, 1), skip=0)
-        pool, found = _rate(locate_each(iter(tasks * REPEATS), config, processes), skip=4 * processes)
-    ours_fit = np.mean([iou(np.array(one.boxes), boxes[one.row]).max() for one in found])
-    peer_fit = np.mean([iou(box[None], some).max() for box, some in zip(peer_boxes, boxes, strict=True)])
-    same = np.mean([iou(np.array(one.boxes), peer_boxes[one.row]).max() for one in found])
-    note = (
-        f"{len(tasks)} photographs, {processes} processes; mean IoU with the true boxes {ours_fit:.3f} against "
-        f"{peer_fit:.3f}, of ours with the peer's {same:.3f}"
-    )
+        ours, theirs = [locate(task, config) for task in tasks], [segment_as_peers(task, config) for task in tasks]
+        peer, alone, pool = medians(
+            lambda: len(tasks) / timed(lambda: [segment_as_peers(task, config) for task in tasks])[1],
+            lambda: _rate(tasks, config, 1),
+            lambda: _rate(tasks * (4 if quick else REPEATS), config, processes),
+            rounds=rounds,
+            warm_up=0,  # the lines above have warmed up
+        )
+    note = f"{len(tasks)} photographs, {processes} processes; {_agreement(ours, theirs, boxes)}"
+    efficiency = f"{processes} x one process; single images"
     return [
         rate_row("GrabCut, pool against serial full-size loop", pool, peer, "images/s", 10.0, note),
-        rate_row("GrabCut, pool efficiency", pool, alone * processes, "images/s", 0.95, f"{processes} x one process"),
+        rate_row("GrabCut, pool efficiency", pool, alone * processes, "images/s", 0.95, efficiency),
     ]
 
 
-def _rate(results: Iterator[Found], skip: int) -> tuple[float, list[Found]]:
-    """Images a second after the first `skip` + 1, by when every process is at work; and all results."""
-    found = [next(results) for _ in range(skip + 1)]
-    start = time.perf_counter()
-    rest = list(results)
-    return len(rest) / (time.perf_counter() - start), found + rest
+def _rate(tasks: Sequence[Task], config: LocalizationConfig, processes: int) -> float:
+    """Images a second while every process is at work: the clock starts once each has finished a few."""
+    results, skip = locate_each(iter(tasks), config, processes), 0 if processes == 1 else WAITING * processes
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # as in the pool's processes
+    try:
+        for _ in range(skip):
+            next(results)
+        return (len(tasks) - skip) / timed(lambda: list(results))[1]
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _agreement(ours: Sequence[Found], theirs: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> str:
+    """Errors of both (no instance with IoU of a half), and mean IoU: with the truth, and of one with the other."""
+    fits = np.array([
+        (iou(np.array(found.boxes), some).max(), iou(box[None], some).max(), iou(np.array(found.boxes), box).max())
+        for found, box, some in zip(ours, theirs, boxes, strict=True)
+    ])  # fmt: skip
+    wrong, (our_fit, peer_fit, same) = 100 * (fits < ENOUGH).mean(axis=0), fits.mean(axis=0)
+    return (
+        f"error {wrong[0]:.1f} % against {wrong[1]:.1f} %, mean IoU with the true boxes {our_fit:.3f} against "
+        f"{peer_fit:.3f}, of ours with the peer's {same:.3f}"
+    )
 
 
 def segment_as_peers(task: Task, config: LocalizationConfig) -> np.ndarray:

@@ -7,49 +7,50 @@ perturbations_per_eval. All see the same ZF-net, picture and squares; the note g
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zfnet.analysis.incremental import Occluder, Responses, Watch, respond
-from zfnet.bench.row import rate_row
+from zfnet.bench.row import ROUNDS, medians, rate_row, timed
 from zfnet.models.net import ConvNet, build
 
 Setup = TypeVar("Setup")
 
-CROP, STRIDE, REPEATS = 224, 8, 3
+STRIDE = 8
 PLAIN_BATCHES, OUR_BATCHES, CAPTUM_BATCHES = (8, 16, 32), (32, 64, 128), (4, 16, 32)
 FLOP_BOUND = {32: 3.2, 64: 2.1}  # what the multiplications alone would gain
 
 
-def rows() -> list[dict]:
+def rows(quick: bool = False) -> list[dict]:
     """Rows of `make bench`; ratio > 1 means ours is better."""
-    model = build("zfnet", 1000, CROP).eval()
+    model = build("zfnet", 10, 56, 0.25).eval() if quick else build("zfnet", 1000, 224).eval()
     model.initialise("he", seed=0)
-    image = torch.randn(3, CROP, CROP, generator=torch.Generator().manual_seed(0))
-    return [row for size in FLOP_BOUND for row in _rows_at(model, image, size)]
+    image = torch.randn(3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(0))
+    sizes = [min(FLOP_BOUND)] if quick else list(FLOP_BOUND)
+    return [row for size in sizes for row in _rows_at(model, image, size, 1 if quick else ROUNDS)]
 
 
-def _rows_at(model: ConvNet, image: Tensor, size: int) -> list[dict]:
-    places = torch.arange(0, CROP - size + 1, STRIDE)
+def _rows_at(model: ConvNet, image: Tensor, size: int, rounds: int) -> list[dict]:
+    places = torch.arange(0, model.input_size - size + 1, STRIDE)
     occluder = Occluder(size, torch.cartesian_prod(places, places), torch.zeros_like(image))
-    few = Occluder(size, occluder.corners[:: len(occluder.corners) // 32], occluder.fill)
+    few = Occluder(size, occluder.corners[:: -(-len(occluder.corners) // 32)], occluder.fill)
     ours_batch = _best(OUR_BATCHES, lambda batch: _rate(lambda: respond(model, image, occluder, batch=batch)))
     plain_setup = _best(
         [(batch, layout) for batch in PLAIN_BATCHES for layout in (torch.contiguous_format, torch.channels_last)],
         lambda setup: _plain_rate(model, image, *setup),
     )
     captum_batch = _best(CAPTUM_BATCHES, lambda batch: _captum_rate(model, image, size, batch))
-    ours, plain, default, tuned, watched = _in_turn(
+    ours, plain, default, tuned, watched = medians(
         lambda: _rate(lambda: respond(model, image, occluder, batch=ours_batch)),
         lambda: _plain_rate(model, image, *plain_setup),
         lambda: _captum_rate(model, image, size, 1),
         lambda: _captum_rate(model, image, size, captum_batch),
         lambda: _rate(lambda: respond(model, image, occluder, Watch("pool5", 0), scores=False, batch=ours_batch)),
+        rounds=rounds,
+        warm_up=0,  # _best has warmed up all
     )
     note = f"{len(occluder.corners)} places; {_difference(model, image, few)}"
     unit, bound, same = "images/s", FLOP_BOUND[size], "the same network, our LRN included"
@@ -71,45 +72,33 @@ def _rows_at(model: ConvNet, image: Tensor, size: int) -> list[dict]:
 
 
 def _rate(work: Callable[[], Responses]) -> float:
-    start = time.perf_counter()
-    answer = work()
+    answer, seconds = timed(work)
     values = answer.scores if answer.scores is not None else answer.totals
     assert values is not None
-    return len(values) / (time.perf_counter() - start)
+    return len(values) / seconds
 
 
 def _plain_rate(model: ConvNet, image: Tensor, batch: int, layout: torch.memory_format, n: int = 64) -> float:
     inputs = image.repeat(batch, 1, 1, 1).contiguous(memory_format=layout)
     with torch.inference_mode():
-        start = time.perf_counter()
-        for _ in range(n // batch):
-            model(inputs)
-    return n / (time.perf_counter() - start)
+        return n / timed(lambda: [model(inputs) for _ in range(n // batch)])[1]
 
 
-def _captum_rate(model: nn.Module, image: Tensor, size: int, batch: int) -> float:
+def _captum_rate(model: ConvNet, image: Tensor, size: int, batch: int) -> float:
     """Occluded images a second; a wide stride keeps the number of places down, which does not change the rate."""
     from captum.attr import Occlusion
 
     stride = 32  # Captum allows no more than the square's side
+    window, steps, method = (3, size, size), (3, stride, stride), Occlusion(model)
     with torch.inference_mode():
-        start = time.perf_counter()
-        Occlusion(model).attribute(
-            image[None], (3, size, size), (3, stride, stride), target=0, perturbations_per_eval=batch
-        )
-    places = -(-(CROP - size) // stride) + 1
-    return places**2 / (time.perf_counter() - start)
+        _, seconds = timed(lambda: method.attribute(image[None], window, steps, target=0, perturbations_per_eval=batch))
+    places = -(-(image.shape[-1] - size) // stride) + 1
+    return places**2 / seconds
 
 
 def _best(setups: Sequence[Setup], rate: Callable[[Setup], float]) -> Setup:
     """The setup with the highest rate; the first run of each warms up."""
     return max(setups, key=lambda setup: (rate(setup), rate(setup))[1])
-
-
-def _in_turn(*rates: Callable[[], float]) -> list[float]:
-    """Median of each over REPEATS rounds."""
-    rounds = [[rate() for rate in rates] for _ in range(REPEATS)]
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def _difference(model: ConvNet, image: Tensor, occluder: Occluder) -> str:

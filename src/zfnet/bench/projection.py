@@ -6,38 +6,36 @@ ZF-net at 224 px with random weights, 16 images (layers) or 32 (top-9).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zfnet.analysis.top_activations import Strongest, conv_layers, update
 from zfnet.backprojection.window import project_window
-from zfnet.bench.row import rate_row
+from zfnet.bench.row import ROUNDS, in_turn, rate_row
 from zfnet.models.net import ConvNet, build
 
 TARGETS = {5: 2.0, 4: 5.0, 3: 10.0, 2: 50.0}  # layer -> times as fast as Captum
 OVERHEAD = 0.10  # of the forward, for the search of the nine strongest
-REPEATS = 5
 
 
-def rows() -> list[dict[str, Any]]:
+def rows(quick: bool = False) -> list[dict[str, Any]]:
     """The rows of the benchmark: {name, ours, peer, unit, ratio, target, holds, note}."""
     torch.manual_seed(0)
-    model = build("zfnet", 1000, 224).eval()
+    model = build("zfnet", 10 if quick else 1000, 224).eval()
     model.initialise("he", 0)
-    images = torch.randn(32, 3, 224, 224)
-    return [*(_projection(model, images[:16], n, target) for n, target in TARGETS.items()), _top9(model, images)]
+    images, rounds = torch.randn(2 if quick else 32, 3, 224, 224), 1 if quick else ROUNDS
+    layers = [_projection(model, images[:16], n, target, rounds) for n, target in TARGETS.items()]
+    return [*layers, _top9(model, images, rounds)]
 
 
-def _projection(model: ConvNet, images: Tensor, n: int, target: float) -> dict[str, Any]:
+def _projection(model: ConvNet, images: Tensor, n: int, target: float, rounds: int) -> dict[str, Any]:
     layer, b = f"relu{n}", len(images)
     units, places = torch.randint(0, 96, (b,)), torch.randint(0, 13, (b, 2))
     peer = _captum(model, layer, images, units, places)
-    ours, theirs = _medians(lambda: project_window(model, images, layer, units, places), peer)
+    ours, theirs = in_turn(lambda: project_window(model, images, layer, units, places), peer, rounds=rounds)
     note = "receptive field only, against captum.attr.Deconvolution on the whole image; forward included"
     return rate_row(f"projection of layer {n}", b / ours, b / theirs, "images/s", target, note)
 
@@ -60,7 +58,7 @@ def _captum(model: ConvNet, layer: str, images: Tensor, units: Tensor, places: T
     return run
 
 
-def _top9(model: ConvNet, images: Tensor) -> dict[str, Any]:
+def _top9(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     layers, b = conv_layers(model), len(images)
     best: dict[str, Strongest] = {}
     seen = 0
@@ -77,21 +75,10 @@ def _top9(model: ConvNet, images: Tensor) -> dict[str, Any]:
                     break
         seen += b
 
-    ours, forward = _medians(lambda: search(True), lambda: search(False))
+    ours, forward = in_turn(lambda: search(True), lambda: search(False), rounds=rounds)
     return {
         "name": "top-9 of all maps",
         **{"ours": b / ours, "peer": b / forward, "unit": "images/s", "ratio": forward / ours},
         **{"target": 1 / (1 + OVERHEAD), "holds": ours <= forward * (1 + OVERHEAD)},
         "note": f"search of every map of layers 1-5 against the forward pass alone: {ours / forward - 1:+.1%}",
     }
-
-
-def _medians(*runs: Callable[[], object]) -> list[float]:
-    """Median seconds of each, run in turn after one warm-up."""
-    seconds = np.zeros((REPEATS + 1, len(runs)))
-    for repeat in range(REPEATS + 1):
-        for i, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            seconds[repeat, i] = time.perf_counter() - start
-    return [float(value) for value in np.median(seconds[1:], axis=0)]

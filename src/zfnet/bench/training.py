@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zfnet.bench.row import rate_row
+from zfnet.bench.row import ROUNDS, in_turn, rate_row
 from zfnet.data.index import make_index
 from zfnet.data.store import build_store
 from zfnet.models.net import ConvNet, build
@@ -27,7 +26,7 @@ from zfnet.models.normalization import LocalResponseNorm
 from zfnet.training.precision import autocast, keep_memory, resolve
 from zfnet.training.renormalise import Renormaliser
 
-BATCH, ROUNDS = 16, 3
+BATCH = 16
 CPU = torch.device("cpu")
 
 
@@ -38,17 +37,19 @@ class StockNorm(nn.Module):
         return F.local_response_norm(x, 5, 5e-4, 0.75, 2.0)
 
 
-def rows() -> list[dict[str, Any]]:
+def rows(quick: bool = False) -> list[dict[str, Any]]:
     """Rows {name, ours, peer, unit, ratio, target, holds, note} on this processor."""
     keep_memory()
-    model = build("zfnet", 1000, 224)
+    batch, rounds = (2, 1) if quick else (BATCH, ROUNDS)
+    model = build("zfnet", 10, 56, 0.25) if quick else build("zfnet", 1000, 224)
     model.initialise("he", 0)
-    images = torch.randn(BATCH, 3, 224, 224)
-    return [*_norm_rows(), _forward_row(model, images), _step_row(model, images), _feed_row()]
+    images = torch.randn(batch, 3, model.input_size, model.input_size)
+    feed = _feed_row(4 if quick else 32, rounds)
+    return [*_norm_rows(batch, rounds), _forward_row(model, images, rounds), _step_row(model, images, rounds), feed]
 
 
-def _norm_rows() -> list[dict[str, Any]]:
-    x = torch.randn(BATCH, 96, 110, 110)
+def _norm_rows(batch: int, rounds: int) -> list[dict[str, Any]]:
+    x = torch.randn(batch, 96, 110, 110)
     g = torch.randn_like(x)
 
     def step(norm: nn.Module, layout: torch.memory_format) -> Callable[[], object]:
@@ -59,12 +60,12 @@ def _norm_rows() -> list[dict[str, Any]]:
     last, first = torch.channels_last, torch.contiguous_format
     with torch.no_grad():
         nhwc = x.to(memory_format=last)
-        forward = _in_turn(lambda: ours(nhwc), lambda: peer(x))
-    both = _in_turn(step(ours, last), step(peer, first))
-    note = f"{BATCH} x 96 x 110 x 110, fp32"
+        forward = in_turn(lambda: ours(nhwc), lambda: peer(x), rounds=rounds)
+    both = in_turn(step(ours, last), step(peer, first), rounds=rounds)
+    note = f"{batch} x 96 x 110 x 110, fp32"
     return [
-        _row("LRN, forward", forward, BATCH, note),
-        _row("LRN, forward and backward", both, BATCH, note),
+        _row("LRN, forward", forward, batch, note),
+        _row("LRN, forward and backward", both, batch, note),
     ]
 
 
@@ -76,7 +77,7 @@ def _stock(model: ConvNet) -> ConvNet:
     return stock
 
 
-def _forward_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
+def _forward_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     precision = resolve("auto", CPU)
     ours, stock = copy.deepcopy(model).eval().to(memory_format=torch.channels_last), _stock(model).eval()
     inputs = images.contiguous(memory_format=torch.channels_last)
@@ -86,12 +87,13 @@ def _forward_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
             return ours(inputs)
 
     with torch.inference_mode():
-        times = _in_turn(forward, lambda: stock(images))
-    return _row("forward, 224 px", times, BATCH, f"ours {precision}, channels_last; peer fp32 NCHW, stock LRN")
+        times = in_turn(forward, lambda: stock(images), rounds=rounds)
+    name = f"forward, {model.input_size} px"
+    return _row(name, times, len(images), f"ours {precision}, channels_last; peer fp32 NCHW, stock LRN")
 
 
-def _step_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
-    precision, labels = resolve("auto", CPU), torch.arange(BATCH)
+def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
+    precision, labels = resolve("auto", CPU), torch.arange(len(images))
     ours, stock = copy.deepcopy(model).to(memory_format=torch.channels_last), _stock(model)
     inputs = images.contiguous(memory_format=torch.channels_last)
     renormalise = Renormaliser(ours, 0.1, 1.0)
@@ -111,11 +113,11 @@ def _step_row(model: ConvNet, images: Tensor) -> dict[str, Any]:
         F.cross_entropy(stock(images), labels).backward()
         plain.step()
 
-    times = _in_turn(our_step, stock_step)
-    return _row("training step, 224 px", times, BATCH, f"ours {precision}, with RMS renormalisation; peer fp32")
+    times, name = in_turn(our_step, stock_step, rounds=rounds), f"training step, {model.input_size} px"
+    return _row(name, times, len(images), f"ours {precision}, with RMS renormalisation; peer fp32")
 
 
-def _feed_row(n: int = 32) -> dict[str, Any]:
+def _feed_row(n: int, rounds: int) -> dict[str, Any]:
     """One thread: crops from the raw cache against decoding and resizing full photographs."""
     from PIL import Image
 
@@ -135,22 +137,10 @@ def _feed_row(n: int = 32) -> dict[str, Any]:
                     small = image.convert("RGB").resize((341, 256), Image.Resampling.BILINEAR).crop((58, 16, 282, 240))
                 torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy()).float().div_(255)
 
-        times = _in_turn(lambda: store.crops(rows, at, at, at > 0), peer)
+        times = in_turn(lambda: store.crops(rows, at, at, at > 0), peer, rounds=rounds)
     note = f"{n} photographs of 500 x 375; crop, flip and mean included; ours all on the host"
     return _row("image feed, 224 px", times, n, note, target=9.0)
 
 
-def _in_turn(ours: Callable[[], object], peer: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of both, taken in turn after one warm-up each."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(ROUNDS + 1):
-        for kept, call in zip(times, (ours, peer), strict=True):
-            start = time.perf_counter()
-            call()
-            if turn:
-                kept.append(time.perf_counter() - start)
-    return float(np.median(times[0])), float(np.median(times[1]))
-
-
-def _row(name: str, seconds: tuple[float, float], n: int, note: str, target: float = 4.0) -> dict[str, Any]:
+def _row(name: str, seconds: Sequence[float], n: int, note: str, target: float = 4.0) -> dict[str, Any]:
     return rate_row(name, n / seconds[0], n / seconds[1], "images/s", target, note)
