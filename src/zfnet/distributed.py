@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ def launch(module: str, argument: Path, processes: int, restarts: int = 3) -> No
     """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
 
     A worker that dies is restarted, with the others, up to `restarts` times; the work goes on from its checkpoint.
-    Raises UserError when it fails for good.
+    Ctrl-C (or SIGTERM) reaches the workers once, as SIGINT, and is waited for: they write a checkpoint before they end.
+    Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
     command = [
@@ -90,8 +92,33 @@ def launch(module: str, argument: Path, processes: int, restarts: int = 3) -> No
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    done = subprocess.run(command, env=environment)
-    if done.returncode in (130, -2):
+    launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
+    with _passing_on(launcher) as interrupts:
+        code = launcher.wait()
+    if interrupts:
         raise KeyboardInterrupt
-    if done.returncode:
-        raise UserError(f"{module}: a training process failed for good (exit code {done.returncode}); see above")
+    if code:
+        raise UserError(f"{module}: a training process failed for good (exit code {code}); see above")
+
+
+@contextlib.contextmanager
+def _passing_on(launcher: subprocess.Popen) -> Iterator[list[int]]:
+    """Context in which the first interrupting signal goes on to `launcher` as SIGINT, and a second one ends it.
+
+    Yields the list of the signals that came.
+    """
+    came: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        came.append(number)
+        launcher.send_signal(signal.SIGINT if len(came) == 1 else signal.SIGTERM)
+
+    try:
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    except ValueError:  # not in the main thread, which alone gets signals
+        before = {}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

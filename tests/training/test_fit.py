@@ -1,8 +1,10 @@
 """The long loop: it learns, it resumes exactly, several processes equal one."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from zfnet.record import log_metrics, read_metrics
 from zfnet.training import fit as module
 from zfnet.training.evaluate import errors, predict
 from zfnet.training.fit import Job, fit
+from zfnet.training.interrupt import StopOnInterrupt
 
 ALONE = World(0, 1, torch.device("cpu"))
 MODEL = ModelConfig(width=0.125, init="he")
@@ -69,14 +72,13 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, store
             super().__call__()
             calls += 1
             if calls == steps:
-                stop[0].asked = True
+                os.kill(os.getpid(), signal.SIGINT)
 
-    stop = []
-    monkeypatch.setattr(module, "_StopOnInterrupt", lambda: stop.append(type("S", (), {"asked": False})()) or stop[-1])
     monkeypatch.setattr(module, "Renormaliser", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(job(tmp_path), ALONE, *stores)
     monkeypatch.undo()
+    assert list((tmp_path / "checkpoints").glob("*/at_*.pt"))
     log_metrics(tmp_path, epoch=99)  # a line of an epoch that no checkpoint knows
     numbers = fit(job(tmp_path), ALONE, *stores)
     assert_same_weights(trained[0], tmp_path)
@@ -157,11 +159,69 @@ def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, stor
         env={"OMP_NUM_THREADS": "1", **os.environ},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "killed").exists()
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
+
+
+def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained, store_folders, tmp_path):
+    """SIGINT to the process group of the command, as a terminal sends it, in the middle of the second epoch."""
+    work = job(tmp_path)
+    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
+    work.write(tmp_path / "job.json")
+    (tmp_path / "slow.py").write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from zfnet.training import fit, worker\n"
+        "class Slow(fit.Renormaliser):\n"
+        "    calls = 0\n"
+        "    def __call__(self):\n"
+        "        super().__call__()\n"
+        "        Slow.calls += 1\n"
+        "        if Slow.calls == 6:\n"
+        "            Path(sys.argv[1]).with_name('ready').touch()\n"
+        "        time.sleep(0.2 if Slow.calls >= 6 else 0)\n"
+        "fit.Renormaliser = Slow\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(worker.main(sys.argv[1]))\n"
+    )
+    (tmp_path / "command.py").write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from zfnet.distributed import launch\n"
+        "try:\n"
+        "    launch(sys.argv[1], Path(sys.argv[2]), processes=2)\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n"
+    )
+    words = [sys.executable, str(tmp_path / "command.py"), "slow", str(tmp_path / "job.json")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as command:
+        while not (tmp_path / "ready").exists():
+            assert command.poll() is None
+            time.sleep(0.05)
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.wait(60) == 130
+    assert not (tmp_path / "model.pt").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*/at_0001_*.pt")]
+    launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
+    assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fit_hands_the_interrupt_back(stores, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with StopOnInterrupt() as outer:
+        fit(job(tmp_path, epochs=1), ALONE, *stores)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert outer.asked
+        with pytest.raises(KeyboardInterrupt):  # the second one
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.cuda

@@ -90,10 +90,32 @@ def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, cap
     for epoch in range(4):
         net[0].bias.data.fill_(epoch)
         checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
-    files = sorted(tmp_path.glob("at_*.pt"))
+    files = sorted(tmp_path.glob("*/at_*.pt"))
     assert len(files) == 2
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
     place = checkpoint.restore(tmp_path, net, optimiser, "key")
     assert place.epoch == 2 and (net[0].bias == 2).all()
     assert "damaged" in capsys.readouterr().err
     assert checkpoint.restore(tmp_path, net, optimiser, "another key").epoch == 0
+
+
+def test_checkpoints_of_another_configuration_give_way_to_the_new_ones(tmp_path):
+    net = two_layers()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    (tmp_path / "at_0099_0000000.pt").write_bytes(b"of an older layout")
+    for epoch in (70, 71):
+        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "old recipe", keep=2)
+    assert checkpoint.restore(tmp_path, net, optimiser, "new recipe") == checkpoint.Place()
+    for epoch in (1, 2, 3):
+        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "new recipe", keep=2)
+    assert [path.name for path in sorted(tmp_path.rglob("*.pt"))] == ["at_0002_0000000.pt", "at_0003_0000000.pt"]
+    assert checkpoint.restore(tmp_path, net, optimiser, "new recipe").epoch == 3
+
+
+def test_a_checkpoint_that_was_passed_over_as_damaged_does_not_outlive_the_next(tmp_path):
+    net = two_layers()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for epoch in (1, 2):
+        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=1)
+    checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=1, step=5), "key", keep=1)
+    assert [path.name for path in tmp_path.rglob("*.pt")] == ["at_0001_0000005.pt"]

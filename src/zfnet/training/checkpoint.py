@@ -1,11 +1,16 @@
 """Checkpoints of a running training: written atomically, the last few kept, the newest whole one used.
 
-A checkpoint holds weights, momentum, epoch, place in the epoch and the history. There is no random state to keep:
-order, crops and dropout masks are functions of (seed, epoch, step).
+    <folder>/<hash of the key>/at_<epoch>_<step>.pt
+
+The key says all that a checkpoint must agree on to be gone on with; the checkpoints of another key are removed when the
+first of this one is written. A checkpoint holds weights, momentum, epoch, place in the epoch and the history. There is
+no random state to keep: order, crops and dropout masks are functions of (seed, epoch, step).
 """
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,28 +36,33 @@ class Place:
 
 
 def save(folder: Path, model: nn.Module, optimiser: Optimizer, place: Place, key: str, keep: int) -> None:
-    """Write checkpoint `epoch.step` and remove all but the newest `keep`."""
-    path = folder / f"at_{place.epoch:04d}_{place.step:07d}.pt"
+    """Write checkpoint `epoch.step` of `key`; what stays beside it are the `keep - 1` before it."""
+    home = _home(folder, key)
+    path = home / f"at_{place.epoch:04d}_{place.step:07d}.pt"
     with atomic_write(path) as temporary:
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "place": asdict(place), "key": key}
-        torch.save(state, temporary)
-    for old in sorted(folder.glob("at_*.pt"))[:-keep]:
-        old.unlink(missing_ok=True)
+        torch.save(
+            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "place": asdict(place)}, temporary
+        )
+    kept = sorted(old for old in home.glob("at_*.pt") if old <= path)[-keep:]  # a later one is damaged: we passed it
+    for old in {*folder.iterdir(), *home.iterdir()} - {home, *kept}:
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> Place:
     """Load the newest whole checkpoint made under the same `key`; a fresh `Place` when there is none."""
-    for path in sorted(folder.glob("at_*.pt"), reverse=True):
+    for path in sorted(_home(folder, key).glob("at_*.pt"), reverse=True):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["key"] != key:
-                continue
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
             return Place(**state["place"])
-        except (RuntimeError, KeyError, EOFError, ValueError, OSError, UnpicklingError) as error:
+        except (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, UnpicklingError) as error:
             print(
                 f"  warning: {path.name} is damaged ({str(error).splitlines()[0]}); trying an older one",
                 file=sys.stderr,
             )
     return Place()
+
+
+def _home(folder: Path, key: str) -> Path:
+    return folder / hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -7,10 +7,8 @@ end. Interrupted at any step, it goes on from its last checkpoint and ends in th
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,13 +32,14 @@ from zfnet.progress import track
 from zfnet.record import log_metrics, restart_metrics, write_json
 from zfnet.training import checkpoint
 from zfnet.training.evaluate import errors
+from zfnet.training.interrupt import StopOnInterrupt
 from zfnet.training.precision import autocast, keep_memory, resolve
 from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import EpochPlan, dropout_masks, plan_epoch
 from zfnet.training.schedule import learning_rate
 
 STUCK_STEPS = 2000  # a loss that still is ln(classes) after so many steps will not move any more
-CHECK_EVERY = 20  # steps between agreements of several processes to write a checkpoint or to stop
+CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to write a checkpoint or to stop
 
 
 @dataclass
@@ -103,7 +102,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     renormalise = Renormaliser(model, config.rms_radius, train.divisor)
     seeded: nn.Module = Seeded(model)
     if world.size > 1:
-        seeded = DistributedDataParallel(seeded, broadcast_buffers=False)
+        seeded = DistributedDataParallel(seeded)
 
     # ---- where we stand -----------------------------------------------------------------------------------
     key = _job_key(job, train)
@@ -111,73 +110,76 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     if world.leads:
         restart_metrics(out, place.history)
     saved_at = time.monotonic()
-    stop = _StopOnInterrupt()
+    check_every = CHECK_EVERY if world.device.type == "cuda" else 1
 
     # ---- epochs -------------------------------------------------------------------------------------------
-    while place.epoch < config.epochs:
-        started = time.monotonic()
-        plan = plan_epoch(len(train), train.size, config.crops, config.seed, place.epoch)
-        n_steps = math.ceil(len(train) / config.batch)
-        past_errors = [line["val_top1_error"] for line in place.history]
-        loss_sum = torch.tensor(place.loss_sum if world.leads else 0.0, dtype=torch.float64, device=world.device)
-        steps = range(place.step, n_steps)
-        batches = _batches(train, plan, steps, config.batch, world)
-        what = f"epoch {place.epoch + 1}/{config.epochs}, step"
-        model.train()
-        for step, inputs, labels, n_batch in track(batches, what, len(steps)) if world.leads else batches:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, place.epoch + step / n_steps, past_errors)
-            masks = _masks(model, n_batch, config.seed, place.epoch * n_steps + step, world)
-            with autocast(world.device, precision):
-                logits = seeded(inputs, masks)
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            optimiser.zero_grad(set_to_none=True)
-            (loss * (world.size / n_batch)).backward()  # DDP averages over processes: together the batch mean
-            optimiser.step()
-            renormalise()
-            loss_sum += loss.detach()
-            place.step = step + 1
-            if world.size == 1 or place.step % CHECK_EVERY == 0:
-                if not torch.isfinite(loss_sum):
-                    raise UserError(_not_finite(model, inputs))
-                if world.any(stop.asked or time.monotonic() - saved_at > 60 * job.checkpoints.minutes):
-                    place.loss_sum = float(world.sum(loss_sum.clone()))
-                    if world.leads:
-                        checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
-                    saved_at = time.monotonic()
-                if stop.asked:
-                    raise KeyboardInterrupt
+    with StopOnInterrupt() as stop:
+        while place.epoch < config.epochs:
+            started = time.monotonic()
+            plan = plan_epoch(len(train), train.size, config.crops, config.seed, place.epoch)
+            n_steps = math.ceil(len(train) / config.batch)
+            past_errors = [line["val_top1_error"] for line in place.history]
+            loss_sum = torch.tensor(place.loss_sum if world.leads else 0.0, dtype=torch.float64, device=world.device)
+            steps = range(place.step, n_steps)
+            batches = _batches(train, plan, steps, config.batch, world)
+            what = f"epoch {place.epoch + 1}/{config.epochs}, step"
+            model.train()
+            for step, inputs, labels, n_batch in track(batches, what, len(steps)) if world.leads else batches:
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(config, place.epoch + step / n_steps, past_errors)
+                masks = _masks(model, n_batch, config.seed, place.epoch * n_steps + step, world)
+                with autocast(world.device, precision):
+                    logits = seeded(inputs, masks)
+                loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+                optimiser.zero_grad(set_to_none=True)
+                (loss * (world.size / n_batch)).backward()  # DDP averages over processes: together the batch mean
+                optimiser.step()
+                renormalise()
+                loss_sum += loss.detach()
+                place.step = step + 1
+                if place.step % check_every == 0:
+                    if world.any(not torch.isfinite(loss_sum)):
+                        raise UserError(_not_finite(model, inputs))
+                    stopping = world.any(stop.asked)
+                    if stopping or world.any(time.monotonic() - saved_at > 60 * job.checkpoints.minutes):
+                        place.loss_sum = float(world.sum(loss_sum.clone()))
+                        if world.leads:
+                            checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
+                        saved_at = time.monotonic()
+                    if stopping:
+                        world.wait()  # for the checkpoint
+                        raise KeyboardInterrupt
 
-        # ---- after an epoch -------------------------------------------------------------------------------
-        seconds = time.monotonic() - started
-        mean_loss = float(world.sum(loss_sum)) / len(train)
-        if not math.isfinite(mean_loss):
-            raise UserError(_not_finite(model, inputs))
-        if (place.epoch + 1) * n_steps >= STUCK_STEPS and mean_loss > math.log(n_classes) - 0.005:
-            raise UserError(_stuck(model, inputs, mean_loss))
-        place.epoch += 1
-        line = {
-            "epoch": place.epoch,
-            "loss": mean_loss,
-            **{f"val_{name}": value for name, value in errors(model, val, world, "center", precision).items()},
-            "lr": optimiser.param_groups[0]["lr"],
-            "images_per_second": len(steps) * config.batch / seconds,
-            "clipped_filters": renormalise.clipped(),
-            "dead_maps": _dead_maps(model, val),
-        }
-        place.history.append(line)
-        place.step, place.loss_sum, place.seconds = 0, 0.0, place.seconds + seconds
-        if world.leads:
-            log_metrics(out, **line)
-            if place.epoch in config.snapshots or place.epoch == config.epochs:
-                _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", model, job, train)
-            checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
-            saved_at = time.monotonic()
+            # ---- after an epoch -------------------------------------------------------------------------------
+            seconds = time.monotonic() - started
+            mean_loss = float(world.sum(loss_sum)) / len(train)
+            if not math.isfinite(mean_loss):
+                raise UserError(_not_finite(model, inputs))
+            if (place.epoch + 1) * n_steps >= STUCK_STEPS and mean_loss > math.log(n_classes) - 0.005:
+                raise UserError(_stuck(model, inputs, mean_loss))
+            place.epoch += 1
+            line = {
+                "epoch": place.epoch,
+                "loss": mean_loss,
+                **{f"val_{name}": value for name, value in errors(model, val, world, "center", precision).items()},
+                "lr": optimiser.param_groups[0]["lr"],
+                "images_per_second": len(steps) * config.batch / seconds,
+                "clipped_filters": renormalise.clipped(),
+                "dead_maps": _dead_maps(model, val),
+            }
+            place.history.append(line)
+            place.step, place.loss_sum, place.seconds = 0, 0.0, place.seconds + seconds
+            if world.leads:
+                log_metrics(out, **line)
+                if place.epoch in config.snapshots or place.epoch == config.epochs:
+                    _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", model, job, train)
+                checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
+                saved_at = time.monotonic()
 
     # ---- the numbers --------------------------------------------------------------------------------------
     numbers = {
         **errors(model, val, world, "ten", precision),
-        "center": errors(model, val, world, "center", precision),
+        "center": {name: place.history[-1][f"val_{name}"] for name in ("top1_error", "top5_error")},
         "train": errors(model, train, world, "center", precision, _sample(len(train), config.seed)),
         "chance_top1": 100 * (1 - 1 / n_classes),
         **{"n_classes": n_classes, "n_train": len(train), "n_val": len(val), "epochs": config.epochs},
@@ -249,20 +251,6 @@ def _job_key(job: Job, images: ImageStore) -> str:
     """What a checkpoint must agree on to be gone on with; the number of processes may change."""
     told = [asdict(job.model), asdict(job.train), images.divisor, images.index.fingerprint()]
     return json.dumps(told, sort_keys=True)
-
-
-class _StopOnInterrupt:
-    """Notices Ctrl-C so that the loop can write a checkpoint before it ends; a second Ctrl-C ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before = signal.getsignal(signal.SIGINT)
-        with contextlib.suppress(ValueError):  # not in the main thread: the usual KeyboardInterrupt
-            signal.signal(signal.SIGINT, self._ask)
-
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self._before)
 
 
 def _not_finite(model: ConvNet, inputs: Tensor) -> str:

@@ -20,6 +20,8 @@ def main(path: str) -> int:
     except UserError as error:
         print(f"zfnet: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
