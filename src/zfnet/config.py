@@ -59,6 +59,8 @@ class DataConfig:
     val_per_class: int = number(0, at_least=0)
     val_share: float = number(0.2, above=0, at_most=0.9)  # of a `folder` without a val/ of its own
     size: int = number(256, at_least=32, at_most=512)  # px, side of the frame; crops are 224/256 of it [ZF13 3]
+    cache: str = choice("raw", "raw", "jpeg")  # frames as pixels (196 kB at 256 px), or as JPEGs (about 20 kB)
+    quality: int = number(90, at_least=50, at_most=100)  # of those JPEGs
     divisor: float = number(1.0, above=0)  # input = (pixel - mean) / divisor; the papers: 1
     bad_limit: int = number(0, at_least=0)  # unreadable files that are left out, named, before it is an error
     seed: int = number(0, at_least=0)  # which images a limit keeps
@@ -207,6 +209,17 @@ class TransferConfig:
 
 
 @dataclass
+class VocConfig:
+    source: str = choice("menagerie", "menagerie", "voc2007", "voc2012")
+    root: str = ""  # VOC<year> or the folder that holds it; empty: <paths.data>/VOCdevkit/VOC<year>
+    test: str = choice("auto", "auto", "val", "test")  # val: trained on train; test: on train + val, as [ZF13]
+    crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
+    scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.transfer.gram [NS]
+    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0)  # grows where the best is at its end [NS]
+    batch: int = number(64, at_least=1)  # images in one forward pass
+
+
+@dataclass
 class LocalizationConfig:
     n_images: int = number(0, at_least=0)  # validation images that have boxes; 0: all
     saliency: str = choice("gradient", "gradient", "guided", "deconvnet")
@@ -228,6 +241,18 @@ class LocalizationConfig:
 
 
 @dataclass
+class LookConfig:
+    """Stage look: the photograph is the key `image`."""
+
+    network: str = choice("trained", "trained", "alexnet", "vgg16", "resnet18")  # the profile's own, or torchvision's
+    weights: str = ""  # of torchvision's network: a state dict; empty: torchvision's own; `random`: a trial
+    square: float = number(0.22, above=0, at_most=0.9)  # side of the grey square / side of the crop
+    places: int = number(15, at_least=2)  # of the square along each side of the crop
+    n_images: int = number(256, at_least=2)  # training images for patterns, where stage patterns has left none
+    batch: int = number(32, at_least=1)  # places of the square at once
+
+
+@dataclass
 class ReportConfig:
     title: str = "Inside a convnet"
 
@@ -236,13 +261,15 @@ class ReportConfig:
 class WandbConfig:
     mode: str = choice("offline", "offline", "online", "disabled")
     project: str = "zfnet"
-    group: str = ""  # empty: the profile
+    group: str = ""  # the experiment; empty: the profile
+    artifacts: bool = False  # the networks of a stage go along with its numbers
 
 
 @dataclass
 class Config:
     stage: str = "report"  # one stage and what it needs; several: "train,occlusion"; `list` names them
     profile: str = "menagerie"  # names the output folder; set by conf/profile/
+    image: str = ""  # a photograph of one's own, for stage=look
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
@@ -263,7 +290,9 @@ class Config:
     saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
     patterns: PatternsConfig = field(default_factory=PatternsConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    voc: VocConfig = field(default_factory=VocConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
+    look: LookConfig = field(default_factory=LookConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
 

@@ -22,6 +22,7 @@ from typing import Any
 from zfnet import record
 from zfnet.config import Config
 from zfnet.errors import UserError
+from zfnet.mirror import Mirror, under_agent
 from zfnet.progress import duration
 
 
@@ -35,6 +36,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     keeps: bool = False  # its folder holds what can be gone on with: not emptied before it runs again
     version: int = 1
+    of_photo: bool = False  # looks at the user's `image`: checked before anything runs, never "done", not in the report
 
 
 _TRAINING = ("model.width", "model.init", "model.dropout", "train")
@@ -58,7 +60,8 @@ _TABLE = (
 _REPORT = Stage(
     "report", "every table and figure beside the papers'", tuple(stage.name for stage in _TABLE), ("report",)
 )
-STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_TABLE, _REPORT)}
+_LOOK = Stage("look", "every method on a photograph: image=FILE", ("train",), ("image", "look", "seed"), of_photo=True)
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_TABLE, _REPORT, _LOOK)}
 
 
 def parse_stages(text: str) -> list[str]:
@@ -72,13 +75,18 @@ def parse_stages(text: str) -> list[str]:
     return names
 
 
-def plan(names: list[str]) -> list[Stage]:
+def needs(stage: Stage, config: Config) -> tuple[str, ...]:
+    """What the stage needs in this configuration: a look through somebody else's network needs none of ours."""
+    return () if stage.of_photo and config.look.network != "trained" else stage.needs
+
+
+def plan(names: list[str], config: Config | None = None) -> list[Stage]:
     """The named stages and all they need, each once, needs first."""
     wanted: set[str] = set()
 
     def add(name: str) -> None:
         wanted.add(name)
-        for need in STAGES[name].needs:
+        for need in needs(STAGES[name], config or Config()):
             add(need)
 
     for name in names:
@@ -91,8 +99,8 @@ def fingerprint(stage: Stage, config: Config) -> str:
     told = {key: _section(config, key) for key in stage.reads}
     if "data" in told:
         told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
-    needs = [fingerprint(STAGES[name], config) for name in stage.needs]
-    text = json.dumps([stage.name, stage.version, told, needs], sort_keys=True)
+    before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
+    text = json.dumps([stage.name, stage.version, told, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -101,39 +109,51 @@ def run(config: Config, command: str) -> list[Path]:
 
     Raises UserError; what was computed before the error stays.
     """
-    outputs = Path(config.paths.outputs) / config.profile
-    folders = []
-    for stage in plan(parse_stages(config.stage)):
-        folder = outputs / stage.name
-        done = record.read_result(folder)
-        if done and done.get("fingerprint") == fingerprint(stage, config):
+    planned, folders = plan(parse_stages(config.stage), config), []
+    if any(stage.of_photo for stage in planned):
+        importlib.import_module("zfnet.stages").check_photo(config)
+    for stage in planned:
+        folder = folder_of(stage, config)
+        done = result_of(stage, config)
+        if done and not stage.of_photo:
             print(f"{stage.name:16} done before   {done.get('headline', '')}", flush=True)
         else:
-            _run_stage(stage, config, folder, command)
+            mirrored = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
+            _run_stage(stage, config, folder, command, mirrored)
         folders.append(folder)
     return folders
 
 
-def _run_stage(stage: Stage, config: Config, folder: Path, command: str) -> None:
+def folder_of(stage: Stage, config: Config) -> Path:
+    """Where the stage leaves its outputs; a look has one a photograph and network."""
+    folder = Path(config.paths.outputs) / config.profile / stage.name
+    if not stage.of_photo:
+        return folder
+    network = config.look.network
+    return folder / (Path(config.image).stem + ("" if network == "trained" else f"-{network}"))
+
+
+def result_of(stage: Stage, config: Config) -> dict[str, Any] | None:
+    """The stage's result where this configuration would give the same, else None."""
+    done = record.read_result(folder_of(stage, config))
+    return done if done and done.get("fingerprint") == fingerprint(stage, config) else None
+
+
+def _run_stage(stage: Stage, config: Config, folder: Path, command: str, mirrored: bool) -> None:
     print(f"{stage.name:16} ...", flush=True)
     if not stage.keeps and folder.exists():
         shutil.rmtree(folder)
     (folder / record.RESULT).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    mirror = record.Mirror(
-        config.wandb.mode,
-        config.wandb.project,
-        config.wandb.group or config.profile,
-        stage.name,
-        dataclasses.asdict(config),
-        Path(config.paths.outputs) / config.profile,
-    )
+    dashboard = config.wandb if mirrored else dataclasses.replace(config.wandb, mode="disabled")
+    root = Path(config.paths.outputs) / config.profile
+    mirror = Mirror(dashboard, config.profile, stage.name, dataclasses.asdict(config), folder, root)
     outcome, began = None, time.monotonic()
     try:
         function = getattr(importlib.import_module("zfnet.stages"), stage.name)
         outcome = function(config, folder)
     finally:
-        mirror.finish(folder, outcome, record.read_metrics(folder))
+        mirror.finish(outcome)
     seconds = time.monotonic() - began
     _write_result(stage, config, folder, outcome, seconds, command)
     print(f"{stage.name:16} {duration(seconds):>12}   {outcome.headline}", flush=True)

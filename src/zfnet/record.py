@@ -1,6 +1,6 @@
-"""What a stage leaves behind: result.json (last, atomically), metrics.jsonl, figures; W&B mirrors them.
+"""What a stage leaves behind: result.json (last, atomically), metrics.jsonl, figures.
 
-The existence of a result.json whose fingerprint matches *is* "done". Deleting every W&B line changes no result.
+The existence of a result.json whose fingerprint matches *is* "done". Dashboards mirror these files (zfnet.mirror).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -30,20 +29,22 @@ class Outcome:
     numbers: dict[str, Any]
     figures: dict[str, str] = field(default_factory=dict)  # file under the stage's folder -> what it shows
     headline: str = ""
+    steps: dict[str, dict[int, str]] = field(default_factory=dict)  # key -> epoch -> picture, for dashboards only
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed over it on success and removed on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -62,9 +63,12 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def log_metrics(folder: Path, **values: Any) -> None:
     """Append one line to metrics.jsonl: the truth that dashboards mirror."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / METRICS).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(values) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / METRICS).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(values) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder / METRICS}: cannot be written ({error.strerror or error})") from error
 
 
 def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -122,57 +126,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-class Mirror:
-    """One W&B run a stage, offline unless asked otherwise; whatever goes wrong in it is a warning."""
-
-    def __init__(self, mode: Any, project: str, group: str, name: str, config: dict[str, Any], folder: Path) -> None:
-        self._run: Any = None
-        if mode == "disabled":
-            return
-        try:
-            import wandb
-
-            settings = wandb.Settings(silent=True, console="off", init_timeout=30)
-            self._run = wandb.init(
-                mode=mode, project=project, group=group, name=name, job_type=name, config=config, dir=str(folder),
-                settings=settings,
-            )  # fmt: skip
-            for axis, pattern in (("epoch", "epoch/*"), ("images", "step/*")):
-                self._run.define_metric(axis, hidden=True)
-                self._run.define_metric(pattern, step_metric=axis)
-        except Exception as error:  # no service, a refused key, a full disk: never a dead run
-            print(f"  warning: Weights & Biases is off for this stage ({error})", file=sys.stderr)
-
-    def finish(self, folder: Path, outcome: Outcome | None, metrics: list[dict[str, Any]]) -> None:
-        """Send the lines of metrics.jsonl, the numbers and the figures, and close the run."""
-        if self._run is None:
-            return
-        try:
-            for line in metrics:
-                self._run.log({("epoch/" + key if key != "epoch" else key): value for key, value in line.items()})
-            if outcome:
-                self._run.summary.update(_flat(outcome.numbers))
-                self._log_figures(folder, outcome.figures)
-            self._run.finish()
-        except Exception as error:
-            print(f"  warning: Weights & Biases did not take everything ({error})", file=sys.stderr)
-
-    def _log_figures(self, folder: Path, figures: dict[str, str]) -> None:
-        import wandb
-
-        pictures = {name: text for name, text in figures.items() if name.endswith((".png", ".jpg"))}
-        for name, text in pictures.items():
-            self._run.log({f"figures/{Path(name).stem}": wandb.Image(str(folder / name), caption=text)})
-
-
-def _flat(numbers: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested numbers as one level of dotted keys; lists are left to result.json."""
-    flat: dict[str, Any] = {}
-    for key, value in numbers.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float | str | bool):
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -55,7 +55,7 @@ def run(
     rows = _drawn_rows(len(images), config.n_images, seed)
     found = [strongest(model, images, rows, 1, config.batch) for model in models]
     numbers: dict[str, Any] = {"epochs": epochs, "n_images": len(rows), "layers": {}}
-    figures, shown_series = {}, {}
+    figures, steps, shown_series = {}, {}, {}
     for n, layer in enumerate(conv_layers(models[-1])):
         best = [snapshot[layer] for snapshot in found]
         maps = _choose(best[-1], config.n_measured, np.random.default_rng([seed, n]))
@@ -69,13 +69,18 @@ def run(
             f"{min(config.n_maps, len(maps))} random feature maps (rows) "
             f"at epochs {', '.join(map(str, epochs))} (columns)."
         )
+        steps[f"layer{layer[4:]}"] = {}
+        for t, epoch in enumerate(epochs):  # the column of one epoch, for dashboards that have a slider
+            column = shown[t : t + 1, : config.n_maps], best[t : t + 1], maps, epochs[t : t + 1]
+            steps[f"layer{layer[4:]}"][epoch] = file = f"epochs/layer{layer[4:]}_{epoch:04d}.png"
+            write(out / file, draw(models[-1], layer, *column, images.crop))
         similarity = cosine(fixed, fixed[-1]).T
         numbers["layers"][layer[4:]] = _numbers(similarity, cosine(shown, shown[-1]).T, best, maps, epochs, seed)
         shown_series[layer[4:]] = similarity
     figures |= _chart(shown_series, epochs, out, seed)
     settled = {n: values["settled"] for n, values in numbers["layers"].items()}
     headline = "settled at epoch " + ", ".join(f"{epoch:g} (layer {n})" for n, epoch in settled.items())
-    return Outcome(numbers, figures, headline)
+    return Outcome(numbers, figures, headline, steps)
 
 
 def project_snapshots(

@@ -1,8 +1,8 @@
 """One number of a transfer table: a classifier on the features of one layer, fold and training size.
 
-C is chosen on the held-out third of the training images, by mean per-class accuracy, the smaller C where two
-are equal; then the classifier is fitted to all the training images. With one image a class nothing can be
-held out, and C is the middle of the grid. The test images are looked at once, at the end.
+C is chosen on the held-out third of the training images, by mean per-class accuracy (see zfnet.transfer.choice); then
+the classifier is fitted to all the training images. With one image a class nothing can be held out, and C is the middle
+of the grid. The test images are looked at once, at the end.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from zfnet.data.index import Index
 from zfnet.statistics import mean_std
+from zfnet.transfer.choice import choose
 from zfnet.transfer.gram import gram, kernels, threads_for
-from zfnet.transfer.linear import LOSSES, ROUGH, Loss, decide, fit, targets_of
+from zfnet.transfer.linear import LOSSES, ROUGH, Loss, Space, decide, fit, targets_of
 from zfnet.transfer.protocol import Split, class_accuracies, hold_out
 
 
@@ -53,43 +54,49 @@ def make_task(
     return Task(rows, gram(features, rows, device), labels, len(index.classes), scaling, sorted(c_grid))
 
 
-def score(task: Task, classifier: str, split: Split) -> tuple[float, float]:
-    """(mean per-class accuracy on the test images, the C chosen) of "svm" or "softmax"."""
+def score(task: Task, classifier: str, split: Split) -> tuple[np.ndarray, float]:
+    """(accuracy of each class on the test images, the C chosen) of "svm" or "softmax"."""
     loss = LOSSES[classifier]
     c = choose_c(task, loss, split)
     kernel, outer = task.kernels(split.train, split.test)
     v = fit(kernel, _targets(task, split.train, loss, kernel), loss, c)
-    return _accuracy(task, decide(outer, v), split.test), c
+    return _accuracies(task, decide(outer, v), split.test), c
 
 
 def choose_c(task: Task, loss: Loss, split: Split) -> float:
-    """The C of the grid that does best on the held-out part of the training images; warm starts along the grid."""
+    """The C that does best on the held-out part of the training images."""
     train, held = (split.train[part] for part in hold_out(split.train, split.per_class))
-    if len(held) == 0 or len(task.c_grid) == 1:
+    if len(held) == 0:
         return task.c_grid[len(task.c_grid) // 2]
     kernel, outer = task.kernels(train, held)
-    targets = _targets(task, train, loss, kernel)
-    accuracies, v = [], None
-    for c in task.c_grid:
-        v = fit(kernel, targets, loss, c, start=v, tolerance=ROUGH)
-        accuracies.append(_accuracy(task, decide(outer, v), held))
-    return task.c_grid[int(np.argmax(accuracies))]
+    space, targets = Space.of(kernel), _targets(task, train, loss, kernel)
+
+    def held_out(c: float, start: Tensor | None) -> tuple[float, Tensor]:
+        v = fit(space, targets, loss, c, start=start, tolerance=ROUGH)
+        return float(np.nanmean(_accuracies(task, decide(outer, v), held))), v
+
+    return choose(task.c_grid, held_out)
 
 
 def _targets(task: Task, rows: np.ndarray, loss: Loss, like: Tensor) -> Tensor:
     return targets_of(task.labels[rows], task.n_classes, loss).to(like)
 
 
-def _accuracy(task: Task, decisions: Tensor, rows: np.ndarray) -> float:
+def _accuracies(task: Task, decisions: Tensor, rows: np.ndarray) -> np.ndarray:
     guesses, labels = decisions.argmax(1).cpu().numpy(), task.labels[rows].numpy()
-    return float(np.nanmean(class_accuracies(guesses, labels, task.n_classes)))
+    return class_accuracies(guesses, labels, task.n_classes)
 
 
 def score_folds(task: Task, classifier: str, splits: Sequence[Split]) -> dict[str, Any]:
-    """{"mean", "std", "folds", "c"} over the given splits: accuracies in 0..1, one C a fold."""
+    """{"mean", "std", "folds", "c", "classes"} over the given splits: accuracies in 0..1, one C a fold.
+
+    "classes" holds the mean over folds of each class's accuracy.
+    """
     with threads_for(len(splits[0].train)):
         scores = [score(task, classifier, split) for split in splits]
-    return {**summary([accuracy for accuracy, _ in scores]), "c": [c for _, c in scores]}
+    by_class = np.stack([accuracies for accuracies, _ in scores])
+    means = {"c": [c for _, c in scores], "classes": by_class.mean(0).tolist()}
+    return {**summary(np.nanmean(by_class, 1).tolist()), **means}
 
 
 def summary(accuracies: Sequence[float]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
                whole networks trained on the same images, where such conditions are given ("scratch": layers
                reset)
     table7     the SVM on every layer, the softmax on some, at the largest training size
+    per_class  accuracy of each class, softmax on the last hidden layer at the largest training size
     few_shot   table4's "pretrained" from one image a class on (Fig. 9)
 
 Accuracies are in 0..1, with a standard deviation over folds. splits.json holds the splits, duplicates.json
@@ -55,7 +56,7 @@ def run(
     protocol = choose_protocol(config.source, config.per_class, config.test_per_class, config.folds)
     splits = _draw_splits(config, index, protocol, seed)
     write_splits(out / "splits.json", index, protocol, seed, [split for folds in splits.values() for split in folds])
-    table7, few_shot = _score_layers(config, model, images, splits, out)
+    table7, few_shot, per_class = _score_layers(config, model, images, splits, out)
     table4 = {"pretrained": {str(size): few_shot[str(size)] for size in protocol.per_class}}
     for name, train in (trained or {}).items():
         table4[name] = {
@@ -65,6 +66,7 @@ def run(
         "table4": table4,
         "table7": table7,
         "few_shot": few_shot,
+        "per_class": dict(zip(index.names, per_class, strict=True)),
         "chance": 1 / len(index.classes),
         "n_classes": len(index.classes),
         "n_images": len(index),
@@ -88,8 +90,8 @@ def _draw_splits(config: TransferConfig, index: Index, protocol: Protocol, seed:
 
 def _score_layers(
     config: TransferConfig, model: ConvNet, images: ImageStore, splits: Splits, out: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(table7, few_shot); one Gram matrix a layer serves all that is fitted on it."""
+) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
+    """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it."""
     layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
     features = extract(model, images, list(layers.values()), config.crops, out / "features", config.batch)
     device = next(model.parameters()).device
@@ -104,7 +106,10 @@ def _score_layers(
             softmax[str(n)] = few_shot[str(largest)]
         elif n in config.softmax_layers:
             softmax[str(n)] = score_folds(task, "softmax", splits[largest])
-    return {"svm": svm, "softmax": softmax}, few_shot
+    by_class = few_shot[str(largest)]["classes"]
+    for cell in (*svm.values(), *softmax.values(), *few_shot.values()):
+        cell.pop("classes", None)
+    return {"svm": svm, "softmax": softmax}, few_shot, by_class
 
 
 def _train_folds(train: Train, splits: Sequence[Split], seed: int) -> dict[str, Any]:
