@@ -163,3 +163,19 @@ def test_the_stage_writes_a_picture_a_layer_and_all_maps(net, store, tmp_path):
     saved = np.load(tmp_path / "top9.npz")
     assert saved["relu5.rows"].shape == (32, 9) and saved["relu5.places"].shape == (32, 9, 2)
     assert run(config, net, store, tmp_path, 0).numbers == outcome.numbers
+
+
+def test_fewer_images_than_the_top_are_all_shown(net, tmp_path):
+    outcome = run(TopActivationsConfig(n_maps=[2] * 5, batch=3), net, make_store(4), tmp_path, 0)
+    assert outcome.numbers["top"] == 4
+    assert len(outcome.figures) == 5
+
+
+def test_a_dead_layer_has_numbers_and_no_figure(tmp_path):
+    dead = build("zfnet", 3, 56, 0.125).eval()
+    dead.initialise("he", 0)
+    torch.nn.init.constant_(dead.conv3.bias, -1e6)
+    outcome = run(TopActivationsConfig(n_maps=[2] * 5, batch=16), dead, make_store(12), tmp_path, 0)
+    assert "layer2.png" in outcome.figures and "layer3.png" not in outcome.figures
+    layer = outcome.numbers["layers"]["3"]
+    assert layer["n_dead"] == dead.conv3.out_channels

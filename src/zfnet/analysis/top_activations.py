@@ -53,25 +53,28 @@ class Strongest:
 
 def run(config: TopActivationsConfig, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
     """Figure 2: a picture a layer, `top9.npz` with all maps of all layers, and the purity of every layer."""
-    found = strongest(model, images, np.arange(len(images)), config.top, config.batch)
-    numbers: dict[str, Any] = {"top": config.top, "n_images": len(images), "layers": {}}
+    top = min(config.top, len(images))
+    found = strongest(model, images, np.arange(len(images)), top, config.batch)
+    numbers: dict[str, Any] = {"top": top, "n_images": len(images), "layers": {}}
     figures = {}
     for n, ((layer, best), n_maps) in enumerate(zip(found.items(), config.n_maps, strict=False), 1):
         numbers["layers"][str(n)] = purity(best, images.index.labels, seed) | {
             "field": receptive_field(model, layer).size
         }
         maps = choose_maps(best, n_maps, np.random.default_rng([seed, n]))
+        if not len(maps):
+            continue  # a dead layer: its numbers say so
         name = f"layer{layer[4:]}.png"
         write(out / name, draw(model, images, layer, best, maps))
         figures[name] = (
             f"Layer {layer[4:]}: for {len(maps)} random feature maps, the deconvnet projections of their strongest "
-            f"{config.top} activations beside the image patches that caused them."
+            f"{top} activations beside the image patches that caused them."
         )
     save(found, out / "top9.npz")
     purest = {n: values["purity"] for n, values in numbers["layers"].items()}
     first, last = min(purest), max(purest)
     headline = (
-        f"same-class share of the top {config.top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
+        f"same-class share of the top {top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
     )
     return Outcome(numbers, figures, headline)
 
