@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zfnet.config import Config, ModelConfig, TrainConfig
+from zfnet.data.index import Index
 from zfnet.data.store import ImageStore, build_store, open_store
 from zfnet.distributed import join_world, launch, pick_device
 from zfnet.errors import UserError
@@ -24,6 +25,9 @@ from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
 from zfnet.statistics import mean_std
+
+if TYPE_CHECKING:
+    from zfnet.analysis.look_network import Network
 
 NOCLIP = "-noclip"  # suffix of a row of the ablations that trains without RMS renormalisation ([ZF13] Fig. 6a)
 
@@ -33,16 +37,16 @@ def data(config: Config, out: Path) -> Outcome:
     from zfnet.data.sources import read_source
 
     train_index, val_index = read_source(config)
-    size, divisor, bad = config.data.size, config.data.divisor, config.data.bad_limit
-    train = build_store(train_index, out / "train", size, divisor, None, bad)
-    val = build_store(val_index, out / "val", size, divisor, train.mean, bad)
+    train = _cache(config, train_index, out / "train", None)
+    val = _cache(config, val_index, out / "val", train.mean)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),
         "n_val": len(val),
         "n_unreadable": len(train_index) - len(train) + len(val_index) - len(val),
         "share_with_boxes": float(np.mean([len(boxes) > 0 for boxes in val.index.boxes])),
-        "frame": size,
+        "frame": config.data.size,
+        "cache": config.data.cache,
         "pictures": train.crop,
         "source": config.data.source,
         "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
@@ -166,12 +170,28 @@ def transfer(config: Config, out: Path) -> Outcome:
     from zfnet.transfer import stage as module
 
     pretraining, _ = _stores(config)
-    index, divisor = read_transfer_source(config), config.data.divisor
-    images = build_store(index, out / "images", config.data.size, divisor, pretraining.mean, config.data.bad_limit)
+    images = _cache(config, read_transfer_source(config), out / "images", pretraining.mean)
     model = _model(config)
     trained = {"scratch": _trainer(config, images, out, None), "fine-tuned": _trainer(config, images, out, model)}
     chosen = trained if config.transfer.trained_epochs else {}
     return module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
+
+
+def voc(config: Config, out: Path) -> Outcome:
+    from zfnet.data.sources import read_voc_source, voc_folder
+    from zfnet.transfer import voc_stage as module
+
+    folder, year = voc_folder(config)
+    if not folder.exists():
+        reason = f"{folder} is not there; see data/README.md"
+        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+    train, test, split = read_voc_source(config)
+    mean, size, divisor, bad = _stores(config)[0].mean, config.data.size, config.data.divisor, config.data.bad_limit
+    train_images, test_images = (
+        build_store(index, out / "images" / part, size, divisor, mean, bad)
+        for part, index in (("train", train), ("test", test))
+    )
+    return module.run(config.voc, _model(config), train_images, test_images, out, config.seed, year, split)
 
 
 def localization(config: Config, out: Path) -> Outcome:
@@ -195,8 +215,48 @@ def report(config: Config, out: Path) -> Outcome:
     return build(out.parent, out, config.report.title)
 
 
+def look(config: Config, out: Path) -> Outcome:
+    from zfnet.analysis import look as module
+    from zfnet.analysis.look_network import TRAINED, from_torchvision, read_photo
+
+    photo, options = read_photo(config.image), config.look
+    if options.network == TRAINED:
+        network = _own_network(config)
+    else:
+        network = from_torchvision(options.network, options.weights, pick_device(config.device))
+    return module.run(options, network, photo, Path(config.image).name, out)
+
+
+def check_photo(config: Config) -> None:
+    """Raise UserError for a photograph or weights that cannot be read, before anything is trained for them."""
+    from zfnet.analysis.look_network import check_weights, read_photo
+
+    read_photo(config.image)
+    check_weights(config.look.network, config.look.weights)
+
+
+def _own_network(config: Config) -> Network:
+    """The trained network with the patterns that stage patterns left of it, else with some estimated at once."""
+    from zfnet import pipeline
+    from zfnet.analysis.look_network import estimate_patterns, ours
+    from zfnet.analysis.patterns import load_patterns
+
+    model, (train, val) = _model(config), _stores(config)
+    title = f"{config.model.name} trained on {config.data.source}, {model.n_classes} classes"
+    if pipeline.result_of(pipeline.STAGES["patterns"], config):
+        patterns, told = load_patterns(_folder(config, "patterns") / "patterns.pt")["a+"], "stage patterns"
+    else:
+        patterns, told = estimate_patterns(model, train, config.look.n_images, config.seed)
+    return ours(model, val, title, patterns, told)
+
+
 def _folder(config: Config, stage: str) -> Path:
     return Path(config.paths.outputs) / config.profile / stage
+
+
+def _cache(config: Config, index: Index, folder: Path, mean: np.ndarray | None) -> ImageStore:
+    data = config.data
+    return build_store(index, folder, data.size, data.divisor, mean, data.bad_limit, data.cache, data.quality)
 
 
 def _stores(config: Config) -> tuple[ImageStore, ImageStore]:

@@ -1,5 +1,7 @@
 """The image cache: pixels, mean, crops, and what happens to bad files."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from zfnet.data.crops import shrink, ten_crop_places
 from zfnet.data.folder import read_folder
 from zfnet.data.images import read_rgb
+from zfnet.data.index import make_index
 from zfnet.data.store import build_store, open_store
 from zfnet.errors import UserError
 
@@ -75,3 +78,56 @@ def test_a_bad_file_is_an_error_that_names_it_until_the_limit_allows_it(folder_w
 def test_an_unfinished_cache_is_refused(tmp_path):
     with pytest.raises(UserError, match="stage=data"):
         open_store(tmp_path, 1.0)
+
+
+def test_a_changed_mean_is_taken_over_without_reading_the_images_again(stores, store_folders, tmp_path, monkeypatch):
+    import zfnet.data.frames
+
+    index = stores[1].index
+    build_store(index, tmp_path, 36, 64.0, stores[0].mean)
+    monkeypatch.setattr(zfnet.data.frames, "read_rgb", None)
+    other = stores[0].mean + 1
+    np.testing.assert_array_equal(build_store(index, tmp_path, 36, 64.0, other).mean, other)
+    np.testing.assert_array_equal(open_store(tmp_path, 64.0).mean, other)
+
+
+def test_changed_names_are_taken_over(stores, tmp_path):
+    index = stores[1].index
+    build_store(index, tmp_path, 36, 64.0)
+    named = replace(index, names=("red", "green", "blue"))
+    assert build_store(named, tmp_path, 36, 64.0).index.names == ("red", "green", "blue")
+
+
+def test_a_cache_with_more_bad_files_than_now_allowed_is_not_taken(folder_with_a_bad_file):
+    index = make_index(folder_with_a_bad_file / "images", [("a/0.png", 0), ("a/9.jpg", 0)], ["a"])
+    cache = folder_with_a_bad_file / "cache"
+    assert len(build_store(index, cache, 32, 1.0, bad_limit=1)) == 1
+    with pytest.raises(UserError, match=r"a/9\.jpg"):
+        build_store(index, cache, 32, 1.0)
+
+
+def test_crops_are_the_raw_crops_normalised_bit_for_bit(stores):
+    train, _ = stores
+    rows, top, left, flip = np.array([3, 8, 0, 3]), [0, 4, 1, 2], [4, 0, 3, 2], [False, True, True, False]
+    cut = train.raw_crops(rows, top, left)
+    assert cut.dtype == torch.uint8 and cut.shape == (4, 32, 32, 3)
+    inputs = train.normalise(cut, top, left, flip)
+    assert torch.equal(inputs, train.crops(rows, top, left, flip))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    for i, (row, y, x) in enumerate(zip(rows, top, left, strict=True)):  # literally
+        wanted = (
+            train.pixels[row][y : y + 32, x : x + 32].astype(np.float32) - train.mean[y : y + 32, x : x + 32]
+        ) / 64
+        wanted = wanted[:, ::-1] if flip[i] else wanted
+        np.testing.assert_array_equal(inputs[i].permute(1, 2, 0).numpy(), wanted)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_crops_normalised_on_the_gpu_are_those_of_the_host(stores):
+    train, _ = stores
+    places = ([0, 4, 1], [4, 0, 3], [False, True, True])
+    cut = train.raw_crops([1, 2, 3], *places[:2])
+    assert cut.is_pinned()
+    inputs = train.normalise(cut.to("cuda", non_blocking=True), *places)
+    torch.testing.assert_close(inputs.cpu(), train.crops([1, 2, 3], *places), rtol=0, atol=1e-6)

@@ -50,6 +50,26 @@ def read_transfer_source(config: Config) -> Index:
     return read_caltech(Path(root))
 
 
+def voc_folder(config: Config) -> tuple[Path, int]:
+    """(where PASCAL VOC is or would be, its year) of the configuration; the drawn scenes count as 2012."""
+    if config.voc.source == "menagerie":
+        return drawn_menagerie(config) / "voc" / "VOC2012", 2012
+    year = int(config.voc.source.removeprefix("voc"))
+    default = Path(config.paths.data) / "VOCdevkit" / f"VOC{year}"
+    return Path(config.voc.root) if config.voc.root else default, year
+
+
+def read_voc_source(config: Config) -> tuple[Index, Index, str]:
+    """(train, test, what the test images are called); `auto` tests on "test" where its labels are at hand."""
+    from zfnet.data.voc import has_labels, read_voc
+
+    folder, year = voc_folder(config)
+    split = config.voc.test
+    if split == "auto":
+        split = "test" if has_labels(folder, year, "test") else "val"
+    return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
+
+
 def parts_file(config: Config) -> Path | None:
     """Where the positions of eyes and noses are: the configured file, or the drawn one; None without either."""
     if config.correspondence.parts:

@@ -1,20 +1,20 @@
-"""The cache of one split: every image shrunk once to its frame, kept as raw uint8 in one memory map.
+"""The cache of one split: every image shrunk once to its frame, kept as raw uint8 or JPEG in one memory map.
 
-    <folder>/pixels.npy   (n, size, size, 3) uint8 RGB
-    <folder>/mean.npy     (size, size, 3) float32, per-pixel mean of the training split ([ZF13] 3)
-    <folder>/index.npz    paths, labels, boxes, and height and width of the originals
-    <folder>/store.json   classes, and what the cache was made from; written last
+    <folder>/pixels.npy     (n, size, size, 3) uint8 RGB, or
+    <folder>/pixels.jpegs   the frames as JPEG files end to end (zfnet.data.frames)
+    <folder>/mean.npy       (size, size, 3) float32, per-pixel mean of the training split ([ZF13] 3)
+    <folder>/index.npz      paths, labels, boxes, height and width of the originals; length and CRC-32 of the frames
+    <folder>/store.json     classes, and what the cache was made from; written last
 
 Network input = (pixel - mean) / divisor. The papers use a divisor of 1 (inputs in about [-128, 128]).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.data.crops import Frame, crop_size, shrink, ten_crop_places
-from zfnet.data.images import read_rgb
+from zfnet.data.crops import Frame, crop_size, ten_crop_places
+from zfnet.data.frames import (
+    PackedFrames,
+    Packing,
+    Written,
+    damaged_frames,
+    fill,
+    finish_build,
+    open_frames,
+    write_frames,
+)
 from zfnet.data.index import Index
 from zfnet.errors import UserError
 from zfnet.progress import track
@@ -38,7 +47,7 @@ class ImageStore:
     """The images of one split as frames in memory, and the only place that makes network inputs of them."""
 
     index: Index
-    pixels: np.ndarray  # (n, size, size, 3) uint8
+    pixels: np.ndarray | PackedFrames  # (n, size, size, 3) uint8
     shapes: np.ndarray  # (n, 2) height, width of the originals
     mean: np.ndarray  # (size, size, 3) float32
     divisor: float
@@ -57,7 +66,9 @@ class ImageStore:
     def take(self, rows: Rows) -> ImageStore:
         """The images of `rows` only."""
         rows = np.asarray(rows)
-        return ImageStore(self.index.take(rows), self.pixels[rows], self.shapes[rows], self.mean, self.divisor)
+        return replace(
+            self, index=self.index.take(rows), pixels=self.pixels.take(rows, axis=0), shapes=self.shapes[rows]
+        )
 
     def frame(self, row: int) -> Frame:
         return Frame(int(self.shapes[row, 0]), int(self.shapes[row, 1]), self.size)
@@ -72,13 +83,26 @@ class ImageStore:
 
     def crops(self, rows: Rows, top: Rows, left: Rows, flip: Rows) -> Tensor:
         """Network inputs of one crop an image, its place given per image, (b, 3, crop, crop) float32."""
-        side, frames = self.crop, self.pixels[np.asarray(rows)]
-        places = list(zip(top, left, strict=True))
-        cut = np.stack([frames[i, y : y + side, x : x + side] for i, (y, x) in enumerate(places)])
-        mean = torch.stack([self._mean[:, y : y + side, x : x + side] for y, x in places])
-        inputs = (_to_tensor(cut) - mean) / self.divisor
-        mirrored = torch.as_tensor(np.asarray(flip, dtype=bool))
-        return torch.where(mirrored[:, None, None, None], inputs.flip(3), inputs)
+        return self.normalise(self.raw_crops(rows, top, left), top, left, flip)
+
+    def raw_crops(self, rows: Rows, top: Rows, left: Rows) -> Tensor:
+        """The pixels of one crop an image, (b, crop, crop, 3) uint8 on the host, cut by threads.
+
+        In pinned memory where there is a GPU, so that it can travel while the GPU computes.
+        """
+        side, rows = self.crop, np.asarray(rows)
+        cut = torch.empty((len(rows), side, side, 3), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+        fill(cut.numpy(), lambda i: self.pixels[rows[i]][top[i] : top[i] + side, left[i] : left[i] + side])
+        return cut
+
+    def normalise(self, cut: Tensor, top: Rows, left: Rows, flip: Rows) -> Tensor:
+        """`raw_crops` of these places as network inputs, on the device of `cut`, (b, 3, crop, crop) float32.
+
+        The layout is channels last.
+        """
+        y, x, mirrored = (torch.as_tensor(np.asarray(told, np.int64), device=cut.device) for told in (top, left, flip))
+        inputs = (cut.float() - self._mean_windows(cut.device)[y, x]) / self.divisor
+        return torch.where(mirrored.bool()[:, None, None, None], inputs.flip(2), inputs).permute(0, 3, 1, 2)
 
     def ten_crops(self, rows: Rows) -> Tensor:
         """Network inputs of the ten crops, (b, 10, 3, crop, crop) float32, in the order of `ten_crop_places`."""
@@ -114,6 +138,17 @@ class ImageStore:
     def _mean(self) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.mean.transpose(2, 0, 1)))
 
+    def _mean_windows(self, device: torch.device) -> Tensor:
+        """The mean image under the crop at each place, (tops, lefts, crop, crop, 3), a view of one copy a device."""
+        if device not in self._means:
+            self._means[device] = torch.from_numpy(np.ascontiguousarray(self.mean)).to(device)
+        windows = self._means[device].unfold(0, self.crop, 1).unfold(1, self.crop, 1)
+        return windows.permute(0, 1, 3, 4, 2)
+
+    @cached_property
+    def _means(self) -> dict[torch.device, Tensor]:
+        return {}
+
 
 def _to_tensor(pixels: np.ndarray) -> Tensor:
     """(b, h, w, 3) -> (b, 3, h, w) float32, channels last in memory."""
@@ -121,17 +156,36 @@ def _to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def build_store(
-    index: Index, folder: Path, size: int, divisor: float, mean: np.ndarray | None = None, bad_limit: int = 0
+    index: Index,
+    folder: Path,
+    size: int,
+    divisor: float,
+    mean: np.ndarray | None = None,
+    bad_limit: int = 0,
+    cache: str = "raw",
+    quality: int = 90,
 ) -> ImageStore:
-    """Shrink every image of `index` into `folder` (threads, progress) unless it is there, and open it.
+    """Shrink every image of `index` into `folder` (threads, progress, resumable) unless it is there, and open it.
 
     mean: the training split's mean image; None computes it from these images (the training split itself).
+    cache, quality: `raw` pixels, or `jpeg` of that quality.
     Raises UserError naming the first file that cannot be read once more than `bad_limit` are bad; those within the
     limit are left out and named in store.json.
     """
-    key = {"fingerprint": index.fingerprint(), "root": str(index.root), "size": size, "format": 1}
-    if _facts(folder).get("key") != key:
-        _write_store(index, folder, size, mean, bad_limit, key)
+    packing = Packing(size, cache, quality if cache == "jpeg" else 0)
+    key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), **vars(packing)}
+    told = {"key": key, "mean": _digest(mean), "classes": list(index.classes), "names": list(index.names)}
+    facts = _facts(folder)
+    if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
+        (folder / "store.json").unlink(missing_ok=True)
+        written = write_frames(index, folder, packing, bad_limit, key)
+        kept = np.setdiff1d(np.arange(len(index)), written.bad)
+        _write_index(index.take(kept), written, folder)
+        facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
+    if facts != told | {"bad_files": facts["bad_files"]}:  # newly written, or with another mean or other names
+        _write_mean(folder, packing, mean)
+        write_json(folder / "store.json", told | {"bad_files": facts["bad_files"]})
+    finish_build(folder, cache)
     return open_store(folder, divisor)
 
 
@@ -146,10 +200,23 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
         index = Index(
             Path(facts["key"]["root"]), arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets
         )
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+        pixels = _open_pixels(folder, facts["key"], arrays)
         return ImageStore(index, pixels, arrays["shapes"], np.load(folder / "mean.npy"), divisor)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: no whole image cache ({error}); delete it and run stage=data again") from error
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """The images of the cache in `folder` whose frames are not as they were written. Raises as `open_store`."""
+    store = open_store(folder, 1.0)
+    checksums = np.load(folder / "index.npz")["checksums"]
+    return [str(store.index.paths[row]) for row in damaged_frames(store.pixels, checksums)]
+
+
+def _open_pixels(folder: Path, key: dict[str, Any], arrays: Any) -> np.ndarray | PackedFrames:
+    packing = Packing(key["size"], key.get("kind", "raw"), key.get("quality", 0))
+    lengths = arrays.get("lengths", np.zeros(0, np.int64))
+    return open_frames(folder, packing, lengths, arrays.get("checksums", np.zeros(0, np.int64)))
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -159,49 +226,17 @@ def _facts(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _write_store(
-    index: Index, folder: Path, size: int, mean: np.ndarray | None, bad_limit: int, key: dict[str, Any]
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "store.json").unlink(missing_ok=True)
-    shapes, bad = np.zeros((len(index), 2), dtype=np.int32), []
-    with atomic_write(folder / "pixels.npy") as temporary:
-        pixels: np.ndarray = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(index), size, size, 3))
-        for row, image in _frames(index, size):
-            if isinstance(image, UserError):
-                bad.append(row)
-                if len(bad) > bad_limit:
-                    raise image
-                continue
-            pixels[row], shapes[row] = image
-        kept = np.setdiff1d(np.arange(len(index)), bad)
-        if bad:
-            pixels = _keep_rows(pixels, kept, temporary)
-        mean = _mean_image(pixels) if mean is None else mean
-        del pixels  # written to the file
-    bad_files = [str(index.paths[row]) for row in bad]
-    _write_index(index.take(kept), shapes[kept], folder)
-    with atomic_write(folder / "mean.npy") as temporary:
-        np.save(temporary, mean)
-    facts = {"key": key, "bad_files": bad_files, "classes": index.classes, "names": index.names}
-    write_json(folder / "store.json", facts)
+def _digest(mean: np.ndarray | None) -> str | None:
+    return None if mean is None else hashlib.sha256(np.ascontiguousarray(mean, np.float32).tobytes()).hexdigest()[:16]
 
 
-def _keep_rows(pixels: np.ndarray, kept: np.ndarray, path: Path, chunk: int = 2048) -> np.ndarray:
-    """Replace the file at `path`, mapped as `pixels`, by one with the `kept` rows only, block by block."""
-    with atomic_write(path) as compact:
-        fewer = np.lib.format.open_memmap(compact, "w+", np.uint8, (len(kept), *pixels.shape[1:]))
-        for start in range(0, len(kept), chunk):
-            fewer[start : start + chunk] = pixels[kept[start : start + chunk]]
-        fewer.flush()
-    return fewer
-
-
-def _write_index(index: Index, shapes: np.ndarray, folder: Path) -> None:
+def _write_index(index: Index, written: Written, folder: Path) -> None:
     arrays = {
         "paths": index.paths,
         "labels": index.labels,
-        "shapes": shapes,
+        "shapes": np.array(written.shapes, np.int32).reshape(-1, 2),
+        "lengths": np.array(written.lengths, np.int64),
+        "checksums": np.array(written.checksums, np.int64),
         "n_boxes": np.array([len(boxes) for boxes in index.boxes], dtype=np.int64),
         "boxes": np.concatenate([np.zeros((0, 4), dtype=np.int64), *index.boxes]),
     }
@@ -211,27 +246,18 @@ def _write_index(index: Index, shapes: np.ndarray, folder: Path) -> None:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
-def _frames(index: Index, size: int) -> Iterator[tuple[int, tuple[np.ndarray, tuple[int, int]] | UserError]]:
-    """(row, (frame, shape of the original) or the UserError) of every image, in order, read by threads."""
-
-    def read(row: int) -> tuple[np.ndarray, tuple[int, int]] | UserError:
-        try:
-            image = read_rgb(index.file(row))
-        except UserError as error:
-            return error
-        return shrink(image, size), (image.shape[0], image.shape[1])
-
-    ahead = 512  # images in flight: bounds the memory
-    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
-        rows = range(len(index))
-        blocks = (rows[start : start + ahead] for start in range(0, len(index), ahead))
-        images = (pair for block in blocks for pair in zip(block, threads.map(read, block), strict=True))
-        yield from track(images, "caching images:", total=len(index))
+def _write_mean(folder: Path, packing: Packing, mean: np.ndarray | None) -> None:
+    """The given mean image, or that of the frames in `folder`."""
+    if mean is None:
+        arrays = np.load(folder / "index.npz")
+        mean = _mean_image(open_frames(folder, packing, arrays["lengths"], arrays["checksums"]))
+    with atomic_write(folder / "mean.npy") as temporary:
+        np.save(temporary, mean)
 
 
-def _mean_image(pixels: np.ndarray, chunk: int = 2048) -> np.ndarray:
-    """Per-pixel mean over all images, (size, size, 3) float32, accumulated in float64."""
-    total = np.zeros(pixels.shape[1:], dtype=np.float64)
-    for start in range(0, len(pixels), chunk):
-        total += pixels[start : start + chunk].sum(axis=0, dtype=np.float64)
+def _mean_image(pixels: np.ndarray | PackedFrames, chunk: int = 512) -> np.ndarray:
+    """Per-pixel mean over all images, (size, size, 3) float32, from exact sums."""
+    total = np.zeros(pixels.shape[1:], dtype=np.int64)
+    for start in track(range(0, len(pixels), chunk), f"mean image, blocks of {chunk} images:"):
+        total += np.asarray(pixels[start : start + chunk]).sum(axis=0, dtype=np.int32)
     return (total / max(len(pixels), 1)).astype(np.float32)

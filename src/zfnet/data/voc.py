@@ -38,13 +38,13 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     names = [line.split()[0] for line in _lines(sets / f"{split}.txt", year)]
     classes = sorted({path.name.rpartition("_")[0] for path in sets.glob("*_*.txt")})
     if not classes:
-        raise UserError(f"transfer.root: no class files <class>_<split>.txt in {sets}; it needs {_source(year)}")
+        raise UserError(f"voc.root: no class files <class>_<split>.txt in {sets}; it needs {_source(year)}")
     rows = [(f"JPEGImages/{name}.jpg", -1) for name in names]
     index = make_index(folder, rows, classes, [_readable(name) for name in classes])
     missing = [row for row in range(len(index)) if not index.file(row).is_file()]
     if missing:
         raise UserError(
-            f"transfer.root: {len(missing)} images of {split}.txt are missing: {index.file(missing[0])} ..."
+            f"voc.root: {len(missing)} images of {split}.txt are missing: {index.file(missing[0])} ..."
         )
     files = [sets / f"{name}_{split}.txt" for name in classes]
     if not any(file.is_file() for file in files):
@@ -55,12 +55,18 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     return replace(index, targets=targets, labels=labels)
 
 
+def has_labels(root: Path, year: int, split: str) -> bool:
+    """Whether the split and its class files are there (test of 2007; not that of 2012, whose labels are not public)."""
+    sets = _find(root, year) / "ImageSets" / "Main"
+    return (sets / f"{split}.txt").is_file() and any(sets.glob(f"*_{split}.txt"))
+
+
 def _find(root: Path, year: int) -> Path:
     name = f"VOC{year}"
     for folder in (root, root / name, root / "VOCdevkit" / name):
         if folder.name == name and (folder / "ImageSets" / "Main").is_dir():
             return folder
-    raise UserError(f"transfer.root: {root} holds no {name}/ImageSets/Main; it needs {_source(year)}")
+    raise UserError(f"voc.root: {root} holds no {name}/ImageSets/Main; it needs {_source(year)}")
 
 
 def _source(year: int) -> str:
@@ -69,7 +75,7 @@ def _source(year: int) -> str:
 
 def _lines(file: Path, year: int) -> list[str]:
     if not file.is_file():
-        raise UserError(f"transfer.root: no {file}; it needs {_source(year)}")
+        raise UserError(f"voc.root: no {file}; it needs {_source(year)}")
     return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zfnet.data.frames import PackedFrames
 from zfnet.data.store import ImageStore
 from zfnet.progress import track
 from zfnet.transfer.gram import multiply
@@ -66,7 +67,7 @@ def correlating(a: Tensor, b: Tensor, threshold: float) -> tuple[np.ndarray, np.
     return row, other, r
 
 
-def shrunk(pixels: np.ndarray, side: int) -> Tensor:
+def shrunk(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:
     """(n, size, size, 3) pictures as (n, 3, side, side) means over equal areas."""
     return torch.cat([_area_means(pixels[start : start + 512], side) for start in range(0, len(pixels), 512)])
 
@@ -78,6 +79,6 @@ def normalised(thumbnails: Tensor) -> Tensor:
     return torch.where(lengths > 1e-3, vectors / lengths, 0.0)
 
 
-def _area_means(pixels: np.ndarray, side: int) -> Tensor:
+def _area_means(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:
     frames = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float()
     return torch.nn.functional.adaptive_avg_pool2d(frames, side)

@@ -1,0 +1,183 @@
+"""Packed frames: they read like an array, are checked, and an interrupted build ends in the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from zfnet.data import frames as module
+from zfnet.data.crops import shrink
+from zfnet.data.folder import read_folder
+from zfnet.data.images import read_rgb
+from zfnet.data.store import build_store, damaged_files, open_store
+from zfnet.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def index(picture_folder):
+    return read_folder(picture_folder, 0.2, seed=0)[0]
+
+
+@pytest.fixture(scope="module")
+def packed_folder(index, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed") / "cache"
+    build_store(index, folder, 36, 64.0, cache="jpeg", quality=90)
+    return folder
+
+
+@pytest.fixture
+def packed(packed_folder):
+    return open_store(packed_folder, 64.0)
+
+
+def decoded(index, row, quality=90):
+    """The literal way: shrink, encode, decode."""
+    frame = shrink(read_rgb(index.file(row)), 36)
+    data = cv2.imencode(".jpg", frame[..., ::-1].copy(), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_packed_frames_read_like_the_array_of_decoded_frames(index, packed):
+    wanted = np.stack([decoded(index, row) for row in range(len(index))])
+    pixels = packed.pixels
+    assert pixels.shape == wanted.shape and len(pixels) == len(wanted) and pixels.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(pixels), wanted)
+    np.testing.assert_array_equal(pixels[[5, 0, 5]], wanted[[5, 0, 5]])
+    np.testing.assert_array_equal(pixels[-1], wanted[-1])
+    np.testing.assert_array_equal(pixels[np.arange(len(wanted)) > 20], wanted[21:])
+    np.testing.assert_array_equal(np.asarray(pixels[3:9]), wanted[3:9])
+    np.testing.assert_array_equal(np.asarray(pixels[3:9].take([4, 0], axis=0)), wanted[[7, 3]])
+    assert pixels[[]].shape == (0, 36, 36, 3)
+    with pytest.raises(IndexError):
+        pixels[[len(wanted)]]
+
+
+def test_a_store_of_packed_frames_gives_the_inputs_of_a_store_of_the_decoded_ones(index, packed):
+    from dataclasses import replace
+
+    raw = replace(packed, pixels=np.asarray(packed.pixels))
+    rows, top, left, flip = [4, 1, 9], [0, 4, 2], [3, 0, 1], [True, False, True]
+    for a, b in [
+        (packed.center(rows), raw.center(rows)),
+        (packed.ten_crops(rows), raw.ten_crops(rows)),
+        (packed.crops(rows, top, left, flip), raw.crops(rows, top, left, flip)),
+        (packed.take([7, 2]).center([1]), raw.take([7, 2]).center([1])),
+    ]:
+        assert torch.equal(a, b)
+    np.testing.assert_allclose(packed.mean, np.asarray(packed.pixels).mean(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_nothing(packed, threads, monkeypatch):
+    wanted = packed.pixels[np.arange(24)]
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "n_threads", lambda: threads)
+    np.testing.assert_array_equal(packed.pixels[np.arange(24)], wanted)
+
+
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+@pytest.mark.parametrize("stop_after", [0, 11, 23])
+def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path, kind, stop_after, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 5)
+    build_store(index, tmp_path / "whole", 36, 64.0, cache=kind)
+    read = []
+
+    def stops(path):
+        if len(read) == stop_after:
+            raise KeyboardInterrupt
+        read.append(path)
+        return read_rgb(path)
+
+    monkeypatch.setattr(module, "n_threads", lambda: 1)
+    monkeypatch.setattr(module, "read_rgb", stops)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+    with (tmp_path / "cut" / "build.frames").open("ab") as data:
+        data.write(b"half a frame")
+    with pytest.raises(UserError, match="no whole image cache"):
+        open_store(tmp_path / "cut", 64.0)
+    again = []
+    monkeypatch.setattr(module, "read_rgb", lambda path: again.append(path) or read_rgb(path))
+    build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+    assert len(again) == len(index) - stop_after // 5 * 5  # whole blocks are not read again
+    for name in (module.FILES[kind], "mean.npy", "store.json", "index.npz"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "cut").glob("build.*"))
+
+
+def test_an_interruption_after_the_last_frame_reads_none_again(index, tmp_path, monkeypatch):
+    import zfnet.data.store as store
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_mean_image", stops)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    monkeypatch.setattr(module, "read_rgb", stops)
+    assert len(build_store(index, tmp_path, 36, 64.0, cache="jpeg")) == len(index)
+
+
+def test_a_journal_of_another_build_is_not_gone_on_with(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 5)
+    calls = []
+
+    def stops(path):
+        calls.append(path)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return read_rgb(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_rgb", stops)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    pixels = build_store(index, tmp_path, 32, 64.0, cache="jpeg").pixels
+    np.testing.assert_array_equal(pixels[0].shape, (32, 32, 3))
+    first = json.loads((tmp_path / "store.json").read_text())
+    assert first["key"]["size"] == 32
+
+
+def test_another_kind_of_cache_replaces_the_first(index, tmp_path):
+    build_store(index, tmp_path, 36, 64.0)
+    build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    assert not (tmp_path / "pixels.npy").exists() and (tmp_path / "pixels.jpegs").exists()
+    raw = build_store(index, tmp_path, 36, 64.0)
+    assert isinstance(raw.pixels, np.ndarray) and not (tmp_path / "pixels.jpegs").exists()
+
+
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+def test_a_damaged_frame_is_found_and_named(index, tmp_path, kind):
+    store = build_store(index, tmp_path, 36, 64.0, cache=kind)
+    assert damaged_files(tmp_path) == []
+    file = tmp_path / module.FILES[kind]
+    at = int(store.pixels.starts[3]) + 100 if kind == "jpeg" else 128 + 3 * 36 * 36 * 3
+    data = bytearray(file.read_bytes())
+    data[at] ^= 4
+    file.write_bytes(data)
+    assert damaged_files(tmp_path) == [str(index.paths[3])]
+    if kind == "jpeg":
+        with pytest.raises(UserError, match="frame 3 is damaged.*stage=data"):
+            open_store(tmp_path, 64.0).center([2, 3])
+
+
+def test_a_shortened_file_is_refused(index, tmp_path):
+    build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    os.truncate(tmp_path / "pixels.jpegs", 1000)
+    with pytest.raises(UserError, match="no whole image cache"):
+        open_store(tmp_path, 64.0)
+
+
+def test_a_forked_process_reads_with_threads_of_its_own(packed, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "n_threads", lambda: 2)
+    wanted = packed.pixels[np.arange(8)]
+    here = module._threads(os.getpid())
+    assert module._threads(os.getpid()) is here and module._threads(-1) is not here
+    np.testing.assert_array_equal(wanted, packed.pixels[np.arange(8)])
