@@ -21,6 +21,7 @@ from typing import Any
 
 from zfnet import record
 from zfnet.config import Config
+from zfnet.data import sources
 from zfnet.errors import UserError
 from zfnet.mirror import Mirror, under_agent
 from zfnet.progress import duration
@@ -55,6 +56,7 @@ _TABLE = (
     Stage("saliency", "[SVZ13] Fig. 2", ("train",), ("saliency", "seed")),
     Stage("patterns", "[K17] Figs. 3, 4, 6", ("train",), ("patterns", "seed")),
     Stage("transfer", "[ZF13] Tables 4 and 7, Fig. 9", ("train",), ("transfer", "seed"), keeps=True),
+    Stage("voc", "[ZF13] Table 6", ("train",), ("voc", "seed"), keeps=True),
     Stage("localization", "[SVZ13] 3.2 and Fig. 3", ("train",), ("localization", "seed"), keeps=True),
 )
 _REPORT = Stage(
@@ -99,6 +101,8 @@ def fingerprint(stage: Stage, config: Config) -> str:
     told = {key: _section(config, key) for key in stage.reads}
     if "data" in told:
         told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
+    files = {key: _raw_files(key, config) for key in stage.reads}
+    told["files"] = {key: digest for key, digest in files.items() if digest}
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
     text = json.dumps([stage.name, stage.version, told, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -109,6 +113,7 @@ def run(config: Config, command: str) -> list[Path]:
 
     Raises UserError; what was computed before the error stays.
     """
+    sources.forget_listings()
     planned, folders = plan(parse_stages(config.stage), config), []
     if any(stage.of_photo for stage in planned):
         importlib.import_module("zfnet.stages").check_photo(config)
@@ -171,6 +176,7 @@ def _write_result(
         "profile": config.profile,
         "config": {key: _section(config, key) for key in stage.reads},
         "fingerprint": fingerprint(stage, config),
+        "files": _raw_files(stage.name, config),
         "seed": config.seed,
         "versions": record.versions(),
         "commit": head,
@@ -182,8 +188,18 @@ def _write_result(
         "headline": outcome.headline,
         "numbers": outcome.numbers,
         "figures": outcome.figures,
+        "steps": outcome.steps,
     }
     record.write_json(folder / record.RESULT, result)
+
+
+def _raw_files(key: str, config: Config) -> str:
+    """What lies in the raw folder that the section reads; as recorded where the folder was removed after use."""
+    found = sources.raw_files(config, key)
+    if found is None:
+        recorded = record.read_result(folder_of(STAGES[key], config)) or {}
+        found = recorded.get("files", "")
+    return found
 
 
 def _section(config: Config, key: str) -> Any:

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from zfnet.config import TransferConfig
 from zfnet.models.net import build
-from zfnet.transfer import stage, voc_stage
+from zfnet.transfer import stage
 from zfnet.transfer.experiment import choose_c, make_task
-from zfnet.transfer.linear import SOFTMAX, SVM
+from zfnet.transfer.linear import SVM
 from zfnet.transfer.protocol import Protocol, draw_split
 
 CONFIG = TransferConfig(
@@ -89,34 +88,3 @@ def test_one_image_a_class_takes_the_middle_of_the_grid(images):
     split = draw_split(images.index, Protocol((1,), 3, 1, ""), 1, 0, seed=0)
     task = make_task(np.ones((27, 2), dtype=np.float32), images.index, np.arange(27), "mean", [9.0, 1.0, 3.0], "cpu")
     assert choose_c(task, SVM, split) == 3.0
-
-
-def several_labels(store, seed):
-    """The store as a multi-label set: its own class, at times a second one, at times difficult."""
-    rng = np.random.default_rng(seed)
-    targets = np.eye(3, dtype=np.int8)[store.index.labels]
-    targets[rng.random(targets.shape) < 0.1] = -1
-    return replace(store, index=replace(store.index, targets=targets))
-
-
-def test_table_6_has_both_classifiers_and_the_servers_files(model, make_store, tmp_path):
-    train, test = (several_labels(make_store(3, 12, seed=seed, size=64), seed) for seed in (1, 2))
-    outcome = voc_stage.run(CONFIG, model, train, test, tmp_path, seed=0)
-    table = json.loads(json.dumps(outcome.numbers))["table6"]
-    assert table["svm"]["mean"] > 0.6 and table["softmax"]["mean"] > 0.6
-    assert list(table["svm"]["ap"]) == ["c0", "c1", "c2"]
-    assert (tmp_path / "results" / "softmax" / "comp2_cls_test_c1.txt").read_text().startswith("0 0.")
-
-
-def test_a_test_set_without_labels_gets_files_but_no_precision(model, make_store, tmp_path):
-    train = several_labels(make_store(3, 12, seed=1, size=64), 1)
-    outcome = voc_stage.run(CONFIG, model, train, make_store(3, 4, seed=2, size=64), tmp_path, seed=0)
-    assert "mean" not in outcome.numbers["table6"]["svm"] and "no labels" in outcome.headline
-    assert len(list((tmp_path / "results" / "svm").iterdir())) == 3
-
-
-def test_an_image_is_shared_by_its_classes_and_difficult_ones_are_passed_over():
-    targets, like = np.array([[1, 1, 0], [-1, 0, 1], [-1, 0, 0]], dtype=np.int8), torch.zeros((), dtype=torch.float64)
-    softmax, svm = (voc_stage.shared_targets(targets, loss, like) for loss in (SOFTMAX, SVM))
-    assert softmax.tolist() == [[0.5, 0.5, 0], [0, 0, 1], [0, 0, 0]]
-    assert svm.tolist() == [[1, 1, -1], [0, -1, 1], [0, -1, -1]]

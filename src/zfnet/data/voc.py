@@ -43,9 +43,7 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     index = make_index(folder, rows, classes, [_readable(name) for name in classes])
     missing = [row for row in range(len(index)) if not index.file(row).is_file()]
     if missing:
-        raise UserError(
-            f"voc.root: {len(missing)} images of {split}.txt are missing: {index.file(missing[0])} ..."
-        )
+        raise UserError(f"voc.root: {len(missing)} images of {split}.txt are missing: {index.file(missing[0])} ...")
     files = [sets / f"{name}_{split}.txt" for name in classes]
     if not any(file.is_file() for file in files):
         return index

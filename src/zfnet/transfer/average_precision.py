@@ -38,6 +38,18 @@ def average_precision(scores: np.ndarray, targets: np.ndarray, eleven_points: bo
     return float(np.mean([best[np.searchsorted(recall, tenths / 10)] for tenths in range(11)]))
 
 
+def bootstrap_precisions(
+    scores: np.ndarray, targets: np.ndarray, seed: int, eleven_points: bool = False, n: int = 300
+) -> np.ndarray:
+    """(n, classes) APs of n sets of images drawn with replacement; nan where a draw has no positive."""
+    rng = np.random.default_rng([seed, len(scores)])
+    drawn = np.full((n, scores.shape[1]), np.nan)
+    for row in drawn:
+        some = rng.integers(0, len(scores), len(scores))
+        row[:] = [average_precision(*pair, eleven_points) for pair in zip(scores[some].T, targets[some].T, strict=True)]
+    return drawn
+
+
 def write_results(
     folder: Path,
     split: str,
@@ -49,7 +61,7 @@ def write_results(
     """One file a class, <competition>_cls_<split>_<class>.txt, a line "<image> <score>" for each image.
 
     scores: (n, classes), the higher the surer. comp2 is the competition that allows other training data,
-    comp1 the one that does not. The server wants these files under results/VOC2012/Main/ of an archive.
+    comp1 the one that does not. The server wants these files under results/VOC<year>/Main/ of an archive.
     """
     paths = [folder / f"{competition}_cls_{split}_{name}.txt" for name in classes]
     for path, column in zip(paths, scores.T, strict=True):

@@ -7,22 +7,23 @@ Both classifiers of the paper minimise, over the weights w_k and the bias b_k of
     svm      sum_k max(0, 1 - y_ik f_ik)^2, one class against the rest, penalty 1: scikit-learn's LinearSVC
     softmax  log sum_k exp f_ik - y_i . f_i, penalty 0: scikit-learn's LogisticRegression
 
-Newton's method, every linear system by conjugate gradients, both carried out in coefficients of the training
-rows: as w = X' beta, a point (w, b) is v = [beta; b] of n + 1 rows, one column a class; its decision values
-are f = K beta + b with K = X X', and the inner product of two points is u . G v, with G = diag(K, 1). A loss
-with derivative l'(f) and second derivative l''(f) has, in these coefficients,
+Newton's method in coefficients of the training rows: as w = X' beta, a point (w, b) is v = [beta; b] of n + 1 rows, one
+column a class; its decision values are f = K beta + b with K = X X', and the inner product of two points is u . G v,
+with G = diag(K, 1). A loss with derivative l'(f) and second derivative l''(f) has, in these coefficients,
 
     gradient  g   = P v + C [l'; sum_i l'],        P = diag(1, penalty)
     Hessian   H s = P s + C [l''(f_s); sum_i l''(f_s)],        f_s = K s_beta + s_b
 
-so a step of conjugate gradients costs one product K r for all the classes together, whatever the width of the
-features. This is the primal method of Chapelle (Neural Computation 2007) in the geometry of w, without a
-factorisation of K.
+so a product K r for all the classes together is what a step costs, whatever the width of the features (the primal
+method of Chapelle, Neural Computation 2007, in the geometry of w). The systems H s = -g are solved in two ways:
 
-F is 1-strongly convex in w, hence |w - w*| <= |gradient|, and a decision value is within `tolerance` times
-the length of its feature vector of the exact one (for softmax, up to its unpenalised bias). Everything is
-float64. C is [NS] in the paper: it is chosen on a held-out part of the training images, never on the test
-images.
+    few active rows    an SVM's Hessian sees only its rows A with y f < 1: beta_A = (K_AA + 1 + I / 2C)^-1 y_A by Cholesky
+    many, or softmax   conjugate gradients, preconditioned along the leading directions of X' X (see Space), in float32:
+                       a step need not be exact, as the next gradient, in float64, says what it left undone
+
+F is 1-strongly convex in w, hence |w - w*| <= |gradient|, and a decision value is within `tolerance` times the length
+of its feature vector of the exact one (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen
+on a held-out part of the training images, never on the test images.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ TOLERANCE = 1e-5  # of the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
-INNER_STEPS = 500  # of conjugate gradients within one; 10 to 60 are usual
+INNER_STEPS = 500  # of conjugate gradients within one; 3 to 15 are usual
+NEAREST = 1e-3  # relative residual at which conjugate gradients stop at the latest
+DIRECTIONS = 128  # leading directions that precondition them
+FEW = 20.0  # active^3 < FEW n^2: factorising K_AA then costs less than the products of conjugate gradients
+SINGLE = 1e5  # condition number up to which float32 finds a step
 
 
 Curvature = Callable[[Tensor], Tensor]
@@ -51,6 +56,7 @@ class Loss:
 
     slope: Callable[[Tensor, Tensor], Tensor]
     curvature: Callable[[Tensor, Tensor], Curvature]  # second derivative, as a map of directions
+    bend: Callable[[Tensor, Tensor], Tensor]  # mean of its diagonal, (1, classes) or (1, 1) as the axes
     penalty: float  # on the bias
     axes: tuple[int, ...]  # summed over in one minimisation: rows, or rows and classes where classes are coupled
 
@@ -64,17 +70,27 @@ def _svm_curvature(f: Tensor, y: Tensor) -> Curvature:
     return lambda direction: active * direction
 
 
+def _svm_bend(f: Tensor, y: Tensor) -> Tensor:
+    return 2 * (_margin(f, y) > 0).to(f).mean(0, keepdim=True)
+
+
 def _softmax_curvature(f: Tensor, y: Tensor) -> Curvature:
     p, counted = f.softmax(1), y.sum(1, keepdim=True)
     return lambda direction: counted * p * (direction - (p * direction).sum(1, keepdim=True))
 
 
+def _softmax_bend(f: Tensor, y: Tensor) -> Tensor:
+    p = f.softmax(1)
+    return (y.sum(1, keepdim=True) * p * (1 - p)).mean((0, 1), keepdim=True)  # one for all: steps keep sum_k b_k = 0
+
+
 SVM = Loss(  # y is 1, -1, or 0: not counted for this class
-    slope=lambda f, y: -2 * y * _margin(f, y), curvature=_svm_curvature, penalty=1.0, axes=(0,)
+    slope=lambda f, y: -2 * y * _margin(f, y), curvature=_svm_curvature, bend=_svm_bend, penalty=1.0, axes=(0,)
 )
 SOFTMAX = Loss(  # the rows of y are distributions over the classes, or zero: not counted
     slope=lambda f, y: y.sum(1, keepdim=True) * f.softmax(1) - y,
     curvature=_softmax_curvature,
+    bend=_softmax_bend,
     penalty=0.0,
     axes=(0, 1),
 )
@@ -93,16 +109,59 @@ def decide(kernel: Tensor, v: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """F for one kernel, targets, loss and C; points v are (n + 1, classes), `image` is G v."""
+class Space:
+    """The points v of one set of training rows: their inner products, and the directions along which features lie.
+
+    Along the point q_j, a column of `directions` with q_i . G q_j = 1 if i = j else 0, the training rows (with a 1 for
+    the bias) have the sum of squares `strengths`[j]; `images` is G q. A few steps of subspace iteration find them:
+    they need only be about right, for they make conjugate gradients fast, not exact.
+    """
 
     kernel: Tensor
-    y: Tensor
-    loss: Loss
-    c: float
+    directions: Tensor
+    images: Tensor
+    strengths: Tensor
+
+    @staticmethod
+    def of(kernel: Tensor) -> Space:
+        count = min(DIRECTIONS, len(kernel))
+        u = torch.randn(len(kernel) + 1, count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        u = u.to(kernel)
+        if not kernel.sum().isfinite():
+            return Space(kernel, u[:, :0], u[:, :0], u[0, :0])
+        for _ in range(2):
+            f = decide(kernel, u)
+            u = torch.linalg.qr(torch.cat([f, f.sum(0, keepdim=True)])).Q
+        image = torch.cat([multiply(kernel, u[:-1]), u[-1:]])
+        lengths, turn = torch.linalg.eigh(u.T @ image)
+        kept = lengths > 1e-10 * lengths[-1]
+        u, image = (x @ (turn[:, kept] / lengths[kept].sqrt()) for x in (u, image))
+        f = image[:-1] + u[-1]
+        strengths, turn = torch.linalg.eigh(f.T @ f)
+        return Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
+
+    def single(self) -> Space:
+        """The same in float32."""
+        return Space(*(x.float() for x in (self.kernel, self.directions, self.images, self.strengths)))
 
     def image(self, v: Tensor) -> Tensor:
         return torch.cat([multiply(self.kernel, v[:-1]), v[-1:]])
+
+    def precondition(self, r: Tensor, image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """About H^-1 r and its image, for a Hessian 1 + weight x' x of each class."""
+        bent = weight * self.strengths[:, None]
+        part = bent / (1 + bent) * (self.directions.T @ image)
+        return r - self.directions @ part, image - self.images @ part
+
+
+@dataclass(frozen=True)
+class Problem:
+    """F for one space, targets, loss and C; points v are (n + 1, classes), `image` is G v."""
+
+    space: Space
+    y: Tensor
+    loss: Loss
+    c: float
 
     def inner(self, u: Tensor, image: Tensor) -> Tensor:
         return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
@@ -123,37 +182,43 @@ def _values(image: Tensor) -> Tensor:
 
 
 def fit(
-    kernel: Tensor, y: Tensor, loss: Loss, c: float, start: Tensor | None = None, tolerance: float = TOLERANCE
+    kernel: Tensor | Space, y: Tensor, loss: Loss, c: float, start: Tensor | None = None, tolerance: float = TOLERANCE
 ) -> Tensor:
     """The minimiser [beta; b] of F, (n + 1, classes) float64; `start` is a minimiser for a nearby C.
 
-    Classes that have converged take no further part. Raises ArithmeticError when the gradient is not below
-    `tolerance` after STEPS steps, which needs features that are not finite or a C beyond float64.
+    A Space in place of its kernel serves several fits. Classes that have converged take no further part. Raises
+    ArithmeticError when the gradient is not below `tolerance` after STEPS steps, which needs features that are not
+    finite or a C beyond float64.
     """
+    space = kernel if isinstance(kernel, Space) else Space.of(kernel)
     if start is None and c > EASY:
-        start = fit(kernel, y, loss, c / 10, tolerance=ROUGH)
-    v = kernel.new_zeros(len(y) + 1, y.shape[1]) if start is None else start.clone()
-    problem = Problem(kernel, y, loss, c)
+        start = fit(space, y, loss, c / 10, tolerance=ROUGH)
+    v = space.kernel.new_zeros(len(y) + 1, y.shape[1]) if start is None else start.clone()
+    problem = Problem(space, y, loss, c)
     for _ in range(STEPS):
-        image = problem.image(v)
+        image = space.image(v)
         gradient = problem.gradient(v, image)
-        lengths = problem.inner(gradient, problem.image(gradient)).clamp(min=0).sqrt()
+        image_gradient = space.image(gradient)
+        lengths = problem.inner(gradient, image_gradient).clamp(min=0).sqrt()
         left = ~(lengths <= tolerance).expand(1, v.shape[1])[0]
         if not left.any():
             return v
         rest = replace(problem, y=y[:, left])
-        v[:, left] += _newton_step(rest, v[:, left], image[:, left], gradient[:, left], tolerance)
+        parts = (x[:, left] for x in (v, image, gradient, image_gradient))
+        v[:, left] += _newton_step(rest, *parts, tolerance)
     raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {float(lengths.max()):.1e} long")
 
 
-def _newton_step(problem: Problem, v: Tensor, image: Tensor, gradient: Tensor, tolerance: float) -> Tensor:
+def _newton_step(
+    problem: Problem, v: Tensor, image: Tensor, gradient: Tensor, image_gradient: Tensor, tolerance: float
+) -> Tensor:
     """The step to the minimum of F's parabola at v, then along that line to the minimum of F itself.
 
     The full step is kept where it already flattens F ten times, which it does near the minimum. The search
     needs no product with K; it is Newton's method in one variable, kept inside the bracket (low, high).
     """
     f = _values(image)
-    step, image_step = _conjugate_gradients(problem, problem.loss.curvature(f, problem.y), -gradient, tolerance)
+    step, image_step = _solve(problem, v, image, gradient, image_gradient, tolerance)
     along = _values(image_step)
     start = problem.inner(gradient, image_step)
     t = torch.ones_like(start)
@@ -172,22 +237,65 @@ def _newton_step(problem: Problem, v: Tensor, image: Tensor, gradient: Tensor, t
     return t * step
 
 
-def _conjugate_gradients(problem: Problem, curvature: Curvature, r: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def _solve(
+    problem: Problem, v: Tensor, image: Tensor, gradient: Tensor, image_gradient: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """The s with H s = -gradient, and G s, for every class by the way that suits the number of its active rows."""
+    few = torch.zeros(v.shape[1], dtype=torch.bool, device=v.device)
+    if problem.loss is SVM:
+        active = _margin(_values(image), problem.y) > 0
+        few = active.sum(0).double() ** 3 < FEW * len(active) ** 2
+    step, image_step = torch.empty_like(v), torch.empty_like(v)
+    if few.any():
+        rest = replace(problem, y=problem.y[:, few])
+        step[:, few], image_step[:, few] = _factorise(rest, active[:, few], v[:, few], image[:, few])
+    if not few.all():
+        rest = replace(problem, y=problem.y[:, ~few])
+        parts = (x[:, ~few] for x in (image, -gradient, -image_gradient))
+        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, *parts, tolerance)
+    return step, image_step
+
+
+def _factorise(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """The step of an SVM to the minimum for the rows that are active now, class by class, and its image."""
+    kernel, aim = problem.space.kernel, torch.zeros_like(v)
+    for k in range(v.shape[1]):
+        rows = active[:, k].nonzero()[:, 0]
+        inner = kernel[rows[:, None], rows] + 1
+        inner.diagonal().add_(1 / (2 * problem.c))
+        aim[rows, k] = torch.cholesky_solve(problem.y[rows, k, None], torch.linalg.cholesky(inner))[:, 0]
+    aim[-1] = aim[:-1].sum(0)
+    return aim - v, problem.space.image(aim) - image
+
+
+def _conjugate_gradients(
+    problem: Problem, image: Tensor, r: Tensor, image_r: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
     """The s with H s = r, and G s; the shorter r, the closer, so that Newton's steps converge quadratically."""
+    f, space = _values(image), problem.space
+    length = problem.inner(r, image_r).clamp(min=0).sqrt()
+    enough = (length * length.clamp(NEAREST, 0.1)).clamp(min=0.3 * tolerance).square()
+    weight = problem.c * problem.loss.bend(f, problem.y)
+    if float(weight.max()) * float(space.strengths.max()) < SINGLE:
+        problem = replace(problem, space=space.single(), y=problem.y.float())
+        space, f = problem.space, f.float()
+        r, image_r, enough, weight = (x.float() for x in (r, image_r, enough, weight))
+    curvature = problem.loss.curvature(f, problem.y)
     s, image_s = torch.zeros_like(r), torch.zeros_like(r)
-    p, image_p = r, problem.image(r)
+    p, image_p = space.precondition(r, image_r, weight)
     size = problem.inner(r, image_p)
-    length = size.sqrt()
-    enough = (length * length.clamp(1e-4, 0.1)).clamp(min=0.3 * tolerance).square()
+    left = torch.ones_like(enough, dtype=torch.bool)
     for _ in range(INNER_STEPS):
         bent = problem.hessian(curvature, p, image_p)
-        along = torch.where(size > enough, size / problem.inner(bent, image_p), 0.0)
+        along = torch.where(left, size / problem.inner(bent, image_p), 0.0)
         s, image_s = s + along * p, image_s + along * image_p
         r = r - along * bent
-        image_r = problem.image(r)
-        previous, size = size, problem.inner(r, image_r)
-        if (size <= enough).all():
+        image_r = space.image(r)
+        left = problem.inner(r, image_r) > enough
+        if not left.any():
             break
-        turn = torch.where(previous > enough, size / previous, 0.0)
-        p, image_p = r + turn * p, image_r + turn * image_p
-    return s, image_s
+        z, image_z = space.precondition(r, image_r, weight)
+        previous, size = size, problem.inner(r, image_z)
+        turn = torch.where(left, size / previous, 0.0)
+        p, image_p = z + turn * p, image_z + turn * image_p
+    return s.to(image), image_s.to(image)

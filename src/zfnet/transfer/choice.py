@@ -1,0 +1,37 @@
+"""The choice of C [NS]: the value whose classifier does best on held-out training images, on a grid that grows.
+
+The grid is tried upwards, as the minimiser at one C is a good start for the next. While the best is the last value at
+either end, the next decade beyond is tried too, DECADES at the most at either end: the choice is then one inside what
+was tried, or at a stated bound. Of two that do equally well, the smaller C is chosen, which is the simpler classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+DECADES = 2  # beyond either end of the grid
+Trial = Callable[[float, Tensor | None], tuple[float, Tensor]]  # (C, a start or None) -> (score, minimiser)
+
+
+def choose(grid: Sequence[float], trial: Trial) -> float:
+    """The C with the highest score; a grid of one value is taken as it is, and nothing is tried."""
+    values = sorted(grid)
+    if len(values) == 1:
+        return values[0]
+    scores, first, v = {}, None, None
+    for c in values:
+        scores[c], v = trial(c, v)
+        first = v if first is None else first
+    for factor, start in ((10.0, v), (0.1, first)):
+        for _ in range(DECADES):
+            c = _best(scores)
+            if c != (max(scores) if factor > 1 else min(scores)):
+                break
+            scores[c * factor], start = trial(c * factor, start)
+    return _best(scores)
+
+
+def _best(scores: dict[float, float]) -> float:
+    return max(sorted(scores), key=lambda c: scores[c])
