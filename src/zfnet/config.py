@@ -79,14 +79,15 @@ class ModelConfig:
 class TrainConfig:
     epochs: int = number(70, at_least=1)  # [ZF13 3]
     batch: int = number(128, at_least=1)  # images a step over all processes [ZF13 3]
-    lr: float = number(0.01, above=0)  # at `batch` images a step [ZF13 3]
+    lr: float = number(0.01, above=0)  # at `reference_batch` images a step, else in proportion [ZF13 3]
+    reference_batch: int = number(128, at_least=1)  # images a step for which `lr` is meant [ZF13 3]
     momentum: float = number(0.9, at_least=0, at_most=0.999)  # [ZF13 3]
     weight_decay: float = number(5e-4, at_least=0)  # [NS]; Krizhevsky's value
     schedule: str = choice("plateau", "plateau", "step", "cosine", "constant")  # plateau: annealed [ZF13 3]
     factor: float = number(0.1, above=0, at_most=1)  # of each annealing [NS]; Krizhevsky's value
     patience: int = number(3, at_least=1)  # epochs without a better validation error before annealing [NS]
     milestones: list[int] = number([30, 50, 60], at_least=1)  # epochs at which schedule=step anneals [NS]
-    warmup_epochs: float = number(0.0, at_least=0)  # linear from 0; for large batches [our choice]
+    warmup_epochs: float = number(0.0, at_least=0)  # linear from 0; some 5 for batches over 1000 [our choice]
     crops: str = choice("ten", "ten", "random")  # training crops: the fixed ten [ZF13 3] or any place
     rms_radius: float = number(0.1, at_least=0)  # filters are scaled back to this RMS, in units of pixels; 0: never
     precision: str = choice("auto", "auto", "fp32", "bf16")  # auto: bf16 where the device is fast at it

@@ -314,7 +314,6 @@ def _trainer(config: Config, images: ImageStore, out: Path, start: ConvNet | Non
     recipe = replace(
         config.train, epochs=options.trained_epochs, batch=options.trained_batch, schedule="cosine", snapshots=[]
     )
-    recipe = replace(recipe, lr=recipe.lr * options.trained_batch / config.train.batch)
 
     def accuracies(split: Split, seed: int) -> list[float]:
         kind = "scratch" if start is None else "fine-tuned"

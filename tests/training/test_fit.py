@@ -20,13 +20,16 @@ from zfnet.models.checkpoint import load_model
 from zfnet.models.net import build
 from zfnet.record import log_metrics, read_metrics
 from zfnet.training import fit as module
+from zfnet.training import health
 from zfnet.training.evaluate import errors, predict
 from zfnet.training.fit import Job, fit
 from zfnet.training.interrupt import StopOnInterrupt
 
 ALONE = World(0, 1, torch.device("cpu"))
 MODEL = ModelConfig(width=0.125, init="he")
-RECIPE = TrainConfig(epochs=4, batch=6, lr=0.02, schedule="cosine", crops="random", precision="fp32", snapshots=[1])
+RECIPE = TrainConfig(
+    epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", crops="random", precision="fp32", snapshots=[1]
+)
 
 
 def job(out, **changes):
@@ -60,6 +63,11 @@ def test_it_leaves_model_snapshots_and_metrics(trained):
     assert sorted(path.name for path in (out / "snapshots").iterdir()) == ["epoch_0001.pt", "epoch_0004.pt"]
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4 == len(numbers["history"])
     assert numbers["n_train"] == 24 and numbers["n_val"] == 6
+    line = numbers["history"][-1]
+    assert {"loss", "lr", "images_per_second", "val_top1_error"} <= set(line)
+    for key in ("rms_mean", "rms_max", "clipped_filters"):
+        assert list(line[key]) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    assert numbers["center"]["top1_error"] == line["val_top1_error"]
 
 
 @pytest.mark.parametrize("steps", [2, 4, 7])  # in the middle of an epoch, at its end, in the next one
@@ -125,7 +133,7 @@ def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):
 
 
 def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "STUCK_STEPS", 1)
+    monkeypatch.setattr(health, "STUCK_STEPS", 1)
     with pytest.raises(UserError, match=r"stays at .* ln\(classes\); the output of relu\d"):
         small = Job(replace(MODEL, init="paper"), replace(RECIPE, lr=1e-9), CheckpointsConfig(), str(tmp_path), "cpu")
         fit(small, ALONE, *stores)

@@ -39,12 +39,16 @@ def test_the_first_radius_follows_the_scale_of_the_inputs():
     renormalise = Renormaliser(net, radius=0.1, divisor=64.0)
     renormalise()
     torch.testing.assert_close(filter_rms(net[0].weight), torch.full((8,), 6.4))
-    assert renormalise.clipped()[0] == 1.0
+    found = renormalise.measure()
+    assert found["clipped_filters"]["0"] == 1.0 and found["rms_mean"]["0"] == pytest.approx(0.1)
+    assert found["rms_max"]["2"] == pytest.approx(float((net[2].weight.detach() ** 2).mean((1, 2, 3)).sqrt().max()))
     unclipped = two_layers()
     with torch.no_grad():
         unclipped[0].weight.mul_(1e3)
     before = unclipped[0].weight.clone()
-    Renormaliser(unclipped, radius=0.0, divisor=1.0)()
+    never = Renormaliser(unclipped, radius=0.0, divisor=1.0)
+    never()
+    assert never.measure()["clipped_filters"] == {"0": 0.0, "2": 0.0}
     assert torch.equal(before, unclipped[0].weight)
 
 
@@ -63,6 +67,14 @@ def test_step_cosine_and_warm_up():
     assert learning_rate(cosine, 5, []) == pytest.approx(0.5) and learning_rate(cosine, 10, []) == pytest.approx(0)
     warm = TrainConfig(lr=1.0, schedule="constant", warmup_epochs=2)
     assert learning_rate(warm, 1, []) == pytest.approx(0.5, abs=1e-3) and learning_rate(warm, 2, []) == 1
+
+
+def test_the_rate_grows_with_the_batch_and_a_large_batch_is_warmed_up():
+    large = TrainConfig(lr=0.01, batch=1024, schedule="constant", warmup_epochs=5)
+    assert learning_rate(TrainConfig(lr=0.01, batch=128, schedule="constant"), 0, []) == pytest.approx(0.01)
+    assert learning_rate(large, 6, []) == pytest.approx(0.08)
+    assert learning_rate(large, 0, []) < 1e-4 and learning_rate(large, 2.5, []) == pytest.approx(0.04, rel=1e-3)
+    assert learning_rate(TrainConfig(lr=0.01, batch=32, schedule="constant"), 0, []) == pytest.approx(0.0025)
 
 
 def test_a_plan_is_a_function_of_seed_and_epoch_alone():

@@ -21,19 +21,29 @@ class Renormaliser:
     """Clips the filters of every convolution of `model` to `radius` (0: does nothing)."""
 
     def __init__(self, model: nn.Module, radius: float, divisor: float) -> None:
-        convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-        self._filters = [convolution.weight for convolution in convolutions] if radius else []
-        self._radii = [radius * (divisor if i == 0 else 1.0) for i in range(len(self._filters))]
+        convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+        self._filters = {name: convolution.weight for name, convolution in convolutions.items()}
+        self._unit = {name: divisor if i == 0 else 1.0 for i, name in enumerate(convolutions)}
+        self._radius = radius
 
     @torch.no_grad()
     def __call__(self) -> None:
-        for weight, radius in zip(self._filters, self._radii, strict=True):
-            weight.mul_((radius / filter_rms(weight)).clamp(max=1.0).reshape(-1, 1, 1, 1))
+        if not self._radius:
+            return
+        for name, weight in self._filters.items():
+            scale = (self._radius * self._unit[name] / filter_rms(weight)).clamp(max=1.0)
+            weight.mul_(scale.reshape(-1, 1, 1, 1))
 
-    def clipped(self) -> list[float]:
-        """Share of the filters of each convolution that lie on the radius."""
-        pairs = zip(self._filters, self._radii, strict=True)
-        return [float((filter_rms(weight) >= 0.999 * radius).float().mean()) for weight, radius in pairs]
+    def measure(self) -> dict[str, dict[str, float]]:
+        """For each convolution, in the paper's units: the filters' mean and largest RMS, and the share of them that
+        lies on the radius."""
+        rms = {name: filter_rms(weight) / self._unit[name] for name, weight in self._filters.items()}
+        on_it = {name: values >= 0.999 * self._radius if self._radius else values < 0 for name, values in rms.items()}
+        return {
+            "rms_mean": {name: float(values.mean()) for name, values in rms.items()},
+            "rms_max": {name: float(values.max()) for name, values in rms.items()},
+            "clipped_filters": {name: float(values.float().mean()) for name, values in on_it.items()},
+        }
 
 
 def filter_rms(weight: Tensor) -> Tensor:

@@ -36,13 +36,16 @@ def plan_epoch(n_images: int, size: int, crops: str, seed: int, epoch: int) -> E
     return EpochPlan(order, top, left, rng.random(n_images) < 0.5)
 
 
-def dropout_masks(shapes: dict[str, int], p: float, batch: int, seed: int, step: int) -> dict[str, Tensor]:
+def dropout_masks(
+    units: dict[str, int], p: float, batch: int, seed: int, step: int, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     """Inverted-dropout masks (batch, units) of every dropout module for the whole batch of `step`.
 
     Each process draws the masks of the whole batch and uses its own rows, so that any number of processes drops the
-    same units of the same images.
+    same units of the same images. They are drawn on `device`, and differ between kinds of device.
     """
-    generator = torch.Generator().manual_seed((seed << 32) ^ step)
+    generator = torch.Generator(device).manual_seed((seed << 32) ^ step)
     return {
-        name: (torch.rand((batch, units), generator=generator) >= p).float() / (1 - p) for name, units in shapes.items()
+        name: (torch.rand((batch, count), generator=generator, device=device) >= p).float() / (1 - p)
+        for name, count in units.items()
     }

@@ -4,6 +4,9 @@
 rate throughout training manually when the validation error plateaus." Here `plateau` does by rule what they did by
 hand: after `patience` epochs without a better validation error the rate is multiplied by `factor`.
 
+`lr` is the rate at `reference_batch` images a step, 128 as in the paper; at other batches it is scaled in proportion
+(Goyal et al. 2017), which large ones bear after a linear warm-up over the first `warmup_epochs`.
+
 Nothing is remembered besides the history of validation errors, so a resumed run computes what an uninterrupted one did.
 """
 
@@ -17,7 +20,7 @@ from zfnet.config import TrainConfig
 
 def learning_rate(config: TrainConfig, epoch: float, errors: Sequence[float]) -> float:
     """Learning rate at `epoch` (fractional: 2.5 is half-way through the third), given the validation errors so far."""
-    rate = config.lr
+    rate = config.lr * config.batch / config.reference_batch
     if config.schedule == "plateau":
         rate *= config.factor ** count_plateaus(errors, config.patience)
     elif config.schedule == "step":

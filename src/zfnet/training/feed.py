@@ -1,0 +1,82 @@
+"""What one step of the training is fed: a batch of crops, its labels and its dropout masks, on the device.
+
+Threads prepare several batches ahead, so that the step waits for arithmetic and not for pixels: they cut the uint8
+crops into pinned memory; mirroring and normalisation happen on the device. Everything is a function of
+(seed, epoch, step): neither the number of threads nor of processes changes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zfnet.data.store import ImageStore
+from zfnet.distributed import World
+from zfnet.models.net import ConvNet
+from zfnet.training.sampling import EpochPlan, dropout_masks
+
+AHEAD, THREADS = 6, 3  # batches prepared ahead, by so many threads
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's share of one step: inputs (b, 3, crop, crop), labels (b,), and the size of the whole batch."""
+
+    step: int
+    inputs: Tensor
+    labels: Tensor
+    masks: dict[str, Tensor]  # dropout module -> mask (b, units)
+    whole: int
+
+
+def feed(
+    images: ImageStore, plan: EpochPlan, steps: range, batch: int, world: World, drops: Dropouts, first: int
+) -> Iterator[Batch]:
+    """The batches of `steps` of an epoch, in order; `first` is the number of the epoch's first step in the training."""
+
+    def prepare(step: int) -> Batch:
+        whole = plan.order[step * batch : (step + 1) * batch]
+        rows = world.shard(whole)
+        places = plan.top[rows], plan.left[rows]
+        cut = images.raw_crops(rows, *places).to(world.device, non_blocking=True)
+        inputs = images.normalise(cut, *places, plan.flip[rows])
+        labels = torch.from_numpy(images.index.labels[rows]).to(world.device)
+        masks = drops.masks(len(whole), first + step, world)
+        return Batch(step, inputs.contiguous(memory_format=torch.channels_last), labels, masks, len(whole))
+
+    with ThreadPoolExecutor(max_workers=THREADS) as threads:
+        ahead: deque[Future[Batch]] = deque(threads.submit(prepare, step) for step in steps[:AHEAD])
+        try:
+            for step in steps:
+                ready = ahead.popleft()
+                if step + AHEAD < steps.stop:
+                    ahead.append(threads.submit(prepare, step + AHEAD))
+                yield ready.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+class Dropouts:
+    """The dropout modules of a network, whose masks are given from outside."""
+
+    def __init__(self, model: ConvNet, seed: int) -> None:
+        modules = {name: module for name, module in model.named_children() if isinstance(module, nn.Dropout)}
+        self._units = {name: getattr(model, f"fc{name[-1]}").out_features for name, drop in modules.items() if drop.p}
+        self._p = max((drop.p for drop in modules.values()), default=0.0)
+        self._seed = seed
+
+    def masks(self, batch: int, step: int, world: World) -> dict[str, Tensor]:
+        """This process's rows of the masks of the whole batch, on its device."""
+        masks = dropout_masks(self._units, self._p, batch, self._seed, step, world.device)
+        return {name: mask[world.rank :: world.size] for name, mask in masks.items()}
+
+
+def sample_rows(n_images: int, seed: int, most: int) -> np.ndarray:
+    """At most so many of the images, at random: those on which the training error is measured."""
+    return np.sort(np.random.default_rng([seed, n_images]).permutation(n_images)[:most])

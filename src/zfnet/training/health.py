@@ -1,0 +1,67 @@
+"""How a network fares: the numbers of an epoch that show trouble early, and what to say when it is there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.data.store import ImageStore
+from zfnet.errors import UserError
+from zfnet.models.net import ConvNet
+
+PROBED = 256  # images on which a network is looked at
+STUCK_STEPS = 2000  # a loss that still is ln(classes) after so many steps will not move any more
+
+
+@torch.inference_mode()
+def dead_units(model: ConvNet, images: ImageStore) -> dict[str, float]:
+    """Share of the maps or units of each hidden layer that fire nowhere on the first PROBED images."""
+    x = _probe(model, images)
+    shares, weights = {}, ""
+    for name, module in model.named_children():
+        x = x if name.startswith("drop") else module(x)
+        weights = name if name.startswith(("conv", "fc")) else weights
+        if name.startswith("relu"):
+            shares[weights] = float((x.flatten(2).amax(2).amax(0) if x.dim() == 4 else x.amax(0)).le(0).float().mean())
+    return shares
+
+
+def check_loss(model: ConvNet, images: ImageStore, loss: float, steps: int) -> None:
+    """Raise UserError, naming a layer and what to try, for a mean loss that is not finite or has not moved."""
+    if not math.isfinite(loss):
+        raise UserError(not_finite(model, images))
+    if steps >= STUCK_STEPS and loss > math.log(model.n_classes) - 0.005:
+        raise UserError(_stuck(model, images, loss))
+
+
+@torch.no_grad()
+def not_finite(model: ConvNet, images: ImageStore) -> str:
+    """What to say of a loss that is not finite: the first layer that is to blame."""
+    x = _probe(model, images)
+    for name, module in model.named_children():
+        if any(not torch.isfinite(parameter).all() for parameter in module.parameters()):
+            return f"train: the weights of {name} are not finite; try a lower train.lr or train.rms_radius=0.1"
+        x = module(x)
+        if not torch.isfinite(x).all():
+            return f"train: the output of {name} is not finite; try a lower train.lr or data.divisor=64"
+    return "train: the loss is not finite; try a lower train.lr"
+
+
+@torch.no_grad()
+def _stuck(model: ConvNet, images: ImageStore, loss: float) -> str:
+    x, spread = _probe(model, images), {}
+    for name, module in model.named_children():
+        x = module(x)
+        spread[name] = float(x.std())
+    flat = min((name for name in spread if name.startswith("relu")), key=lambda name: spread[name])
+    return (
+        f"train: the loss stays at {loss:.3f} = ln(classes); the output of {flat} hardly varies "
+        f"(std {spread[flat]:.1e}); try model.init=he, data.divisor=64 or a lower train.lr"
+    )
+
+
+def _probe(model: ConvNet, images: ImageStore) -> Tensor:
+    return images.center(np.arange(min(PROBED, len(images)))).to(next(model.parameters()).device)

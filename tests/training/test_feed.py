@@ -1,0 +1,89 @@
+"""What a step is fed: the planned crops of the planned images, in order, whoever prepares them."""
+
+import numpy as np
+import pytest
+import torch
+
+from zfnet.distributed import World
+from zfnet.models.net import build
+from zfnet.training import feed as module
+from zfnet.training.feed import Dropouts, feed
+from zfnet.training.figure import draw_history
+from zfnet.training.health import dead_units
+from zfnet.training.sampling import dropout_masks, plan_epoch
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def model():
+    return build("zfnet", 3, 32, width=0.125)
+
+
+def batches(images, model, world=ALONE, steps=range(5)):
+    plan = plan_epoch(len(images), images.size, "random", seed=3, epoch=1)
+    return plan, list(feed(images, plan, steps, 5, world, Dropouts(model, seed=3), first=10))
+
+
+def test_a_step_gets_the_planned_crops_mirrored_and_normalised(stores, model):
+    images = stores[0]
+    plan, found = batches(images, model)
+    assert [batch.step for batch in found] == [0, 1, 2, 3, 4] and [batch.whole for batch in found] == [5, 5, 5, 5, 4]
+    for batch in found:
+        rows = plan.order[5 * batch.step : 5 * batch.step + 5]
+        assert batch.labels.tolist() == images.index.labels[rows].tolist()
+        for x, row in zip(batch.inputs, rows, strict=True):
+            window = slice(plan.top[row], plan.top[row] + 32), slice(plan.left[row], plan.left[row] + 32)
+            literal = (images.pixels[row][window].astype(np.float32) - images.mean[window]) / images.divisor
+            literal = literal[:, ::-1] if plan.flip[row] else literal
+            np.testing.assert_allclose(x.permute(1, 2, 0).numpy(), literal, rtol=1e-5, atol=1e-5)
+
+
+def test_the_number_of_threads_and_batches_ahead_changes_nothing(stores, model, monkeypatch):
+    _, many = batches(stores[0], model)
+    monkeypatch.setattr(module, "THREADS", 1)
+    monkeypatch.setattr(module, "AHEAD", 1)
+    _, one = batches(stores[0], model)
+    for a, b in zip(many, one, strict=True):
+        assert torch.equal(a.inputs, b.inputs) and torch.equal(a.masks["drop6"], b.masks["drop6"])
+
+
+def test_the_shares_of_two_processes_are_the_whole_batch(stores, model):
+    _, whole = batches(stores[0], model)
+    parts = [batches(stores[0], model, World(rank, 2, torch.device("cpu")))[1] for rank in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(batch.inputs[0::2], first.inputs) and torch.equal(batch.inputs[1::2], second.inputs)
+        assert torch.equal(batch.masks["drop7"][1::2], second.masks["drop7"]) and second.whole == batch.whole
+
+
+def test_masks_belong_to_the_step_of_the_training(stores, model):
+    _, found = batches(stores[0], model)
+    literal = dropout_masks({"drop6": model.fc6.out_features, "drop7": model.fc7.out_features}, 0.5, 5, seed=3, step=12)
+    assert torch.equal(found[2].masks["drop7"], literal["drop7"])
+
+
+def test_a_feed_that_is_left_early_ends_its_threads(stores, model):
+    plan = plan_epoch(len(stores[0]), stores[0].size, "random", 0, 0)
+    for _ in feed(stores[0], plan, range(5), 5, ALONE, Dropouts(model, 0), 0):
+        break
+
+
+def test_dead_units_counts_what_never_fires(stores, model):
+    with torch.no_grad():
+        model.conv2.weight[:3], model.conv2.bias[:3] = 0, -1
+        model.fc7.weight.zero_()
+        model.fc7.bias.fill_(-1)
+    shares = dead_units(model, stores[1])
+    assert list(shares) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+    assert shares["conv2"] >= 3 / model.conv2.out_channels and shares["fc7"] == 1 and shares["conv1"] < 1
+
+
+def test_the_course_of_a_training_is_drawn(tmp_path):
+    layers = {"conv1": 0.1, "conv2": 0.05}
+    line = {"loss": 2.0, "val_top1_error": 50.0, "val_top5_error": 20.0, "lr": 0.01, "images_per_second": 900.0}
+    line |= {"rms_mean": layers, "rms_max": layers, "clipped_filters": layers, "dead_units": {**layers, "fc6": 0.0}}
+    figures = draw_history([{"epoch": 1, **line}, {"epoch": 2, **line}], tmp_path)
+    for name in figures:
+        text = (tmp_path / name).read_text()
+        assert text.startswith("<svg")
+    assert "Units that never fire" in text and "fc6" in text
