@@ -1,6 +1,7 @@
 """The table of stages and the one way they run: what is done is skipped, what changed runs again."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -44,7 +45,7 @@ def test_every_stage_has_a_function_and_needs_only_earlier_ones():
         assert callable(getattr(zfnet.stages, stage.name))
         assert set(stage.needs) <= seen
         seen.add(stage.name)
-    assert set(STAGES["report"].needs) == seen - {"report"}
+    assert set(STAGES["report"].needs) == seen - {"report", "look"}
 
 
 def test_a_stage_runs_after_all_it_needs_and_leaves_a_whole_result(config, ran, tmp_path):
@@ -60,8 +61,8 @@ def test_the_second_run_does_nothing_and_says_so(config, ran, capsys):
     pipeline.run(config, "")
     first = len(ran)
     pipeline.run(config, "")
-    assert first == len(STAGES) == len(ran)
-    assert capsys.readouterr().out.count("done before") == len(STAGES)
+    assert first == len(STAGES) - 1 == len(ran)  # a look is of somebody's photograph, and no part of the report
+    assert capsys.readouterr().out.count("done before") == first
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_the_second_run_does_nothing_and_says_so(config, ran, capsys):
     [
         ("occlusion", {"square": 20}, ["occlusion", "report"]),
         ("report", {"title": "x"}, ["report"]),
-        ("train", {"lr": 0.5}, [name for name in STAGES if name != "data"]),
+        ("train", {"lr": 0.5}, [name for name in STAGES if name not in ("data", "look")]),
         ("checkpoints", {"minutes": 1.0}, []),
         ("paths", {"data": "elsewhere"}, []),
     ],
@@ -108,7 +109,91 @@ def test_stage_lists_are_parsed_and_unknown_names_named():
         parse_stages("trian")
 
 
+@pytest.fixture
+def photo(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (40, 30)).save(tmp_path / "my dog.png")
+    return str(tmp_path / "my dog.png")
+
+
+def test_a_look_has_a_folder_a_photograph_and_runs_each_time(config, ran, photo, tmp_path):
+    asked = replace(config, stage="look", image=photo)
+    pipeline.run(asked, "")
+    folders = pipeline.run(asked, "")
+    assert ran == ["data", "train", "look", "look"]
+    assert folders[-1] == tmp_path / "menagerie" / "look" / "my dog"
+    assert (folders[-1] / "result.json").exists()
+
+
+def test_a_look_through_another_network_trains_nothing(config, ran, photo):
+    other = replace(config, stage="look", image=photo, look=replace(config.look, network="vgg16", weights="random"))
+    folders = pipeline.run(other, "")
+    assert ran == ["look"] and folders[-1].name == "my dog-vgg16"
+
+
+@pytest.mark.parametrize(
+    ("image", "weights", "told"),
+    [
+        ("", "", "image: no photograph given"),
+        ("gone.jpg", "", "image: gone.jpg is not a file"),
+        (__file__, "", "image: .*test_pipeline.py is not an image"),
+        (None, "gone.pth", "look.weights: belongs to a network of torchvision"),
+    ],
+)
+def test_nothing_runs_for_a_photograph_that_cannot_be_read(config, ran, photo, image, weights, told):
+    wrong = replace(config, stage="look", image=photo if image is None else image)
+    with pytest.raises(UserError, match=told):
+        pipeline.run(replace(wrong, look=replace(config.look, weights=weights)), "")
+    assert ran == []
+
+
 def test_the_fingerprint_depends_on_the_needs():
     a, b = Config(), Config()
     b.data.size = 64
     assert fingerprint(STAGES["saliency"], a) != fingerprint(STAGES["saliency"], b)
+
+
+@pytest.fixture
+def photographs(tmp_path, config):
+    """A configuration that reads a folder of photographs, and the folder."""
+    folder = tmp_path / "photographs"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.jpg").write_bytes(b"1")
+    return replace(config, stage="train", data=replace(config.data, source="folder", root=str(folder))), folder
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda folder: (folder / "cat" / "2.jpg").write_bytes(b"2"), ["data", "train"]),
+        (lambda folder: (folder / "cat" / "1.jpg").write_bytes(b"another"), ["data", "train"]),
+        (lambda folder: (folder / "cat" / "1.jpg").rename(folder / "dog" / "2.jpg"), ["data", "train"]),
+        (lambda folder: (folder / "cat" / ".DS_Store").write_bytes(b"2"), []),
+        (lambda folder: shutil.rmtree(folder), []),  # removed once it is cached
+    ],
+)
+def test_photographs_that_come_or_change_are_noticed(photographs, ran, change, again):
+    config, folder = photographs
+    pipeline.run(config, "")
+    ran.clear()
+    change(folder)
+    pipeline.run(config, "")
+    assert ran == again
+    pipeline.run(config, "")
+    assert ran == again
+
+
+def test_imagenet_notices_more_images_or_boxes_by_their_number(photographs, ran):
+    config, folder = photographs
+    config = replace(config, data=replace(config.data, source="imagenet"))
+    pipeline.run(config, "")
+    ran.clear()
+    (folder / "cat" / "2.jpg").write_bytes(b"2")
+    pipeline.run(config, "")
+    assert ran == ["data", "train"]
+    ran.clear()
+    (folder / "Annotations").mkdir()
+    pipeline.run(config, "")
+    assert ran == ["data", "train"]

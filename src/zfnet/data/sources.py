@@ -71,7 +71,7 @@ def read_voc_source(config: Config) -> tuple[Index, Index, str]:
 
 def raw_files(config: Config, section: str) -> str | None:
     """Digest of what lies in the raw folder that a section of the configuration reads, so that more photographs or
-    boxes are noticed: names and sizes, of ImageNet only how many files each folder holds.
+    boxes are noticed: names and sizes, of (Tiny) ImageNet only how many files each folder holds.
 
     "" where the section reads no such folder or a drawn one, None where the folder is not there (any more). The
     folder is listed once a run: `forget_listings` begins anew.
@@ -81,7 +81,8 @@ def raw_files(config: Config, section: str) -> str | None:
     folder = _FOLDERS_OF[section](config)
     if not folder.is_dir():
         return None
-    return _list_counts(folder) if config.data.source == "imagenet" and section == "data" else _list_files(folder)
+    is_large = section == "data" and config.data.source != "folder"
+    return _list_counts(folder) if is_large else _list_files(folder)
 
 
 def forget_listings() -> None:
