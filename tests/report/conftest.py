@@ -32,7 +32,7 @@ VARIANTS = {
 ERRORS = ("train_top1_error", "val_top1_error", "val_top5_error")
 CONFIG = {
     "train": {"batch": 128, "lr": 0.01, "momentum": 0.9, "rms_radius": 0.1}, "model": {"dropout": 0.5},
-    "transfer": {"source": "menagerie"}, "name": HOSTILE,
+    "transfer": {"source": "menagerie"}, "voc": {"source": "menagerie"}, "name": HOSTILE,
 }  # fmt: skip
 SVM = {1: 31.2, 2: 42.7, 3: 50.4, 4: 53.8, 5: 57.9, 7: 56.1}
 
@@ -162,6 +162,14 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             },
             "few_shot": {str(m): folds(value) for m, value in ((1, 20.0), (3, 33.0), (15, 48.1), (30, 55.9))},
             "chance": 1 / 12, "n_classes": 12, "n_images": 600, "protocol": {"source": "ours, after Caltech-101"},
+        },
+        "voc": {
+            "table6": {
+                kind: {"ap": {k: interval(ap, 0.04, "value") for k in ("aeroplane", "cat", "sheep")},
+                       "mean": interval(ap, 0.02, "value")}
+                for kind, ap in (("softmax", 0.41), ("svm", 0.44))
+            },
+            "n_train": 100, "n_test": 100, "n_classes": 20, "year": 2012, "split": "val", "rule": "all points",
         },
         "localization": {
             "grabcut": errors(47.0, 58.1, 40.2), "threshold": errors(52.2, 62.0, 45.9),

@@ -17,7 +17,7 @@ with G = diag(K, 1). A loss with derivative l'(f) and second derivative l''(f) h
 so a product K r for all the classes together is what a step costs, whatever the width of the features (the primal
 method of Chapelle, Neural Computation 2007, in the geometry of w). The systems H s = -g are solved in two ways:
 
-    few active rows    an SVM's Hessian sees only its rows A with y f < 1: beta_A = (K_AA + 1 + I / 2C)^-1 y_A by Cholesky
+    few active rows    an SVM's Hessian sees only its rows A with y f < 1: beta_A = (K_AA + 1 + I / 2C)^-1 y_A, Cholesky
     many, or softmax   conjugate gradients, preconditioned along the leading directions of X' X (see Space), in float32:
                        a step need not be exact, as the next gradient, in float64, says what it left undone
 
@@ -203,9 +203,8 @@ def fit(
         left = ~(lengths <= tolerance).expand(1, v.shape[1])[0]
         if not left.any():
             return v
-        rest = replace(problem, y=y[:, left])
-        parts = (x[:, left] for x in (v, image, gradient, image_gradient))
-        v[:, left] += _newton_step(rest, *parts, tolerance)
+        rest, point = replace(problem, y=y[:, left]), (v[:, left], image[:, left])
+        v[:, left] += _newton_step(rest, *point, gradient[:, left], image_gradient[:, left], tolerance)
     raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {float(lengths.max()):.1e} long")
 
 
@@ -251,8 +250,8 @@ def _solve(
         step[:, few], image_step[:, few] = _factorise(rest, active[:, few], v[:, few], image[:, few])
     if not few.all():
         rest = replace(problem, y=problem.y[:, ~few])
-        parts = (x[:, ~few] for x in (image, -gradient, -image_gradient))
-        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, *parts, tolerance)
+        r, image_r = -gradient[:, ~few], -image_gradient[:, ~few]
+        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, image[:, ~few], r, image_r, tolerance)
     return step, image_step
 
 

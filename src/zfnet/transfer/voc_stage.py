@@ -53,9 +53,7 @@ def run(
         with threads_for(len(train)):
             scores[kind], c = _scores(products, targets, loss, config, seed, eleven)
         write_results(out / kind / "results" / f"VOC{year}" / "Main", split, classes, stems, scores[kind])
-        found = (
-            {} if test.index.targets is None else _precisions(test.index.targets, scores[kind], classes, seed, eleven)
-        )
+        found = _precisions(test, scores[kind], seed, eleven)
         numbers.setdefault("table6", {})[kind] = {"c": c, **found}
     figures = _draw(numbers, test, scores["softmax"], out)
     return Outcome(numbers, figures, _headline(numbers))
@@ -120,10 +118,11 @@ def _mean_precision(scores: np.ndarray, targets: np.ndarray, eleven: bool) -> fl
     return float(known.mean()) if len(known) else 0.0
 
 
-def _precisions(
-    targets: np.ndarray, scores: np.ndarray, classes: tuple[str, ...], seed: int, eleven: bool
-) -> dict[str, Any]:
+def _precisions(test: ImageStore, scores: np.ndarray, seed: int, eleven: bool) -> dict[str, Any]:
     """{"ap": class -> {"value", "low", "high"}, "mean": the same, "chance": share of positives, mean over classes}."""
+    targets, classes = test.index.targets, test.index.classes
+    if targets is None:
+        return {}
     values = _by_class(scores, targets, eleven)
     drawn = bootstrap_precisions(scores, targets, seed, eleven)
     cells = {name: _cell(*pair) for name, *pair in zip(classes, values, drawn.T, strict=True) if np.isfinite(pair[0])}
