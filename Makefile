@@ -11,8 +11,8 @@ READY   := $(VENV)/.ready
 DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(DATA),paths.data=$(DATA)))
 ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
-.PHONY: help setup reproduce test check format bench clean train table1 table3 table4 figure2 figure4 figure5 figure6 \
-        figure7 reference class-models saliency localization patterns
+.PHONY: help setup reproduce test check format bench clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+        figure7 reference class-models saliency localization patterns look sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,11 +52,17 @@ train: $(READY) ## [ZF13] the network, its error (Table 2, single net)
 table1: $(READY) ## [ZF13] Table 1: correspondence
 	$(ZFNET) stage=correspondence
 
+table2: $(READY) ## [ZF13] Table 2: single networks and their average
+	$(ZFNET) stage=ensemble
+
 table3: $(READY) ## [ZF13] Table 3: ablations
 	$(ZFNET) stage=ablations
 
 table4: $(READY) ## [ZF13] Tables 4 and 7, Fig. 9: transfer
 	$(ZFNET) stage=transfer
+
+table6: $(READY) ## [ZF13] Table 6: PASCAL VOC
+	$(ZFNET) stage=voc
 
 figure2: $(READY) ## [ZF13] Fig. 2: top activations and their projections
 	$(ZFNET) stage=top_activations
@@ -87,6 +93,21 @@ patterns: $(READY) ## [K17] PatternNet and PatternAttribution
 
 reference: $(READY) ## publish the run of PROFILE under outputs/reference and write the README's results from it
 	$(BIN)/python -m zfnet.report.reference outputs/$(PROFILE)
+
+look: $(READY) ## IMAGE=photo.jpg through every method: outputs/<profile>/look/photo/look.png
+	$(ZFNET) stage=look "image='$(IMAGE)'"
+
+sync: $(READY) ## send what Weights & Biases kept offline under outputs/
+	@find outputs -type d -name 'offline-run-*' -prune | xargs -r -n 50 $(BIN)/wandb sync
+
+dashboard: $(READY) ## publish conf/dashboard.yaml as a workspace of Weights & Biases, when logged in
+	$(BIN)/python -m zfnet.dashboard
+
+sweep: $(READY) ## every point of conf/sweep.yaml, one after another, under outputs/sweeps
+	$(BIN)/python -m zfnet.sweep profile=$(PROFILE) $(DATA_ARG) $(ARGS)
+
+compare: $(READY) ## RUNS="outputs/a outputs/b" side by side on one page: outputs/compare/index.html
+	$(BIN)/python -m zfnet.report.compare $(RUNS)
 
 clean: ## remove the outputs of PROFILE (the drawn and downloaded data stay)
 	rm -rf outputs/$(PROFILE)

@@ -110,8 +110,8 @@ def test_an_offline_run_holds_metrics_numbers_pictures_and_tables(stage, opened)
     pictures = [line for line in history if any(key.startswith("evolution/layer1") for key in line)]
     assert [line["epoch"] for line in pictures] == [1, 4]
     assert any(key.startswith("figures/grid") for line in history for key in line)
-    assert any(key.startswith("tables/table6.svm.ap") for line in history for key in line)
-    assert summary["top1_error"] == 12.5 and not any("ap.cat" in key for key in summary)
+    assert any(key.startswith("tables/table6/svm/ap") for line in history for key in line)
+    assert summary["top1_error"] == 12.5 and not any("ap/cat" in key for key in summary)
     assert axes["epoch/*"] == "epoch" and axes["images/*"] == "images" and axes["evolution/*"] == "epoch"
     assert groups[0] == ("exp", "evolution")
     kept = [path.name for path in stage.parent.rglob("wandb/**/media/**/*") if path.suffix in (".png", ".json")]
@@ -221,15 +221,23 @@ def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
 
 
 def test_keys_of_a_line():
-    line = {"time": 1.0, "epoch": 2, "images": 80, "loss": 0.5, "val_top1_error": 10.0, "dead_maps": [0.0, 0.5]}
+    line = {
+        "time": 1.0,
+        "epoch": 2,
+        "images": 80,
+        "loss": 0.5,
+        "val_top1_error": 10.0,
+        "dead": [0.0, 0.5],
+        "rms": {"fc6": 0.1},
+    }
     assert keyed(line) == {
         "epoch": 2, "images": 80, "images/loss": 0.5, "epoch/val_top1_error": 10.0,
-        "epoch/dead_maps/1": 0.0, "epoch/dead_maps/2": 0.5,
+        "epoch/dead/1": 0.0, "epoch/dead/2": 0.5, "epoch/rms/fc6": 0.1,
     }  # fmt: skip
     assert keyed({"epoch": 1, "loss": 0.5}, "zfnet/seed_0") == {"epoch": 1, "epoch/zfnet/seed_0/loss": 0.5}
 
 
-def test_nested_numbers_become_dotted_keys_and_classes_become_tables():
+def test_nested_numbers_become_one_level_and_classes_become_tables():
     numbers = {"a": {"b": 1.0, "c": [1], "ap": {"cat": 0.5}}, "d": "x"}
-    assert flat(numbers) == {"a.b": 1.0, "d": "x"}
-    assert dict(tables(numbers)) == {"a.ap": {"cat": 0.5}}
+    assert flat(numbers) == {"a/b": 1.0, "d": "x"}
+    assert dict(tables(numbers)) == {"a/ap": {"cat": 0.5}}

@@ -29,5 +29,5 @@ def test_metrics_survive_a_cut_last_line(tmp_path):
     record.log_metrics(tmp_path, epoch=1, loss=0.5)
     record.log_metrics(tmp_path, epoch=2, loss=0.4)
     with (tmp_path / record.METRICS).open("a") as lines:
-        lines.write('{"epoch": 3, "lo')
+        lines.write('{"epoch": 3, "dead": {"conv1": 0.0}')
     assert [line["epoch"] for line in record.read_metrics(tmp_path)] == [1, 2]

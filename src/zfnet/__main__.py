@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a bug (traceback); 2 bad input, one line that names the ke
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ HELP = """zfnet: looking inside convnets ([ZF13], [SVZ13], [K17])
   python -m zfnet                                everything at the default profile, up to the report
   python -m zfnet stage=occlusion                one stage and what it needs ("a,b" for several)
   python -m zfnet profile=tiny_imagenet data.root=/path/to/tiny-imagenet-200
+  python -m zfnet stage=look image=photo.jpg     every method on a photograph of yours, as one picture
   python -m zfnet stage=list                     the stages and what each makes
   python -m zfnet --cfg job                      print the composed configuration and stop
-  python -m zfnet --multirun train.seed=0,1,2    a sweep
+  python -m zfnet --multirun train.seed=0,1,2    a sweep: outputs/sweeps/<time>/<number>
 
 Profiles: {profiles}
 Every key=value of the configuration can be given; src/zfnet/config.py and conf/ say what each means.
@@ -36,6 +38,8 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
         return 0
+    if not {"-m", "--multirun"} & set(words):  # where a comma would mean two runs
+        sys.argv[1:] = [f"stage='{word[6:]}'" if re.match(r"stage=[\w, ]*,[\w, ]*$", word) else word for word in words]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     try:
         _compose_and_run()
@@ -51,7 +55,9 @@ def main() -> int:
 def _compose_and_run() -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -64,7 +70,10 @@ def _compose_and_run() -> None:
             unknown = set(_dotted(OmegaConf.to_container(composed))) - set(schema.keys())
             if unknown:
                 raise UserError(_unknown(min(unknown)))
-            run(OmegaConf.to_object(composed))  # type: ignore[arg-type]
+            config: schema.Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # a folder for each point: <sweep.dir>/<number>
+                config.paths.outputs = HydraConfig.get().runtime.output_dir
+            run(config)
         except UserError as error:
             failed.append(error)
 
@@ -93,8 +102,6 @@ def run(config: schema.Config) -> None:
 
 def explain(error: BaseException) -> str:
     """Hydra's or OmegaConf's error as one line that names the key and what is allowed."""
-    import re
-
     from hydra.errors import MissingConfigException
 
     text = "\n".join(str(link) for link in _chain(error))

@@ -137,30 +137,32 @@ def keyed(line: Mapping[str, Any], network: str = "") -> dict[str, Any]:
         axis = "images" if key in SPENT and "images" in line else "epoch"
         name = "/".join(filter(None, (axis, network, key)))
         if isinstance(value, list):
-            sent |= {f"{name}/{place}": element for place, element in enumerate(value, 1)}
+            value = {str(place): element for place, element in enumerate(value, 1)}
+        if isinstance(value, dict):  # layer by layer
+            sent |= flat(value, f"{name}/")
         elif key not in ("epoch", "images", "time"):
             sent[name] = value
     return sent
 
 
 def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested numbers as one level of dotted keys; lists and tables are left out."""
+    """Nested numbers as one level of keys, a/b; lists and tables are left out."""
     found: dict[str, Any] = {}
     for key, value in numbers.items():
         if isinstance(value, dict) and key not in BY_CLASS:
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}/")
         elif isinstance(value, int | float | str | bool):
             found[f"{prefix}{key}"] = value
     return found
 
 
 def tables(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, float]]]:
-    """(dotted path, class -> number) of everything that was measured class by class."""
+    """(path, class -> number) of everything that was measured class by class."""
     for key, value in numbers.items():
         if isinstance(value, dict) and key in BY_CLASS:
             yield f"{prefix}{key}", value
         elif isinstance(value, dict):
-            yield from tables(value, f"{prefix}{key}.")
+            yield from tables(value, f"{prefix}{key}/")
 
 
 def _first_line(error: Exception) -> str:

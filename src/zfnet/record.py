@@ -79,10 +79,11 @@ def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """All whole lines of a stage's metrics.jsonl."""
-    path = folder / METRICS
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    path, lines = folder / METRICS, []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):  # cut by an interruption, or still being written
+            lines.append(json.loads(text))
+    return lines
 
 
 def versions() -> dict[str, str]:

@@ -157,6 +157,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
             place.epoch += 1
             line = {
                 "epoch": place.epoch,
+                "images": place.epoch * len(train),  # seen so far: the other axis of the curves
                 "loss": mean_loss,
                 **{f"val_{name}": value for name, value in errors(model, val, world, "center", precision).items()},
                 "lr": optimiser.param_groups[0]["lr"],
