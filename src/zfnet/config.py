@@ -109,11 +109,18 @@ class AblationsConfig:
 
 
 @dataclass
+class EnsembleConfig:
+    seeds: list[int] = number([1, 2, 3, 4], at_least=0)  # networks beside that of train.seed: five [ZF13] Table 2
+    wide: bool = True  # and one with layers 3, 4, 5 = 512, 1024, 512: net (b) [ZF13] Table 2
+
+
+@dataclass
 class TopActivationsConfig:
     top: int = number(9, at_least=1, at_most=25)  # [ZF13] Fig. 2
     n_maps: list[int] = number(
         [16, 16, 12, 10, 10], at_least=1
     )  # maps shown of layers 1..5 [ZF13 Fig. 2, layer 1 ours]
+    atlas_maps: int = number(0, at_least=0)  # maps a layer in the atlas; 0: all
     batch: int = number(256, at_least=1)
 
 
@@ -205,6 +212,7 @@ class TransferConfig:
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.transfer.gram [NS]
     c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0)  # C is chosen on held-out training images [NS]
+    reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done
     duplicates: float = number(0.975, above=0, at_most=1)  # correlation from which images are near-duplicates [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass
 
@@ -220,23 +228,46 @@ class VocConfig:
     batch: int = number(64, at_least=1)  # images in one forward pass
 
 
+SALIENCY = ("gradient", "guided", "deconvnet", "pattern_attribution", "occlusion")
+
+
+@dataclass
+class GridConfig:
+    """Values among which `localization.tune` training images with boxes choose; each combination is tried."""
+
+    foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1)
+    background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5)
+    clamp: list[str] = choice(["extreme", "all"], "extreme", "all")
+    smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5)
+    least_size: list[int] = number([0, 128], at_least=0)
+    threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1)
+    threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5)
+    centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1)
+
+
 @dataclass
 class LocalizationConfig:
     n_images: int = number(0, at_least=0)  # validation images that have boxes; 0: all
-    saliency: str = choice("gradient", "gradient", "guided", "deconvnet")
+    images: str = ""  # further images with boxes, a folder in ILSVRC's layout that needs no train/; empty: none
+    saliency: str = choice("gradient", *SALIENCY)
+    tune: int = number(0, at_least=0)  # training images with boxes that choose from `grid`; 0: values as they are here
+    grid: GridConfig = field(default_factory=GridConfig)
+    compare: list[str] = choice([], *SALIENCY)  # sources of maps that are compared on the images of `tune`
     crops: str = choice("ten", "ten", "center")  # class guesses: averaged over ten crops [ZF13 3]
     guesses: int = number(5, at_least=1, at_most=5)  # boxes an image, one for each of the likeliest classes [SVZ13 3.2]
     foreground: float = number(0.95, above=0.5, at_most=1)  # seeds lie above this quantile of the map [SVZ13 3.2]
     background: float = number(0.30, above=0, at_most=0.5)  # and below this one [SVZ13 3.2]
     hard_foreground: float = number(0.995, above=0.5, at_most=1)  # seeds that the cut cannot undo [NS]; Oxford's code
     hard_background: float = number(0.005, at_least=0, at_most=0.5)  # likewise
+    clamp: str = choice("extreme", "extreme", "all")  # what the cut cannot undo: those, or every seed [NS]
     iterations: int = number(1, at_least=1)  # 1: one graph cut with the seeds' colours [SVZ13]; more: GrabCut
     working_size: int = number(256, at_least=16)  # px, short side at the most, when segmented [NS]; Oxford's code
+    least_size: int = number(0, at_least=0)  # px, short side at the least: smaller pictures are enlarged [NS]; 0: none
     smoothing: float = number(0.01, at_least=0, at_most=0.5)  # of the map: sigma / short side [NS]
     threshold: float = number(0.3, above=0, at_most=1)  # baseline: the way from the map's minimum to its maximum
     threshold_smoothing: float = number(0.06, at_least=0, at_most=0.5)  # baseline: sigma / short side
     centre: float = number(0.7, above=0, at_most=1)  # baseline: sides of the centre box / sides of the image
-    blacklist: str = ""  # file of image numbers that the challenge does not score; empty: none
+    blacklist: str = ""  # file of image numbers that the challenge does not score; empty: the devkit's, if any
     n_shown: int = number(8, at_least=1)  # images in the picture, drawn by the seed
     batch: int = number(128, at_least=1)  # images classified at once
 
@@ -281,6 +312,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     ablations: AblationsConfig = field(default_factory=AblationsConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     top_activations: TopActivationsConfig = field(default_factory=TopActivationsConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     first_layer: FirstLayerConfig = field(default_factory=FirstLayerConfig)

@@ -6,7 +6,6 @@ here and in the table of zfnet.pipeline.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +84,36 @@ def ablations(config: Config, out: Path) -> Outcome:
     numbers |= {"n_val": runs[0]["n_val"], "n_classes": runs[0]["n_classes"]}
     best = min(numbers["rows"], key=lambda name: numbers["rows"][name]["val_top1_error"]["mean"])
     return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
+
+
+def ensemble(config: Config, out: Path) -> Outcome:
+    from zfnet.training import ensemble as module
+    from zfnet.training.precision import resolve
+
+    options, recipe = config.ensemble, replace(config.train, snapshots=[])
+    seeds = [seed for seed in options.seeds if seed != config.train.seed]
+    if not seeds and not options.wide:
+        reason = "ensemble.seeds is empty and ensemble.wide is false"
+        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+    folders = {f"seed_{seed}": replace(recipe, seed=seed) for seed in seeds}
+    for name, changed in folders.items():
+        _fit(config, config.model, changed, out / name)
+    if options.wide:
+        _fit(config, replace(config.model, name=f"{config.model.name}-wide345"), recipe, out / "wide")
+    device, (_, val) = pick_device(config.device), _stores(config)
+    precision = resolve(config.train.precision, device)
+
+    def probabilities(folder: Path) -> np.ndarray:
+        return module.ten_crop_probabilities(load_model(folder / "model.pt", device), val, precision)
+
+    alike = [probabilities(folder) for folder in (_folder(config, "train"), *(out / name for name in folders))]
+    other = probabilities(out / "wide") if options.wide else None
+    rows = module.table2(alike, other, val.index.labels)
+    numbers = {"seeds": [config.train.seed, *seeds], "epochs": recipe.epochs, "n_val": len(val), **rows}
+    best = rows.get("all") or rows["average"]
+    mean = rows["single"]["top1_error"]["mean"]
+    headline = f"{best['n_networks']} networks: top-1 error {best['top1_error']:.1f} %, singly {mean:.1f} %"
+    return Outcome(numbers, {}, headline)
 
 
 def top_activations(config: Config, out: Path) -> Outcome:
@@ -174,7 +203,28 @@ def transfer(config: Config, out: Path) -> Outcome:
     model = _model(config)
     trained = {"scratch": _trainer(config, images, out, None), "fine-tuned": _trainer(config, images, out, model)}
     chosen = trained if config.transfer.trained_epochs else {}
-    return module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
+    outcome = module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
+    if config.transfer.reverse:
+        outcome.numbers["reverse"] = _reversed(config, out, model, max(outcome.numbers["protocol"]["per_class"]))
+    return outcome
+
+
+def _reversed(config: Config, out: Path, model: ConvNet, largest: int) -> dict[str, Any]:
+    """The pre-training set served by the network trained from scratch on the transfer set; see transfer.reverse."""
+    import copy
+
+    from zfnet.transfer.protocol import choose_protocol
+    from zfnet.transfer.reverse import serve
+
+    options, (train, val) = config.transfer, _stores(config)
+    random = copy.deepcopy(model)
+    random.initialise(config.model.init, config.seed)
+    networks = {"pretrained": model, "random": random}
+    scratch = out / "scratch" / f"{largest}_fold_0" / "model.pt"
+    if options.trained_epochs and scratch.is_file():
+        networks["scratch"] = load_model(scratch, pick_device(config.device))
+    tested = choose_protocol(options.source, options.per_class, options.test_per_class, options.folds).test_per_class
+    return serve(options, networks, train, val, tested, out / "reverse", config.seed)
 
 
 def voc(config: Config, out: Path) -> Outcome:
@@ -195,18 +245,24 @@ def voc(config: Config, out: Path) -> Outcome:
 
 
 def localization(config: Config, out: Path) -> Outcome:
-    from zfnet.analysis.saliency import saliency_maps
+    from zfnet.data.imagenet import read_boxed
+    from zfnet.data.sources import blacklist_file
     from zfnet.localization import stage as module
+    from zfnet.localization.pool import n_cores
+    from zfnet.localization.sources import make_source
 
-    model, images = _model(config), _stores(config)[1]
-    if not any(len(boxes) for boxes in images.index.boxes):
+    options, model, (train, val) = config.localization, _model(config), _stores(config)
+    if not any(len(boxes) for boxes in val.index.boxes):
         reason = "no image of this data set has a box"
         return Outcome({"skipped": reason}, {}, f"not run: {reason}")
-
-    def maps(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return saliency_maps(model, images, rows, classes, config.localization.saliency)
-
-    return module.run(config.localization, model, images, maps, out, config.seed, os.cpu_count() or 1)
+    further = None
+    if options.images:
+        boxed = read_boxed(Path(options.images), "localization.images", val.index.classes, val.index.names)
+        further = _cache(config, boxed, out / "images" / "store", train.mean)
+    options = replace(options, blacklist=blacklist_file(config, val.index))
+    names = {options.saliency, *options.compare}
+    sources = {name: make_source(name, model, train, config.seed) for name in sorted(names)}
+    return module.run(options, model, train, val, sources, out, config.seed, n_cores(), further)
 
 
 def report(config: Config, out: Path) -> Outcome:
