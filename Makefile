@@ -11,7 +11,7 @@ READY   := $(VENV)/.ready
 DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(DATA),paths.data=$(DATA)))
 ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
-.PHONY: help setup reproduce test check format bench clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup reproduce test check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 reference class-models saliency localization patterns look sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -32,6 +32,12 @@ check: $(READY) ## linter, formatter, types
 format: $(READY) ## put the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+data-check: $(READY) ## what of the data sets is in DATA, what is missing and from where, what is damaged (ARGS=--md5)
+	$(BIN)/python -m zfnet.data check $(ARGS) $(or $(DATA),data)
+
+data-unpack: $(READY) ## unpack the archives of the data sets that are in DATA
+	$(BIN)/python -m zfnet.data unpack $(or $(DATA),data)
 
 bench: $(READY) ## ours beside the peers, as ratios of one run: outputs/bench/result.json
 	$(BIN)/python -m zfnet.bench

@@ -45,8 +45,9 @@ _TRAINING = ("model.width", "model.init", "model.dropout", "train")
 _TABLE = (
     Stage("data", "images drawn or read, shrunk, cached; mean image", (), ("data",), keeps=True),
     Stage("train", "[ZF13] Table 2, single net; snapshots", ("data",), ("model", "train"), keeps=True),
+    Stage("ensemble", "[ZF13] Table 2, averaged nets", ("train",), ("ensemble", "model", "train"), keeps=True),
     Stage("ablations", "[ZF13] Table 3", ("data",), ("ablations", *_TRAINING), keeps=True),
-    Stage("top_activations", "[ZF13] Fig. 2", ("train",), ("top_activations", "seed")),
+    Stage("top_activations", "[ZF13] Fig. 2, and all maps", ("train",), ("top_activations", "seed"), version=2),
     Stage("evolution", "[ZF13] Fig. 4", ("train",), ("evolution", "seed")),
     Stage("first_layer", "[ZF13] Fig. 6", ("train", "ablations"), ("first_layer", "seed")),
     Stage("invariance", "[ZF13] Fig. 5", ("train",), ("invariance", "seed")),

@@ -41,7 +41,10 @@ def errors(
 def predict(
     model: ConvNet, images: ImageStore, rows: np.ndarray, crops: str, precision: str = "fp32", batch: int = 256
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """(rows of a batch, class probabilities (b, classes) float32) over `rows`; the model is used in evaluation mode."""
+    """(rows of a batch, class probabilities (b, classes) float64) over `rows`; the model is used in evaluation mode.
+
+    crops="ten": averaged over the ten crops, in float64.
+    """
     device = next(model.parameters()).device
     views = 10 if crops == "ten" else 1
     step = max(1, batch // views)
@@ -52,5 +55,5 @@ def predict(
         inputs = images.ten_crops(part).flatten(0, 1) if views == 10 else images.center(part)
         with autocast(device, precision):
             logits = model(inputs.to(device).contiguous(memory_format=torch.channels_last))
-        yield part, logits.float().softmax(1).unflatten(0, (len(part), views)).mean(1)
+        yield part, logits.double().softmax(1).unflatten(0, (len(part), views)).mean(1)
     model.train(was_training)
