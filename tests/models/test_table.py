@@ -29,11 +29,35 @@ def test_zfnet_at_224_has_the_papers_maps_and_parameters():
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [("zfnet-wide345", 107_627_624), ("zfnet-fc2048", 28_848_232), ("zfnet-fc8192", 154_542_184),
-     ("krizhevsky", 60_965_224)],
+     ("krizhevsky", 60_965_224), ("simonyan", 60_834_536)],
 )  # fmt: skip
 def test_variants_have_the_published_number_of_parameters(name, parameters):
     with torch.device("meta"):
         assert sum(p.numel() for p in build(name, 1000, 224).parameters()) == parameters
+
+
+def test_krizhevskys_net_has_his_maps_groups_and_order():
+    model = build("krizhevsky", 1000, 224)
+    sides = maps(model.eval(), 224)
+    assert list(sides.items()) == [
+        ("conv1", 55), ("pool1", 27), ("conv2", 27), ("pool2", 13), ("conv3", 13), ("conv4", 13), ("conv5", 13),
+        ("pool5", 6),
+    ]  # fmt: skip
+    assert [model.get_submodule(f"conv{n}").groups for n in range(1, 6)] == [1, 2, 1, 2, 2]
+    assert [name for name in model._modules if name[-1] in "25"] == [
+        "conv2", "relu2", "norm2", "pool2", "conv5", "relu5", "pool5",
+    ]  # fmt: skip
+
+
+def test_simonyans_net_has_the_widths_of_the_paper_and_the_geometry_of_cnn_f():
+    """[SVZ13] 2: conv64-conv256-conv256-conv256-conv256-full4096-full4096-full1000, "less wide" than Krizhevsky's."""
+    model = build("simonyan", 1000, 224)
+    sides = maps(model.eval(), 224)
+    assert [sides[name] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == [54, 27, 27, 13, 13, 6]
+    assert [model.get_submodule(f"conv{n}").out_channels for n in range(1, 6)] == [64, 256, 256, 256, 256]
+    assert [model.get_submodule(f"fc{n}").out_features for n in (6, 7, 8)] == [4096, 4096, 1000]
+    assert {conv.groups for conv in model if isinstance(conv, torch.nn.Conv2d)} == {1}
+    assert "norm1" in model._modules and "norm2" in model._modules and "norm3" not in model._modules
 
 
 def test_zf_pools_before_it_normalises_and_krizhevsky_after():
@@ -73,7 +97,9 @@ def test_paper_initialisation_is_gaussian_of_a_hundredth_with_krizhevskys_biases
     model = build("krizhevsky", 10, 56)
     model.initialise("paper", seed=3)
     assert model.fc6.weight.std().item() == pytest.approx(0.01, rel=0.02)
-    assert model.conv1.bias.eq(0).all() and model.conv2.bias.eq(1).all() and model.fc8.bias.eq(0).all()
+    biases = {name: set(m.bias.tolist()) for name, m in model.named_children() if hasattr(m, "bias")}
+    ones = {"conv2", "conv4", "conv5", "fc6", "fc7"}  # Krizhevsky et al. 2012, section 5
+    assert biases == {name: {1.0} if name in ones else {0.0} for name in biases} and len(biases) == 8
     again = build("krizhevsky", 10, 56)
     again.initialise("paper", seed=3)
     assert torch.equal(model.conv3.weight, again.conv3.weight)

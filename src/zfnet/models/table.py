@@ -94,7 +94,9 @@ KRIZHEVSKY_SMALL = replace(
     fulls={6: Full(2048, bias=1.0), 7: Full(2048, bias=1.0)},
 )
 
-SIMONYAN = Architecture(  # [SVZ13] gives widths only; kernels and strides are those of CNN-F, the same widths
+# [SVZ13] 2 gives the widths only. Kernels, strides and order are those of CNN-F (Chatfield et al. 2014), which has the
+# same widths and is by the same group: the most defensible stand-in. Contrast normalisation as in the other nets [NS].
+SIMONYAN = Architecture(
     {
         1: Conv(64, 11, stride=4, norm=True, pool=2),
         2: Conv(256, 5, padding=2, norm=True, pool=2),
