@@ -57,6 +57,7 @@ class DataConfig:
     n_classes: int = number(0, at_least=0)  # the first so many classes; 0: all
     train_per_class: int = number(0, at_least=0)  # images a class; 0: all
     val_per_class: int = number(0, at_least=0)
+    leave_out: str = ""  # file of training images not to train on, a path a line; see transfer/leave_out.txt [ZF13 4.2]
     val_share: float = number(0.2, above=0, at_most=0.9)  # of a `folder` without a val/ of its own
     size: int = number(256, at_least=32, at_most=512)  # px, side of the frame; crops are 224/256 of it [ZF13 3]
     cache: str = choice("raw", "raw", "jpeg")  # frames as pixels (196 kB at 256 px), or as JPEGs (about 20 kB)

@@ -9,8 +9,11 @@ import os
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from zfnet.config import Config
 from zfnet.data.index import IMAGE_SUFFIXES, Index
+from zfnet.errors import UserError
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
 
@@ -34,10 +37,32 @@ def read_source(config: Config) -> tuple[Index, Index]:
         from zfnet.data.folder import read_folder
 
         train, val = read_folder(root, data.val_share, data.seed)
+    if data.leave_out:
+        train = without(train, Path(data.leave_out))
     if data.n_classes:
         kept = train.classes[: data.n_classes]
         train, val = train.only_classes(kept), val.only_classes(kept)
     return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
+
+
+def without(index: Index, file: Path) -> Index:
+    """The index less the images that the file names, a path relative to the data set's folder a line.
+
+    Empty lines and lines that begin with # are passed over. Raises UserError where the file is missing or names an
+    image that is not there.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"data.leave_out: {file} cannot be read ({error.strerror}); give a file of paths") from error
+    named = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
+    unknown = np.setdiff1d(named, index.paths)
+    if len(unknown):
+        raise UserError(
+            f"data.leave_out: {file} names {str(unknown[0])!r}, which is no training image of {index.root} "
+            f"({len(unknown)} such names); give paths as in transfer/leave_out.txt"
+        )
+    return index.take(np.flatnonzero(~np.isin(index.paths, named)))
 
 
 def read_transfer_source(config: Config) -> Index:
@@ -67,6 +92,12 @@ def read_voc_source(config: Config) -> tuple[Index, Index, str]:
     if split == "auto":
         split = "test" if has_labels(folder, year, "test") else "val"
     return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
+
+
+def leave_out_digest(config: Config) -> str:
+    """Hash of what data.leave_out names, so that a changed list is noticed; "" without one or while it is missing."""
+    file = Path(config.data.leave_out)
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if config.data.leave_out and file.is_file() else ""
 
 
 def raw_files(config: Config, section: str) -> str | None:
@@ -121,6 +152,15 @@ def _transfer_folder(config: Config) -> Path:
 
 
 _FOLDERS_OF = {"data": _data_folder, "transfer": _transfer_folder, "voc": lambda config: voc_folder(config)[0]}
+
+
+def blacklist_file(config: Config, images: Index) -> str:
+    """The file of validation images that localisation does not score: the configured one, or that of the devkit; ""."""
+    from zfnet.data.imagenet import find_blacklist
+
+    if config.localization.blacklist or config.data.source != "imagenet":
+        return config.localization.blacklist
+    return str(find_blacklist(_data_folder(config), images) or "")
 
 
 def parts_file(config: Config) -> Path | None:

@@ -7,8 +7,11 @@
     per_class  accuracy of each class, softmax on the last hidden layer at the largest training size
     few_shot   table4's "pretrained" from one image a class on (Fig. 9)
 
-Accuracies are in 0..1, with a standard deviation over folds. splits.json holds the splits, duplicates.json
-the near-duplicates in the pre-training set, which a clean pre-training leaves out.
+Accuracies are in 0..1, with a standard deviation over folds. splits.json holds the splits, duplicates.json the
+near-duplicates in the pre-training set, leave_out.txt their files: a clean pre-training leaves these out. Copy the file
+away from here first, for the next transfer finds none of them and writes it anew:
+
+    cp outputs/tiny_imagenet/transfer/leave_out.txt data/ && make reproduce ARGS="data.leave_out=data/leave_out.txt ..."
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from zfnet.data.store import ImageStore
 from zfnet.figures import chart, grid
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
-from zfnet.record import Outcome, write_json
+from zfnet.record import Outcome, atomic_write, write_json
 from zfnet.transfer.duplicates import Pairs, find_pairs
 from zfnet.transfer.experiment import make_task, score_folds, summary
 from zfnet.transfer.features import extract
@@ -34,7 +37,7 @@ from zfnet.transfer.protocol import Protocol, Split, choose_protocol, draw_split
 
 Train = Callable[[Split, int], Sequence[float]]  # (split of the transfer set, seed) -> accuracy of each class
 Splits = dict[int, list[Split]]  # training images a class -> folds
-COLUMNS, PAGE = 12, 36  # pairs a row and pairs in all on the page of near-duplicates
+COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture on the page of near-duplicates
 
 
 def run(
@@ -156,18 +159,24 @@ def _write_pairs(pairs: Pairs, images: ImageStore, others: ImageStore, threshold
     ]
     leave_out = [str(others.index.paths[row]) for row in pairs.left_out()]
     write_json(out / "duplicates.json", {"threshold": threshold, "pairs": found, "leave_out": leave_out})
-    return {"threshold": threshold, "pairs": len(pairs), "images": len(set(pairs.rows)), "leave_out": len(leave_out)}
+    with atomic_write(out / "leave_out.txt") as temporary:
+        temporary.write_text("".join(f"{path}\n" for path in leave_out), encoding="utf-8")
+    rows = np.unique(pairs.rows)
+    most = int(np.bincount(images.index.labels[rows]).max()) if len(rows) else 0
+    sizes = {"pairs": len(pairs), "images": len(rows), "most_in_class": most, "leave_out": len(leave_out)}
+    return {"threshold": threshold, **sizes}
 
 
 def _draw_pairs(pairs: Pairs, images: ImageStore, others: ImageStore, out: Path) -> dict[str, str]:
     if not len(pairs):
         return {}
-    tiles, labels = [], []
+    tiles: list[list[np.ndarray]] = []
+    labels = []
     for start in range(0, min(len(pairs), PAGE), COLUMNS):
         some = slice(start, min(start + COLUMNS, PAGE))
-        tiles += [list(images.pixels[pairs.rows[some]]), list(others.pixels[pairs.others[some]])]
+        sides = (images.pixels[pairs.rows[some]], others.pixels[pairs.others[some]])
+        tiles += [[grid.fit(tile, min(TILE, images.size)) for tile in side] for side in sides]
         labels += ["transfer", "training"]
     grid.write(out / "duplicates.png", grid.mosaic(tiles, row_labels=labels))
-    return {
-        "duplicates.png": "Near-duplicates, the likest first: images of the transfer set above the training images."
-    }
+    shown = f"the {PAGE} likest of {len(pairs)} pairs" if len(pairs) > PAGE else "the likest first"
+    return {"duplicates.png": f"Near-duplicates, {shown}: images of the transfer set above the training images."}
