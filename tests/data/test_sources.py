@@ -49,8 +49,9 @@ def test_ilsvrc_labels_from_the_devkit_use_its_own_numbering(ilsvrc):
 
     data = ilsvrc / "ILSVRC2012_devkit_t12" / "data"
     data.mkdir(parents=True)
-    rows = [(1, "n02", 0), (2, "n01", 0), (3, "n99", 2)]  # ILSVRC's order is not the sorted one; n99 is no leaf
-    kinds = [("ILSVRC2012_ID", float), ("WNID", object), ("num_children", float)]
+    # ILSVRC's order is not the sorted one; n99 is no leaf
+    rows = [(1, "n02", "goldfish, carp", 0), (2, "n01", "tench", 0), (3, "n99", "fish", 2)]
+    kinds = [("ILSVRC2012_ID", float), ("WNID", object), ("words", object), ("num_children", float)]
     savemat(data / "meta.mat", {"synsets": np.array(rows, dtype=kinds)})
     (data / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n2\n")
     _, val = read_imagenet(ilsvrc)

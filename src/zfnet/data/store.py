@@ -209,7 +209,9 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
 def damaged_files(folder: Path) -> list[str]:
     """The images of the cache in `folder` whose frames are not as they were written. Raises as `open_store`."""
     store = open_store(folder, 1.0)
-    checksums = np.load(folder / "index.npz")["checksums"]
+    checksums = np.load(folder / "index.npz").get("checksums", np.zeros(0))
+    if len(checksums) != len(store):
+        raise UserError(f"{folder}: an image cache without checksums; delete it and run stage=data again")
     return [str(store.index.paths[row]) for row in damaged_frames(store.pixels, checksums)]
 
 

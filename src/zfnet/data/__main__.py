@@ -1,0 +1,57 @@
+"""`python -m zfnet.data check <folder> [--md5]` and `python -m zfnet.data unpack <folder>`.
+
+Exit codes: 0 done; 1 something is damaged; 2 bad input, one line that names the file; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from zfnet.errors import UserError
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m zfnet.data", description="The data sets as they are obtained.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    check = actions.add_parser("check", help="what is there, what is missing and where to obtain it, what is damaged")
+    check.add_argument("--md5", action="store_true", help="compare the MD5 of the archives too (minutes)")
+    unpack = actions.add_parser("unpack", help="unpack the archives that are there; an interrupted run goes on")
+    for action in (check, unpack):
+        action.add_argument("folder", type=Path, help="holds the archives or data sets, or folders that hold them")
+    told = parser.parse_args(words)
+    try:
+        return _check(told.folder, told.md5) if told.action == "check" else _unpack(told.folder)
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _check(folder: Path, with_md5: bool) -> int:
+    from zfnet.data.check import as_table, check_all
+
+    found = check_all(folder, with_md5)
+    print(as_table(found))
+    damaged = [line for line in found if line.is_damage]
+    if damaged:
+        print(f"zfnet: damaged: {', '.join(line.what for line in damaged)}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+def _unpack(folder: Path) -> int:
+    from zfnet.data.archives import ARCHIVES, find_archives
+    from zfnet.data.unpack import unpack_all
+
+    if not find_archives(folder):
+        names = ", ".join(row.file for row in ARCHIVES)
+        raise UserError(f"{folder}: holds none of the archives {names}")
+    unpack_all(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
