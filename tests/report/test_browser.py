@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zfnet.report.build import build
+from zfnet.report.compare import compare
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -82,13 +83,8 @@ def open_headless(page: Path, profile: Path) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: install Debian's package `chromium` to see the report opened"
-)
-def test_every_page_is_sound_at_both_widths(make_outputs, tmp_path) -> None:
-    outputs = make_outputs(tmp_path)
-    report = outputs / "report"
-    build(outputs, report)
+def look_at(report: Path, tmp_path: Path) -> None:
+    """Every page of the folder, at both widths: whole, styled, without a fault and with a silent console."""
     pages = sorted(path.name for path in report.glob("*.html"))
     inspector = report / "inspector.html"
     inspector.write_text(INSPECTOR % (json.dumps(pages), json.dumps(WIDTHS)), encoding="utf-8")
@@ -99,3 +95,24 @@ def test_every_page_is_sound_at_both_widths(make_outputs, tmp_path) -> None:
     assert {(one["page"], one["width"]) for one in found} == {(page, width) for page in pages for width in WIDTHS}
     assert [one for one in found if one["faults"] or not one["styled"]] == []
     assert [line for line in log.splitlines() if "CONSOLE" in line] == []
+
+
+no_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: install Debian's package `chromium` to see the report opened"
+)
+
+
+@no_browser
+def test_every_page_is_sound_at_both_widths(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    report = outputs / "report"
+    build(outputs, report)
+    look_at(report, tmp_path)
+
+
+@no_browser
+@pytest.mark.parametrize("count", [2, 5])
+def test_compared_runs_are_sound_at_both_widths(make_outputs, tmp_path, count) -> None:
+    for number in range(count):
+        make_outputs(tmp_path / str(number))
+    look_at(compare([str(tmp_path)], tmp_path / "page").parent, tmp_path)

@@ -1,0 +1,247 @@
+"""Two or more runs side by side on one page, so that a sweep can be read without any service.
+
+    python -m zfnet.report.compare outputs/menagerie outputs/tiny_imagenet
+    python -m zfnet.report.compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
+
+A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page tells what
+the configurations differ in, the key numbers with their intervals and the differences from the first run, the training
+curves in one chart, the verdicts on the claims, and pictures beside each other. A difference takes the runs as
+independent: half intervals add in quadrature.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from zfnet.errors import UserError
+from zfnet.figures import chart
+from zfnet.record import RESULT
+from zfnet.report.build import Report, copy_style, in_order
+from zfnet.report.evidence import minus
+from zfnet.report.page import Figure, copy_figures, inline, write_page
+from zfnet.report.paper import papers
+from zfnet.report.results import Measure, Result, find, read
+from zfnet.report.scale import describe
+from zfnet.report.tables import Cell, key_rows, show
+from zfnet.report.verdict import judge_all, tally
+
+OUT = Path("outputs/compare")
+PICTURES = {"first_layer": "filters_own*", "top_activations": "layer[25].*", "class_model": "*", "saliency": "*",
+            "occlusion": "*"}  # fmt: skip
+CURVES = (("Loss", "training loss", "loss"), ("Top-1", "validation error, %", "val_top1_error"),
+          ("Top-5", "validation error, %", "val_top5_error"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    folder: Path
+    results: dict[str, Result]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One key number: a cell for each run (None: not measured) and the change from the first run in words."""
+
+    label: str
+    what: str
+    cells: tuple[Cell | None, ...]
+    changes: tuple[str, ...]
+
+
+def compare(words: Sequence[str], out: Path) -> Path:
+    """Write the page of the runs that the words name to `out` and return it. Raises UserError for fewer than two."""
+    runs = find_runs(words)
+    shutil.rmtree(out, ignore_errors=True)
+    values: dict[str, Any] = {
+        "report": Report("Runs compared", ", ".join(run.name for run in runs), ()),
+        "runs": [(run, describe(run.results), _tally(run)) for run in runs],
+        "differing": differing([settings(run) for run in runs]),
+        "numbers": compare_numbers(runs),
+        "curves": inline(chart.lines(panels), _say_curves(runs))[0] if (panels := curves(runs)) else None,
+        "claims": compare_claims(runs),
+        "pictures": copy_pictures(runs, out),
+        "stages": compare_stages(runs),
+    }
+    write_page(out, "index.html", "compare.html", **values)
+    copy_style(out)
+    return out / "index.html"
+
+
+def find_runs(words: Sequence[str]) -> list[Run]:
+    """The runs that folders or globs name, each once, under the parts of their paths that tell them apart."""
+    named = [Path(path) for word in words for path in (sorted(glob.glob(word)) if "*" in word else [word])]
+    for path in named:
+        if not path.is_dir():
+            raise UserError(f"RUNS: {path} is not a folder; name folders of runs, e.g. outputs/menagerie")
+    folders = list(dict.fromkeys(folder.resolve() for path in named for folder in _runs_below(path)))
+    if len(folders) < 2:
+        raise UserError(f"RUNS: {len(folders)} with results in {' '.join(words) or 'nothing'}; at least two are needed")
+    return [
+        Run(name, folder, in_order(read(folder))) for name, folder in zip(short_names(folders), folders, strict=True)
+    ]
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The paths without the leading and trailing parts that all share."""
+    parts = [list(folder.parts) for folder in folders]
+    for place in (0, -1):
+        while all(len(part) > 1 for part in parts) and len({part[place] for part in parts}) == 1:
+            for part in parts:
+                part.pop(place)
+    return ["/".join(part) for part in parts]
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Every key of the configuration that the run's stages read, dotted, and what it ran on."""
+    told: dict[str, Any] = {}
+    for result in run.results.values():
+        told |= {key: value for key, value in _dotted(result.content.get("config") or {}) if key not in told}
+    first = next(iter(run.results.values())).content
+    return told | {"(device)": first["device"], "(commit)": first["commit"][:10]}
+
+
+def differing(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(key, its value in each run) of the keys whose values are not all the same; "" where a run has none."""
+    rows = []
+    for key in sorted({key for one in told for key in one}):
+        values = [json.dumps(one[key], ensure_ascii=False).strip('"') if key in one else "" for one in told]
+        if len(set(values)) > 1:
+            rows.append((key, values))
+    return rows
+
+
+def compare_numbers(runs: Sequence[Run]) -> list[Compared]:
+    """The key numbers of the overview, in the order of the papers, for every run that has them."""
+    found: dict[tuple[str, str, str], dict[int, Cell]] = {}
+    for artefact in (artefact for paper in papers() for artefact in paper.artefacts):
+        for place, run in enumerate(runs):
+            for key in key_rows(artefact, run.results):
+                found.setdefault((artefact.where, key.label, key.what), {})[place] = key.cell
+    rows = []
+    for (where, label, what), cells in found.items():
+        row = tuple(cells.get(place) for place in range(len(runs)))
+        rows.append(Compared(label, f"{where} · {what}", row, tuple(_change(cell, row[0]) for cell in row)))
+    return rows
+
+
+def compare_claims(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Each claim with its verdict in every run, and whether the runs disagree."""
+    columns = [judge_all(run.results) for run in runs]
+    return [
+        {"claim": row[0].claim, "judged": row, "differ": len({one.verdict.words for one in row}) > 1}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def compare_stages(runs: Sequence[Run]) -> list[tuple[str, list[Result | None]]]:
+    """(stage, its result in each run)."""
+    stages = dict.fromkeys(itertools.chain.from_iterable(run.results for run in runs))
+    return [(stage, [run.results.get(stage) for run in runs]) for stage in stages]
+
+
+def curves(runs: Sequence[Run]) -> list[chart.Panel]:
+    """Training loss and validation errors by epoch, one line a run."""
+    histories = {run.name: find(run.results.get("train"), "history") for run in runs}
+    panels = []
+    for title, label, key in CURVES:
+        series = []
+        for name, history in histories.items():
+            lines = [line for line in history or [] if isinstance(line.get(key), (int, float))]
+            if lines:
+                series.append(chart.Series(name, [line["epoch"] for line in lines], [line[key] for line in lines]))
+        if series:
+            panels.append(chart.Panel(title, "epoch", label, series))
+    return panels
+
+
+def copy_pictures(runs: Sequence[Run], out: Path) -> list[tuple[str, list[Figure | None]]]:
+    """(stage/file, the picture in each run) of the pictures that at least two runs have."""
+    columns: list[dict[str, Figure]] = []
+    for place, run in enumerate(runs):
+        chosen = {
+            stage: _only(run.results[stage], pattern) for stage, pattern in PICTURES.items() if stage in run.results
+        }
+        copied = copy_figures(chosen, out / f"run{place}")
+        figures = [replace(figure, href=f"run{place}/{figure.href}") for some in copied.values() for figure in some]
+        columns.append({figure.name: figure for figure in figures if figure.raster})
+    names = dict.fromkeys(itertools.chain.from_iterable(columns))
+    rows = [(name, [column.get(name) for column in columns]) for name in names]
+    return [row for row in rows if sum(figure is not None for figure in row[1]) > 1]
+
+
+def _only(result: Result, pattern: str) -> Result:
+    kept = {file: alt for file, alt in result.figures.items() if fnmatch(file, pattern)}
+    return replace(result, content={**result.content, "figures": kept})
+
+
+def _runs_below(path: Path) -> Iterable[Path]:
+    """The folder itself where it holds results of stages, else all such folders below it."""
+    if any(path.glob(f"*/{RESULT}")):
+        return [path]
+    return sorted({file.parent.parent for file in path.rglob(RESULT)}, key=_in_human_order)
+
+
+def _in_human_order(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
+
+
+def _dotted(content: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _change(cell: Cell | None, first: Cell | None) -> str:
+    """How far a number lies from the first run's: "+3.2 (0.1 to 6.3)"; "" for the first run itself."""
+    if cell is None or first is None or cell is first:
+        return ""
+    change = minus(cell.measure, first.measure)
+    if change is None:
+        return ""
+    places = max(_places(cell), _places(first))
+    return f"{'+' if change.value >= 0 else ''}{show(change.value, places)}{_interval(change, places)}"
+
+
+def _interval(change: Measure, places: int) -> str:
+    if change.low is None or change.high is None:
+        return ""
+    return f" ({show(change.low, places)} to {show(change.high, places)})"
+
+
+def _places(cell: Cell) -> int:
+    return len(cell.here.partition(".")[2])
+
+
+def _tally(run: Run) -> list[Any]:
+    return tally(judge_all(run.results))
+
+
+def _say_curves(runs: Sequence[Run]) -> str:
+    return f"Training loss and validation error by epoch of {', '.join(run.name for run in runs)}."
+
+
+def main(words: list[str]) -> int:
+    folders = [word for word in words if not word.startswith("out=")]
+    out = next((Path(word[4:]) for word in words if word.startswith("out=")), OUT)
+    try:
+        print(f"comparison: {compare(folders, out)}")
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
