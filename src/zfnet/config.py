@@ -201,6 +201,7 @@ class PatternsConfig:
 class TransferConfig:
     source: str = choice("menagerie", "menagerie", "caltech101", "caltech256")  # names its protocol too
     root: str = ""  # folder of the transfer set; empty: <paths.data>/<source>
+    background: bool = False  # whether BACKGROUND_Google or 257.clutter counts as a class [NS]
     layers: list[int] = number([1, 2, 3, 4, 5, 7], at_least=1, at_most=7)  # with an SVM [ZF13] Table 7
     softmax_layers: list[int] = number([5, 7], at_least=1, at_most=7)  # with a softmax [ZF13] Table 7
     per_class: list[int] = number([], at_least=1)  # training images a class; empty: the protocol's
@@ -238,7 +239,7 @@ class GridConfig:
 
     foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1)
     background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5)
-    clamp: list[str] = choice(["extreme", "all"], "extreme", "all")
+    clamp: list[str] = choice(["all"], "extreme", "all")
     smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5)
     least_size: list[int] = number([0, 128], at_least=0)
     threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1)
@@ -307,6 +308,8 @@ class Config:
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
     workers: int = number(1, at_least=1)  # training processes on the CPU, where gpus=0
+    nodes: int = number(1, at_least=1)  # machines that train together, each with so many processes; see README
+    rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsConfig = field(default_factory=PathsConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

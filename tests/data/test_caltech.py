@@ -78,3 +78,25 @@ def test_a_folder_without_images_is_an_error(tmp_path):
     (tmp_path / "101_ObjectCategories" / "ant").mkdir(parents=True)
     with pytest.raises(UserError, match="no class folders with JPEG images"):
         read_caltech(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["101_ObjectCategories", "256_ObjectCategories"])
+def test_a_folder_that_lies_in_itself_is_read_as_well(tmp_path, name):
+    plant(tmp_path / name / name, "001.ant/001_0001.jpg", "002.bee/002_0001.jpg")
+    assert read_caltech(tmp_path).names == read_caltech(tmp_path / name).names == ("ant", "bee")
+
+
+def test_the_set_that_is_asked_for_is_read_where_both_lie(caltech101, caltech256):
+    assert caltech101 == caltech256
+    assert "Faces" in read_caltech(caltech101, source="caltech101").classes
+    assert "056.dog" in read_caltech(caltech101, source="caltech256").classes
+
+
+def test_the_other_set_does_not_stand_in(caltech101):
+    with pytest.raises(UserError, match=r"holds no 256_ObjectCategories \(256_ObjectCategories\.tar"):
+        read_caltech(caltech101, source="caltech256")
+
+
+def test_clutter_can_be_a_class(caltech256):
+    assert "257.clutter" in read_caltech(caltech256, background=True).classes
+    assert read_caltech(caltech256, background=True).names[-1] == "background"

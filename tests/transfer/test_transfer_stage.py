@@ -3,10 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from sklearn.svm import LinearSVC
 
-from zfnet.config import TransferConfig
+from zfnet.config import Config, TransferConfig
+from zfnet.data.sources import read_transfer_source
+from zfnet.data.store import build_store
 from zfnet.models.net import build
 from zfnet.transfer import stage
 from zfnet.transfer.experiment import choose_c, make_task
@@ -88,3 +92,43 @@ def test_one_image_a_class_takes_the_middle_of_the_grid(images):
     split = draw_split(images.index, Protocol((1,), 3, 1, ""), 1, 0, seed=0)
     task = make_task(np.ones((27, 2), dtype=np.float32), images.index, np.arange(27), "mean", [9.0, 1.0, 3.0], "cpu")
     assert choose_c(task, SVM, split) == 3.0
+
+
+def test_a_caltech_256_tree_with_its_strays_goes_through_the_stage(model, tmp_path):
+    folder, rng = tmp_path / "256_ObjectCategories", np.random.default_rng(0)
+    for k, name in enumerate(("056.dog", "198.spider", "251.airplanes-101", "257.clutter")):
+        (folder / name).mkdir(parents=True)
+        for i in range(1, 8):
+            image = np.clip(rng.normal(60 + 50 * k, 20, (50, 70, 3)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / name / f"{name[:3]}_{i:04d}.jpg"), image)
+    (folder / "198.spider" / "RENAME2").write_text("mv 198_0003.jpg 198_0004.jpg")
+    (folder / "056.dog" / "greg" / "vision309").mkdir(parents=True)
+    (folder / "056.dog" / "greg" / "056_0001.jpg").write_bytes(b"no image")
+    config = Config(transfer=replace(CONFIG, source="caltech256", root=str(tmp_path), per_class=[2, 4], few_shot=[1]))
+    images = build_store(read_transfer_source(config), tmp_path / "images", 64, 64.0)
+    numbers = stage.run(config.transfer, model, images, tmp_path / "out", seed=0).numbers
+    assert (numbers["n_images"], numbers["n_classes"]) == (21, 3)
+    assert list(numbers["table4"]["pretrained"]) == ["2", "4"] and "Griffin" in numbers["protocol"]["source"]
+    assert list(numbers["per_class"]) == ["dog", "spider", "airplanes"]
+
+
+def test_the_splits_can_be_repeated_from_the_file_alone(model, images, tmp_path):
+    numbers = stage.run(CONFIG, model, images, tmp_path, seed=0).numbers
+    written = json.loads((tmp_path / "splits.json").read_text())
+    assert written["images"] == [str(path) for path in images.index.paths]
+    sizes = [(split["per_class"], split["fold"]) for split in written["splits"]]
+    assert sorted(sizes) == [(m, fold) for m in (1, 2, 6) for fold in range(2)]
+    labels = np.array(written["labels"])
+    for split in written["splits"]:
+        assert np.bincount(labels[split["train"]]).tolist() == [split["per_class"]] * 3
+        assert not set(split["train"]) & set(split["test"])
+    split = next(split for split in written["splits"] if (split["per_class"], split["fold"]) == (6, 1))
+    features = np.load(tmp_path / "features" / "norm1.npy").astype(np.float64)
+    x = features[split["train"]]
+    scale = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())  # a stranger, with scikit-learn and the two files
+    cell = numbers["table7"]["svm"]["1"]
+    peer = LinearSVC(C=cell["c"][1], dual=False, tol=1e-8, max_iter=100_000)
+    peer.fit((x - x.mean(0)) / scale, labels[split["train"]])
+    right = peer.predict((features[split["test"]] - x.mean(0)) / scale) == labels[split["test"]]
+    by_class = [right[labels[split["test"]] == k].mean() for k in range(3)]
+    assert np.mean(by_class) == pytest.approx(cell["folds"][1])

@@ -3,9 +3,9 @@
     101_ObjectCategories/<class>/image_0001.jpg      101 classes and BACKGROUND_Google
     256_ObjectCategories/<nnn>.<class>/<nnn>_0001.jpg    256 classes and 257.clutter
 
-[ZF13] 4.2 does not say whether the background counts as a class [NS]: it is left out unless asked for. Only
-the JPEG files directly in a class folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder
-056.dog/greg).
+[ZF13] 4.2 does not say whether the background counts as a class [NS]: it is left out unless asked for. Only the JPEG
+files directly in a class folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder 056.dog/greg). The
+folder may lie in itself once more, as some archives unpack.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ LAYOUTS = {  # folder: its archive and where it is obtained
     "101_ObjectCategories": "caltech-101.zip from https://data.caltech.edu/records/mzrjq-6wc02",
     "256_ObjectCategories": "256_ObjectCategories.tar from https://data.caltech.edu/records/nyy15-4j048",
 }
+FOLDERS = {"caltech101": "101_ObjectCategories", "caltech256": "256_ObjectCategories"}
 BACKGROUND = ("BACKGROUND_Google", "257.clutter")
 ARCHIVES = ("caltech-101.zip", "101_ObjectCategories.tar.gz", "256_ObjectCategories.tar")
 
 
-def read_caltech(root: Path, background: bool = False) -> Index:
+def read_caltech(root: Path, background: bool = False, source: str = "") -> Index:
     """All images of Caltech-101 or Caltech-256, classes in natural order; `root` holds the folder, or is it.
 
-    `background` adds the class of background images, where there is one. Raises UserError when the folder or
-    its images are missing, with the place to get them.
+    `background` adds the class of background images, where there is one; `source` ("caltech101", "caltech256") says
+    which of the two it must be. Raises UserError when the folder or its images are missing, with the place to get them.
     """
-    folder = _find(root)
+    folder = _find(root, [FOLDERS[source]] if source else list(LAYOUTS))
     classes = sorted((path.name for path in folder.iterdir() if path.is_dir()), key=_natural)
     classes = [name for name in classes if background or name not in BACKGROUND]
     files = [(name, file) for name in classes for file in sorted(_jpegs(folder / name), key=_natural)]
@@ -41,15 +42,16 @@ def read_caltech(root: Path, background: bool = False) -> Index:
     return make_index(folder, rows, held, [_readable(name) for name in held])
 
 
-def _find(root: Path) -> Path:
-    for folder in (root, *(root / name for name in LAYOUTS), *(root / "caltech-101" / name for name in LAYOUTS)):
-        if folder.name in LAYOUTS and folder.is_dir():
-            return folder
+def _find(root: Path, layouts: list[str]) -> Path:
+    for folder in (root, *(root / name for name in layouts), *(root / "caltech-101" / name for name in layouts)):
+        if folder.name in layouts and folder.is_dir():
+            nested = folder / folder.name
+            return nested if nested.is_dir() else folder
     packed = [path for name in ARCHIVES for path in (root / name, root / "caltech-101" / name) if path.is_file()]
     if packed:
         raise UserError(f"transfer.root: {packed[0]} is still packed; unpack it where it lies")
-    wanted = " or ".join(f"{folder} ({source})" for folder, source in LAYOUTS.items())
-    raise UserError(f"transfer.root: {root} holds neither {wanted}")
+    wanted = " or ".join(f"{name} ({LAYOUTS[name]})" for name in layouts)
+    raise UserError(f"transfer.root: {root} holds {'neither ' if len(layouts) > 1 else 'no '}{wanted}")
 
 
 def _jpegs(folder: Path) -> list[str]:

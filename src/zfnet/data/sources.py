@@ -71,7 +71,7 @@ def read_transfer_source(config: Config) -> Index:
 
     if config.transfer.source == "menagerie":
         return read_caltech(drawn_menagerie(config) / "caltech")
-    return read_caltech(_transfer_folder(config))
+    return read_caltech(_transfer_folder(config), config.transfer.background, config.transfer.source)
 
 
 def voc_folder(config: Config) -> tuple[Path, int]:
