@@ -38,8 +38,7 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
         return 0
-    if not {"-m", "--multirun"} & set(words):  # where a comma would mean two runs
-        sys.argv[1:] = [f"stage='{word[6:]}'" if re.match(r"stage=[\w, ]*,[\w, ]*$", word) else word for word in words]
+    sys.argv[1:] = quoted(words)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     try:
         _compose_and_run()
@@ -50,6 +49,13 @@ def main() -> int:
         print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def quoted(words: list[str]) -> list[str]:
+    """The words with quotes around a list of stages, stage='a,b': to Hydra a bare comma would mean several runs."""
+    if {"-m", "--multirun"} & set(words):
+        return words
+    return [f"stage='{word[6:]}'" if re.match(r"stage=[\w, ]*,[\w, ]*$", word) else word for word in words]
 
 
 def _compose_and_run() -> None:
@@ -71,8 +77,11 @@ def _compose_and_run() -> None:
             if unknown:
                 raise UserError(_unknown(min(unknown)))
             config: schema.Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
-            if HydraConfig.get().mode is RunMode.MULTIRUN:  # a folder for each point: <sweep.dir>/<number>
-                config.paths.outputs = HydraConfig.get().runtime.output_dir
+            point = HydraConfig.get()
+            words = str(OmegaConf.to_container(point.overrides.task, resolve=False))
+            named = re.search(r"paths\.outputs=[^,]*\$\{", words)
+            if point.mode is RunMode.MULTIRUN and not named:  # a folder for each point: <sweep.dir>/<number>
+                config.paths.outputs = point.runtime.output_dir
             run(config)
         except UserError as error:
             failed.append(error)

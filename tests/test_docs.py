@@ -1,0 +1,166 @@
+"""Every command in README.md and docs/ is run, or composed as it would be: no key, target, file or link is stale."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from zfnet import config as schema
+from zfnet import pipeline, sweep
+from zfnet.__main__ import CONF, quoted
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+REALLY_RUN = ({"stage=list"}, {"--help"}, {"--cfg"}, {"--shell-completion"})
+
+
+def commands(page):
+    """The shell commands of a page, each one a line."""
+    text = "\n".join(body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language == "sh")
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+EVERY = sorted({(page.relative_to(ROOT).as_posix(), line) for page in PAGES for line in commands(page)})
+
+
+def run(*words, cwd=None):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=cwd or ROOT)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return done.stdout
+
+
+def compose_job(words):
+    """The configuration that `python -m zfnet <words>` would run with; the first and last point of a sweep."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    words = [word for word in quoted(words) if word not in ("-m", "--multirun")]
+    for word in [word for word in words if word.startswith("hydra/launcher=")]:
+        assert (CONF / "hydra" / "launcher" / f"{word.partition('=')[2]}.yaml").exists()
+    points = {"first": [], "last": []}
+    for override in OverridesParser.create().parse_overrides([w for w in words if not w.startswith("hydra")]):
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
+        for end, place in (("first", 0), ("last", -1)):
+            value = f"{override.key_or_group}={values[place]}" if values else override.input_line
+            points[end].append(value)
+    ConfigStore.instance().store(name="schema", node=schema.Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for overrides in points.values():
+            config = OmegaConf.to_object(compose("config", overrides=overrides))
+            schema.check(config)
+            assert config.stage == "list" or pipeline.parse_stages(config.stage)
+            yield config
+
+
+def check_make(words):
+    """The target exists, and what it would run composes."""
+    targets = [word for word in words if "=" not in word]
+    assert len(targets) == 1 and f"\n{targets[0]}:" in (ROOT / "Makefile").read_text()
+    if targets == ["help"]:
+        assert "make reproduce" in run("make", "help")
+        return
+    for told in run("make", "-n", *words).splitlines():
+        found = re.search(r"python -m (zfnet[\w.]*)(.*)", told)
+        if found:
+            check_module(found[1], shlex.split(found[2]), None)
+
+
+def check_module(module, words, tmp_path):
+    assert importlib.util.find_spec(module), module
+    if module == "zfnet" and any(set(words) & marks for marks in REALLY_RUN):
+        assert run(sys.executable, "-m", "zfnet", *words, cwd=tmp_path)
+    elif module == "zfnet":
+        assert list(compose_job(words))
+    elif module == "zfnet.sweep":
+        assert list(compose_job([*sweep.multirun_words(), *words]))
+    elif module == "zfnet.localization":
+        for name in words:
+            (tmp_path / name).write_text("1 0 0 9 9\n2 0 0 9 9\n")
+        assert run(sys.executable, "-m", module, *words, cwd=tmp_path)
+
+
+def check_launcher(words):
+    """torch's launcher with a module of ours and the job file of a stage."""
+    from torch.distributed.run import get_args_parser
+
+    options = get_args_parser().parse_args(words)
+    assert options.module and importlib.util.find_spec(options.training_script)
+    (job,) = options.training_script_args
+    profile, stage, name = Path(job).parts[-3:]
+    assert (CONF / "profile" / f"{profile}.yaml").exists() and stage in pipeline.STAGES and name == "job.json"
+
+
+@pytest.mark.parametrize(("page", "line"), EVERY, ids=[f"{page}: {line[:60]}" for page, line in EVERY])
+def test_every_command_works(page, line, tmp_path):
+    inner = re.fullmatch(r'eval "\$\((.*)\)"', line)
+    words = shlex.split(inner[1] if inner else line)
+    if words[0] == "timeout":
+        words = words[[i for i, word in enumerate(words) if word.isdigit()][0] + 1 :]
+    if words[0] == "make":
+        check_make(words[1:])
+    elif words[:3] == ["python", "-m", "torch.distributed.run"]:
+        check_launcher(words[3:])
+    elif words[:2] == ["python", "-m"]:
+        check_module(words[2], words[3:], tmp_path)
+    elif words[0] == "wandb":
+        from wandb.cli.cli import cli
+
+        assert words[1] in cli.commands
+        assert all((ROOT / word).exists() for word in words[2:] if word.endswith(".yaml"))
+    else:
+        pytest.fail(f"{page}: nobody checks {line!r}; teach this test how")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_nothing_that_a_page_names_is_stale(page):
+    text = page.read_text(encoding="utf-8")
+    for language, body in FENCE.findall(text):
+        assert language in ("sh", "python", "") and (language == "sh" or not re.search(r"^(make|python) ", body, re.M))
+    prose = FENCE.sub("", text)
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z0-9-]+)", prose):
+        assert f"\n{target}:" in makefile, target
+    for link in re.findall(r"\]\((?!http)([^)#]+)", prose):
+        assert (page.parent / link).exists(), link
+    for file in re.findall(r"`((?:src|tests|conf)/[\w/.*-]+)`", prose):
+        assert list(ROOT.glob(file.rstrip("/"))), file
+    keys = set(schema.keys())
+    sections = {key.partition(".")[0] for key in keys if "." in key}
+    for key in re.findall(r"`([a-z_]+(?:\.[a-z_0-9]+)+)(?:=[^`]*)?`", prose):
+        section = key.partition(".")[0]
+        if section in sections and not re.search(r"\.(py|ya?ml|jsonl?|txt|md|csv|pt)$", key):
+            assert key in keys, key
+
+
+def test_commands_are_found_at_all():
+    assert len(EVERY) > 50
+    assert any("--multirun" in line for _, line in EVERY) and any(line.startswith("make") for _, line in EVERY)
+
+
+def test_a_stale_key_or_target_is_seen():
+    from hydra.errors import HydraException
+
+    with pytest.raises((HydraException, AssertionError)):
+        list(compose_job(["train.epoch=3"]))
+    with pytest.raises(AssertionError):
+        check_make(["tabel3"])
+    with pytest.raises(schema.UserError):
+        list(compose_job(["--multirun", "train.lr=0.1,-1"]))
+
+
+def test_the_launcher_of_slurm_is_a_configuration():
+    content = yaml.safe_load((CONF / "hydra" / "launcher" / "slurm.yaml").read_text())
+    assert content["defaults"] == ["submitit_slurm"]
+
+
+def test_pages_are_short():
+    assert {page.name: n for page in PAGES[2:] if (n := len(page.read_text().splitlines())) > 110} == {}
