@@ -73,7 +73,7 @@ class ModelConfig:
     name: str = "zfnet"  # a row of zfnet.models.table.VARIANTS
     width: float = number(1.0, above=0, at_most=4)  # factor on all maps and units; the papers: 1
     dropout: float = number(0.5, at_least=0, at_most=0.95)  # after fc6 and fc7 [ZF13 3]
-    init: str = choice("paper", "paper", "he")  # paper: N(0, 0.01), biases 0 [ZF13 3]
+    init: str = choice("paper", "paper", "he", "gain")  # paper: N(0, 0.01), biases 0 [ZF13 3]; see ConvNet.initialise
 
 
 @dataclass
@@ -105,6 +105,9 @@ class CheckpointsConfig:
 @dataclass
 class AblationsConfig:
     rows: list[str] = field(default_factory=list)  # rows of Table 3 and zfnet-noclip; empty: all
+    paperscale_epochs: int = number(
+        0, at_least=0
+    )  # of ZF's net on inputs of the paper's scale, Fig. 6a; 0: no such row
     epochs: int = number(0, at_least=0)  # 0: as train.epochs
     seeds: list[int] = number([0], at_least=0)  # one training a seed; mean and std over them
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from zfnet.data.folder import read_folder
-from zfnet.data.imagenet import read_imagenet
+from zfnet.data.imagenet import read_boxed, read_imagenet
 from zfnet.data.tiny_imagenet import read_tiny_imagenet
 from zfnet.errors import UserError
 
@@ -117,3 +117,20 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path, make, words):
     make(tmp_path)
     with pytest.raises(UserError, match=words):
         read_folder(tmp_path, 0.2, seed=0)
+
+
+def test_boxed_images_without_training_images_take_the_networks_classes(tmp_path):
+    for wnid, i in (("n01", 1), ("n07", 2), ("n07", 3)):
+        picture(tmp_path / "val" / wnid / f"ILSVRC2012_val_{i:08d}.JPEG")
+    (tmp_path / "Annotations" / "val").mkdir(parents=True)
+    for wnid, i in (("n01", 1), ("n07", 2)):
+        (tmp_path / "Annotations" / "val" / f"ILSVRC2012_val_{i:08d}.xml").write_text(XML.format(wnid, wnid))
+    index = read_boxed(tmp_path, "localization.images", ("n00", "n01"), ("ant", "bee"))
+    assert index.labels.tolist() == [1, -1]  # n07 is no class of the network; the image without boxes is left out
+    assert index.classes == ("n00", "n01") and index.names == ("ant", "bee")
+    assert [boxes.tolist() for boxes in index.boxes] == [[[1, 2, 5, 6], [3, 3, 9, 9]]] * 2
+    with pytest.raises(UserError, match="localization.images: no folder"):
+        read_boxed(tmp_path / "absent", "localization.images", (), ())
+    (tmp_path / "Annotations").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="localization.images: no image of .* has a box"):
+        read_boxed(tmp_path, "localization.images", (), ())

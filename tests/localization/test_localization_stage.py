@@ -17,7 +17,7 @@ from zfnet.data.images import read_rgb
 from zfnet.data.index import make_index
 from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
-from zfnet.localization import stage
+from zfnet.localization import measure, stage, tasks
 from zfnet.localization.locate import Found, ideal_map
 from zfnet.localization.predictions import score_file
 from zfnet.localization.score import Truth
@@ -61,7 +61,7 @@ def store(tmp_path: Path) -> ImageStore:
 
 
 @pytest.fixture
-def perfect(store: ImageStore) -> stage.Saliency:
+def perfect(store: ImageStore) -> tasks.Saliency:
     def saliency(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
         shapes = [tuple(store.shapes[row]) for row in rows]
         return np.stack([
@@ -75,11 +75,12 @@ Run = Callable[..., stage.Outcome]
 
 
 @pytest.fixture
-def run(store: ImageStore, perfect: stage.Saliency, tmp_path: Path) -> Run:
+def run(store: ImageStore, perfect: tasks.Saliency, tmp_path: Path) -> Run:
     def call(
         out: str = "out", processes: int = 1, config: LocalizationConfig = CONFIG, saliency=perfect, seed: int = 0
     ):
-        return stage.run(config, Brightest(), store, saliency, tmp_path / out, seed, processes)  # type: ignore[arg-type]
+        model, sources = Brightest(), {"gradient": lambda images: saliency}
+        return stage.run(config, model, store, store, sources, tmp_path / out, seed, processes)  # type: ignore[arg-type]
 
     return call
 
@@ -117,7 +118,7 @@ class Stopped(Exception):
     pass
 
 
-def interrupted(saliency: stage.Saliency, after: int) -> stage.Saliency:
+def interrupted(saliency: tasks.Saliency, after: int) -> tasks.Saliency:
     calls = []
 
     def call(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -129,7 +130,7 @@ def interrupted(saliency: stage.Saliency, after: int) -> stage.Saliency:
     return call
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(run: Run, perfect: stage.Saliency, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_and_ends_the_same(run: Run, perfect: tasks.Saliency, tmp_path: Path) -> None:
     whole = run("whole")
     with pytest.raises(Stopped):
         run("stopped", saliency=interrupted(perfect, 4))
@@ -140,12 +141,14 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(run: Run, perfect: stage.S
     resumed = run("stopped", saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
     assert len(asked) == (7 - 4) + CONFIG.n_shown  # three images were left; then the picture
     assert steady(resumed.numbers) == steady(whole.numbers)
-    assert not partial.exists()
+    asked.clear()
+    run("stopped", saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
+    assert len(asked) == CONFIG.n_shown  # all boxes are read again; only the picture needs maps
     for name in ("predictions.txt", "localization.png"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_the_remains_of_other_work_are_not_taken(run: Run, perfect: stage.Saliency, tmp_path: Path) -> None:
+def test_the_remains_of_other_work_are_not_taken(run: Run, perfect: tasks.Saliency, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run("stopped", saliency=interrupted(perfect, 4))
     asked: list[int] = []
@@ -154,7 +157,7 @@ def test_the_remains_of_other_work_are_not_taken(run: Run, perfect: stage.Salien
     assert len(asked) == 7 + CONFIG.n_shown
 
 
-def test_the_largest_images_come_first(run: Run, perfect: stage.Saliency, store: ImageStore) -> None:
+def test_the_largest_images_come_first(run: Run, perfect: tasks.Saliency, store: ImageStore) -> None:
     asked: list[int] = []
     run(saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
     areas = store.shapes[asked[:7]].prod(1)
@@ -190,28 +193,33 @@ def test_maps_that_are_not_finite_stop_the_run(run: Run) -> None:
         run(saliency=lambda rows, classes: np.full((len(rows), SIZE, SIZE), np.nan))
 
 
-def test_a_data_set_without_boxes_is_refused(store: ImageStore, perfect: stage.Saliency, tmp_path: Path) -> None:
+def test_a_data_set_without_boxes_is_refused(store: ImageStore, perfect: tasks.Saliency, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image of .* has a box"):
-        stage.run(CONFIG, Brightest(), store.take([7]), perfect, tmp_path / "out", 0, 1)  # type: ignore[arg-type]
+        sources = {"gradient": lambda images: perfect}
+        stage.run(CONFIG, Brightest(), store, store.take([7]), sources, tmp_path / "out", 0, 1)  # type: ignore[arg-type]
 
 
 def test_a_limited_choice_is_drawn_by_the_seed_among_images_with_boxes(store: ImageStore) -> None:
-    rows = stage.choose_rows(store, 4, seed=1)
+    rows = tasks.choose_rows(store, 4, seed=1)
     assert len(rows) == 4 and 7 not in rows and (np.diff(rows) > 0).all()
-    np.testing.assert_array_equal(rows, stage.choose_rows(store, 4, seed=1))
-    assert any((stage.choose_rows(store, 4, seed=s) != rows).any() for s in range(2, 6))
+    np.testing.assert_array_equal(rows, tasks.choose_rows(store, 4, seed=1))
+    assert any((tasks.choose_rows(store, 4, seed=s) != rows).any() for s in range(2, 6))
+
+
+def found_in(row: int, cut: list, thresholded: list, fallbacks: list, seconds: float) -> Found:
+    return Found(row, (10, 10), {"grabcut": cut, "threshold": thresholded}, {"grabcut": fallbacks}, seconds)
 
 
 def test_hand_worked_numbers() -> None:
     """Two images of 10 x 10 px; the box for the true class is third in the first, first in the second."""
     found = [
-        Found(0, (10, 10), [[0, 0, 1, 1], [0, 0, 9, 4], [0, 0, 9, 9]], [[0, 0, 9, 9]] * 3, ["", "", "full mask"], 1.0),
-        Found(1, (10, 10), [[5, 5, 9, 9], [0, 0, 9, 9]], [[0, 0, 1, 1]] * 2, ["", ""], 3.0),
+        found_in(0, [[0, 0, 1, 1], [0, 0, 9, 4], [0, 0, 9, 9]], [[0, 0, 9, 9]] * 3, ["", "", "full mask"], 1.0),
+        found_in(1, [[5, 5, 9, 9], [0, 0, 9, 9]], [[0, 0, 1, 1]] * 2, ["", ""], 3.0),
     ]
     true = np.array([[0, 0, 9, 9]])
     truth = Truth(np.array([2, 0]), [true, true], np.array([False, False]))
     guesses = np.array([[0, 1], [0, 1]])
-    numbers = stage.measure(found, [[0, 1, 2], [0, 1]], guesses, truth, CONFIG, seed=0)
+    numbers = measure.measure(found, [[0, 1, 2], [0, 1]], guesses, truth, CONFIG, seed=0)
     assert numbers["classification"]["top5_error"]["value"] == 50.0
     assert numbers["grabcut"]["top5_error"]["value"] == 100.0
     assert numbers["grabcut"]["known_error"]["value"] == 50.0
@@ -221,3 +229,35 @@ def test_hand_worked_numbers() -> None:
     assert numbers["centre"]["mean_iou"]["value"] == pytest.approx(0.49)
     assert numbers["fallbacks"]["full mask"] == 1 and numbers["n_boxes"] == 5
     assert numbers["seconds_per_image"] == 2.0
+    assert numbers["grabcut"]["first_error"]["value"] == 100.0  # boxes [0 0 1 1] and [5 5 9 9]
+    assert numbers["svz13"] == numbers["grabcut"]  # the same settings
+
+
+def test_of_an_unknown_class_only_the_box_of_the_likeliest_class_counts() -> None:
+    found = [
+        found_in(0, [[0, 0, 9, 9]], [[0, 0, 1, 1]], [""], 1.0),
+        found_in(1, [[5, 5, 9, 9]], [[0, 0, 9, 9]], [""], 1.0),
+    ]
+    true = np.array([[0, 0, 9, 9]])
+    guesses = np.array([[0], [0]])
+    for labels, known in (([-1, -1], 0), ([-1, 0], 1)):
+        truth = Truth(np.array(labels), [true, true], np.array([False, False]))
+        numbers = measure.measure(found, [[0], [0]], guesses, truth, CONFIG, seed=0)
+        assert numbers["n_known"] == known
+        assert numbers["grabcut"]["first_error"]["value"] == 50.0
+        assert numbers["grabcut"]["first_iou"]["value"] == pytest.approx((1 + 0.25) / 2)
+        assert ("top5_error" in numbers["grabcut"]) == ("top5_error" in numbers["classification"]) == bool(known)
+        json.dumps(numbers, allow_nan=False)
+    assert numbers["grabcut"]["top1_error"]["value"] == 100.0 and numbers["threshold"]["top1_error"]["value"] == 0.0
+
+
+def test_further_images_are_scored_beside_and_need_no_class(store: ImageStore, perfect, tmp_path: Path) -> None:
+    index = replace(store.index, labels=np.full(8, -1))
+    further = replace(store, index=index).take(range(7))
+    sources = {"gradient": lambda images: perfect}
+    outcome = stage.run(CONFIG, Brightest(), store, store, sources, tmp_path / "out", 0, 1, further)  # type: ignore[arg-type]
+    assert outcome.numbers["images"]["n_known"] == 0 and outcome.numbers["n_known"] == 7
+    assert outcome.numbers["images"]["grabcut"] == {
+        key: outcome.numbers["grabcut"][key] for key in ("first_error", "first_iou")
+    }
+    assert all((tmp_path / "out" / name).exists() for name in outcome.figures)

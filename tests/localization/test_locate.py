@@ -10,9 +10,10 @@ import pytest
 from zfnet.config import LocalizationConfig
 from zfnet.data.crops import shrink
 from zfnet.localization.boxes import iou
-from zfnet.localization.locate import Task, frame_place, ideal_map, locate, shrink_to, whole_map
+from zfnet.localization.locate import Methods, Task, frame_place, ideal_map, locate, whole_map, working_shape
 
 CONFIG = LocalizationConfig()
+BOTH = Methods({"cut": CONFIG}, {"threshold": CONFIG})
 
 
 def photo(folder: Path, height: int, width: int, box: list[int]) -> Path:
@@ -32,26 +33,27 @@ def test_a_perfect_map_finds_the_box_again(
 ) -> None:
     maps = ideal_map((height, width), np.array([box]), 64)[None]
     task = Task(0, photo(tmp_path, height, width, box), maps, seed=0)
-    found = locate(task, replace(CONFIG, working_size=working_size))
-    assert found.shape == (height, width) and found.fallbacks == [""]
-    assert iou(np.array(found.boxes), np.array([box]))[0, 0] > 0.9
-    assert iou(np.array(found.threshold_boxes), np.array([box]))[0, 0] > 0.75
+    config = replace(CONFIG, working_size=working_size)
+    found = locate(task, Methods({"cut": config}, {"threshold": config}))
+    assert found.shape == (height, width) and found.fallbacks == {"cut": [""]}
+    assert iou(np.array(found.boxes["cut"]), np.array([box]))[0, 0] > 0.9
+    assert iou(np.array(found.boxes["threshold"]), np.array([box]))[0, 0] > 0.75
 
 
 def test_colour_carries_the_box_beyond_the_frame(tmp_path: Path) -> None:
     box = [5, 30, 150, 60]  # of 200 x 100 px the frame shows columns 50 to 149
     maps = ideal_map((100, 200), np.array([box]), 64)[None]
-    found = locate(Task(0, photo(tmp_path, 100, 200, box), maps, seed=0), CONFIG)
-    assert found.threshold_boxes[0][0] >= 50
-    assert found.boxes[0][0] <= 10
+    found = locate(Task(0, photo(tmp_path, 100, 200, box), maps, seed=0), BOTH)
+    assert found.boxes["threshold"][0][0] >= 50
+    assert found.boxes["cut"][0][0] <= 10
 
 
 def test_each_map_gets_its_own_box(tmp_path: Path) -> None:
     box = [20, 20, 49, 49]
     maps = np.stack([ideal_map((100, 100), np.array([box]), 64), np.zeros((64, 64), np.float32)])
-    found = locate(Task(4, photo(tmp_path, 100, 100, box), maps, seed=0), CONFIG)
-    assert found.row == 4 and found.fallbacks == ["", "flat saliency"]
-    assert found.boxes[1] == [0, 0, 99, 99]
+    found = locate(Task(4, photo(tmp_path, 100, 100, box), maps, seed=0), BOTH)
+    assert found.row == 4 and found.fallbacks["cut"] == ["", "flat saliency"]
+    assert found.boxes["cut"][1] == [0, 0, 99, 99]
 
 
 @pytest.mark.parametrize(("shape", "size"), [((375, 500), 256), ((500, 375), 64), ((64, 64), 64), ((33, 47), 64)])
@@ -76,6 +78,29 @@ def test_a_map_is_placed_within_its_frame_and_keeps_its_range() -> None:
         assert whole.min() >= 0 and whole.max() <= saliency.max() + 1e-6
 
 
-def test_small_images_are_not_enlarged() -> None:
-    assert shrink_to(np.zeros((40, 60, 3), np.uint8), 256).shape == (40, 60, 3)
-    assert shrink_to(np.zeros((400, 600, 3), np.uint8), 256).shape == (256, 384, 3)
+@pytest.mark.parametrize(
+    ("shape", "least", "expected"),
+    [((40, 60), 0, (40, 60)), ((400, 600), 0, (256, 384)), ((40, 60), 80, (80, 120)), ((100, 90), 80, (100, 90))],
+)
+def test_pictures_shrink_to_the_working_size_and_grow_only_when_asked(
+    shape: tuple[int, int], least: int, expected: tuple[int, int]
+) -> None:
+    assert working_shape(shape, replace(CONFIG, least_size=least)) == expected
+
+
+def test_an_enlarged_picture_gives_boxes_in_its_own_pixels(tmp_path: Path) -> None:
+    box = [12, 8, 39, 33]
+    maps = ideal_map((48, 60), np.array([box]), 64)[None]
+    enlarged = replace(CONFIG, least_size=150)
+    found = locate(Task(0, photo(tmp_path, 48, 60, box), maps, seed=0), Methods({"cut": enlarged}, {"thr": enlarged}))
+    assert all(iou(np.array(found.boxes[name]), np.array([box]))[0, 0] > 0.8 for name in ("cut", "thr"))
+
+
+def test_each_method_finds_what_it_finds_alone(tmp_path: Path) -> None:
+    box = [20, 20, 49, 49]
+    task = Task(4, photo(tmp_path, 100, 100, box), np.random.default_rng(0).random((2, 64, 64), np.float32), seed=3)
+    cuts = {"a": CONFIG, "b": replace(CONFIG, foreground=0.7, clamp="all", iterations=2)}
+    together = locate(task, Methods(cuts, {"t": CONFIG}))
+    for name, config in cuts.items():
+        alone = locate(task, Methods({name: config}, {}))
+        assert alone.boxes[name] == together.boxes[name] and alone.fallbacks[name] == together.fallbacks[name]

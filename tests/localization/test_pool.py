@@ -10,8 +10,10 @@ import pytest
 
 from zfnet.config import LocalizationConfig
 from zfnet.errors import UserError
-from zfnet.localization.locate import Task
+from zfnet.localization.locate import Methods, Task
 from zfnet.localization.pool import locate_all
+
+METHODS = Methods({"cut": LocalizationConfig()}, {"threshold": LocalizationConfig()})
 
 
 @pytest.fixture
@@ -27,11 +29,9 @@ def task(photo: Path, row: int) -> Task:
 
 def test_results_come_in_the_order_of_the_rows_however_they_were_found(photo: Path, tmp_path: Path) -> None:
     partial = tmp_path / "partial.jsonl"
-    first = locate_all([5, 2], lambda row: task(photo, row), LocalizationConfig(), 1, partial, "key")
+    first = locate_all([5, 2], lambda row: task(photo, row), METHODS, 1, partial, "key")
     made: list[int] = []
-    found = locate_all(
-        [2, 9, 5], lambda row: made.append(row) or task(photo, row), LocalizationConfig(), 1, partial, "key"
-    )  # type: ignore[func-returns-value]
+    found = locate_all([2, 9, 5], lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
     assert made == [9] and [one.row for one in found] == [2, 9, 5]
     assert found[0].boxes == first[1].boxes and found[2].seconds == first[0].seconds
 
@@ -43,7 +43,7 @@ def test_an_unreadable_image_is_named_from_any_process(tmp_path: Path) -> None:
             locate_all(
                 range(3),
                 lambda row: task(tmp_path / "broken.jpg", row),
-                LocalizationConfig(),
+                METHODS,
                 processes,
                 tmp_path / "partial.jsonl",
                 "key",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zfnet.errors import UserError
+from zfnet.localization.__main__ import main
 from zfnet.localization.predictions import pack, read_blacklist, read_predictions, score_file, write_predictions
 
 LINES = [
@@ -98,3 +100,21 @@ def test_a_blacklist_of_something_else_is_refused(tmp_path: Path, text: str) -> 
 def test_a_blacklist_beyond_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="names image 5"):
         scored(tmp_path, GUESSED, TRUTH, "5\n")
+
+
+def test_the_command_scores_a_file_and_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, good = tmp_path / "truth.txt", tmp_path / "predictions.txt"
+    truth.write_text("1 0 0 9 9\n2 0 0 9 9\n")
+    good.write_text("2 0 0 9 9 1 0 0 9 9\n2 0 0 9 3\n")
+    assert main([str(good), str(truth), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["top5_error"]["value"] == 50.0 and scored["top5_class_error"]["value"] == 0.0
+    assert scored["top1_error"]["value"] == 100.0 and scored["top1_class_error"]["value"] == 50.0
+    assert main([str(good), str(truth)]) == 0
+    assert "top5_error         50.00 %" in capsys.readouterr().out
+    (tmp_path / "bad.txt").write_text("2\n")
+    assert main([str(good), str(truth), "--blacklist", str(tmp_path / "bad.txt")]) == 0
+    assert "top5_error          0.00 %" in capsys.readouterr().out
+    good.write_text("1 0 0 9\n\n")
+    assert main([str(good), str(truth)]) == 2
+    assert "predictions.txt, line 1: 4 numbers" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from zfnet.localization.segment import (
     segment,
     smooth,
     threshold,
+    threshold_box,
 )
 
 CONFIG = LocalizationConfig()
@@ -45,7 +46,8 @@ def test_a_peak_inside_the_object_grows_to_the_object() -> None:
     found = segment(picture(), blob(26, 20, 5), EVERYWHERE, CONFIG, seed=0)
     assert found.fallback == ""
     assert iou(found.box[None], np.array([[20, 10, 43, 35]]))[0, 0] > 0.9
-    assert iou(found.threshold_box[None], np.array([[20, 10, 43, 35]]))[0, 0] < 0.8  # knows no colours
+    thresholded = threshold_box(blob(26, 20, 5), EVERYWHERE, CONFIG)
+    assert iou(thresholded[None], np.array([[20, 10, 43, 35]]))[0, 0] < 0.8  # knows no colours
 
 
 def test_the_cut_depends_on_its_seed_alone() -> None:
@@ -82,6 +84,16 @@ def test_seeds_are_the_stated_shares() -> None:
     assert share[HARD_BACKGROUND] == pytest.approx(0.005, abs=1e-3)
     assert saliency[seeds == FOREGROUND].min() > saliency[seeds == UNDECIDED].max()
     assert saliency[seeds == BACKGROUND].max() < saliency[seeds == UNDECIDED].min()
+
+
+def test_all_seeds_are_clamped_when_asked_and_the_mask_keeps_them() -> None:
+    clamped = replace(CONFIG, clamp="all", foreground=0.8, background=0.2, smoothing=0.0)
+    seeds = choose_seeds(blob(), EVERYWHERE, clamped)
+    assert set(np.unique(seeds)) == {HARD_BACKGROUND, HARD_FOREGROUND, UNDECIDED}
+    assert (seeds == HARD_FOREGROUND).mean() == pytest.approx(0.2, abs=0.01)
+    noise = np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)  # colours that say nothing
+    mask = segment(noise, blob(), EVERYWHERE, clamped, seed=0).mask
+    assert mask[seeds == HARD_FOREGROUND].all() and not mask[seeds == HARD_BACKGROUND].any()
 
 
 def test_a_sparse_map_seeds_only_where_it_is_not_zero() -> None:
@@ -146,16 +158,17 @@ def test_hard_seeds_survive_colours_that_say_otherwise() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-20])
 def test_flat_saliency_gives_the_whole_image_and_says_so(value: float) -> None:
-    found = segment(picture(), np.full((48, 64), value, np.float32), EVERYWHERE, CONFIG, seed=0)
+    flat = np.full((48, 64), value, np.float32)
+    found = segment(picture(), flat, EVERYWHERE, CONFIG, seed=0)
     assert found.fallback == "flat saliency" and found.box.tolist() == [0, 0, 63, 47]
-    assert found.threshold_box.tolist() == [0, 0, 63, 47] and not found.mask.any()
+    assert threshold_box(flat, EVERYWHERE, CONFIG).tolist() == [0, 0, 63, 47] and not found.mask.any()
 
 
 @pytest.mark.parametrize(("filled", "kind"), [(True, "full mask"), (False, "empty mask")])
 def test_degenerate_cuts_are_named(monkeypatch: pytest.MonkeyPatch, filled: bool, kind: str) -> None:
     monkeypatch.setattr("zfnet.localization.segment.cut", lambda image, *_: np.full(image.shape[:2], filled))
     found = segment(picture(), blob(), EVERYWHERE, CONFIG, seed=0)
-    assert found.fallback == kind and found.box.tolist() == found.threshold_box.tolist()
+    assert found.fallback == kind and found.box.tolist() == threshold_box(blob(), EVERYWHERE, CONFIG).tolist()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -12,11 +12,13 @@ often the maximum of M lies in the box ("pointing"), over many images of the val
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zfnet.backprojection.engine import Backprojection, Target
 from zfnet.config import SaliencyConfig
@@ -57,16 +59,18 @@ def saliency_maps(
     classes: np.ndarray,
     method: str = "gradient",
     crops: str = "ten",
+    patterns: Mapping[str, Tensor] | None = None,
 ) -> np.ndarray:
     """Maps M of `classes` (b,) in the images `rows` (b,) as frames (b, size, size) float32, all at once.
 
     crops: "ten" averages over the ten crops, "center" takes the centre crop and leaves 0 around it.
+    patterns: by module name, for the methods of [K17].
     """
     device = next(model.parameters()).device
     every, side = _places(images.size, images.crop, crops), images.crop
     inputs = images.ten_crops(rows) if crops == "ten" else images.center(rows)[:, None]
     units = torch.as_tensor(classes).repeat_interleave(len(every)).to(device)
-    signal = Backprojection(model, method).project(inputs.flatten(0, 1).to(device), Target(units))
+    signal = Backprojection(model, method, patterns).project(inputs.flatten(0, 1).to(device), Target(units))
     maps = signal.abs().amax(1).unflatten(0, (len(rows), len(every))).float().cpu()
     total = torch.zeros((len(rows), images.size, images.size))
     covered = torch.zeros((images.size, images.size))

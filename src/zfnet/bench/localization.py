@@ -22,11 +22,12 @@ from zfnet.config import LocalizationConfig
 from zfnet.data.crops import Frame
 from zfnet.data.images import read_rgb
 from zfnet.localization.boxes import iou, mask_box, whole_box
-from zfnet.localization.locate import Found, Task, locate, whole_map
+from zfnet.localization.locate import Found, Methods, Task, locate, whole_map
 from zfnet.localization.pool import WAITING, locate_each, n_cores
 from zfnet.localization.score import ENOUGH
 from zfnet.localization.segment import BACKGROUND, NO_RECTANGLE, UNDECIDED, choose_seeds, largest_component, smooth
 
+CUT = "grabcut"
 SIZE = 256  # px, frame of the maps
 HEIGHT, WIDTH = 375, 500
 REPEATS = 8  # the pool's run is that much longer: it does as much in a second as several processes do
@@ -35,16 +36,16 @@ REPEATS = 8  # the pool's run is that much longer: it does as much in a second a
 def rows(quick: bool = False, photos: Sequence[Path] = (), boxes: Sequence[np.ndarray] = ()) -> list[dict]:
     """Rows of `make bench`; ratio > 1 means ours is better. photos, boxes (k, 4): real ones instead of drawn ones."""
     config, rounds = LocalizationConfig(), 1 if quick else ROUNDS
-    processes = 2 if quick else n_cores()
+    processes, methods = 2 if quick else n_cores(), Methods({CUT: config}, {})
     with tempfile.TemporaryDirectory() as folder:
         if not photos:
             photos, boxes = draw_photos(Path(folder), 4 if quick else 16)
         tasks = [make_task(row, photo, some) for row, (photo, some) in enumerate(zip(photos, boxes, strict=True))]
-        ours, theirs = [locate(task, config) for task in tasks], [segment_as_peers(task, config) for task in tasks]
+        ours, theirs = [locate(task, methods) for task in tasks], [segment_as_peers(task, config) for task in tasks]
         peer, alone, pool = medians(
             lambda: len(tasks) / timed(lambda: [segment_as_peers(task, config) for task in tasks])[1],
-            lambda: _rate(tasks, config, 1),
-            lambda: _rate(tasks * (4 if quick else REPEATS), config, processes),
+            lambda: _rate(tasks, methods, 1),
+            lambda: _rate(tasks * (4 if quick else REPEATS), methods, processes),
             rounds=rounds,
             warm_up=0,  # the lines above have warmed up
         )
@@ -56,9 +57,9 @@ def rows(quick: bool = False, photos: Sequence[Path] = (), boxes: Sequence[np.nd
     ]
 
 
-def _rate(tasks: Sequence[Task], config: LocalizationConfig, processes: int) -> float:
+def _rate(tasks: Sequence[Task], methods: Methods, processes: int) -> float:
     """Images a second while every process is at work: the clock starts once each has finished a few."""
-    results, skip = locate_each(iter(tasks), config, processes), 0 if processes == 1 else WAITING * processes
+    results, skip = locate_each(iter(tasks), methods, processes), 0 if processes == 1 else WAITING * processes
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # as in the pool's processes
     try:
@@ -71,9 +72,10 @@ def _rate(tasks: Sequence[Task], config: LocalizationConfig, processes: int) -> 
 
 def _agreement(ours: Sequence[Found], theirs: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> str:
     """Errors of both (no instance with IoU of a half), and mean IoU: with the truth, and of one with the other."""
+    mine = [np.array(found.boxes[CUT]) for found in ours]
     fits = np.array([
-        (iou(np.array(found.boxes), some).max(), iou(box[None], some).max(), iou(np.array(found.boxes), box).max())
-        for found, box, some in zip(ours, theirs, boxes, strict=True)
+        (iou(own, some).max(), iou(box[None], some).max(), iou(own, box).max())
+        for own, box, some in zip(mine, theirs, boxes, strict=True)
     ])  # fmt: skip
     wrong, (our_fit, peer_fit, same) = 100 * (fits < ENOUGH).mean(axis=0), fits.mean(axis=0)
     return (

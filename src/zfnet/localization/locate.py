@@ -1,7 +1,8 @@
 """The boxes of one image, from its saliency maps: the work that a process of the pool does.
 
 The maps live in the store's frame (the central square, short side `size`); the image is read again in full. Both
-meet at the *working size*: the image with its short side shrunk to `working_size` px at the most (never enlarged).
+meet at the *working size*: the image with its short side shrunk to `working_size` px at the most, and enlarged to
+`least_size` px where it is smaller.
 The map is resized into the frame's place there; outside the central square nothing is known (see segment.py).
 The box goes back to the original image's pixels.
 
@@ -11,6 +12,7 @@ No torch here: a spawned process imports this module and little else.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from zfnet.config import LocalizationConfig
 from zfnet.data.crops import Frame, resize
 from zfnet.data.images import read_rgb
 from zfnet.localization.boxes import clip, rescale
-from zfnet.localization.segment import Segmentation, segment
+from zfnet.localization.segment import Segmentation, segment, threshold_box
 
 
 @dataclass(frozen=True)
@@ -35,45 +37,59 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Methods:
+    """How boxes are made of a map, name -> settings: by a cut, and by a threshold alone."""
+
+    cuts: Mapping[str, LocalizationConfig]
+    thresholds: Mapping[str, LocalizationConfig]
+
+
+@dataclass(frozen=True)
 class Found:
-    """The k boxes of one image in its own pixels, by GrabCut and by threshold, and what fell back (see segment)."""
+    """The k boxes of one image in its own pixels by each method, and what fell back in each cut (see segment)."""
 
     row: int
     shape: tuple[int, int]  # (height, width) of the original image
-    boxes: list[list[int]]
-    threshold_boxes: list[list[int]]
-    fallbacks: list[str]
+    boxes: dict[str, list[list[int]]]
+    fallbacks: dict[str, list[str]]
     seconds: float
 
 
-def locate(task: Task, config: LocalizationConfig) -> Found:
-    """Segment the image once for every map. Deterministic in (task, config)."""
+def locate(task: Task, methods: Methods) -> Found:
+    """The boxes of every map by every method. Deterministic in (task, methods)."""
     start = time.perf_counter()
     image = read_rgb(task.file)
-    shape = image.shape[:2]
-    small = shrink_to(image, config.working_size)
-    parts = [segment_in_place(small, shape, saliency, config, task.seed) for saliency in task.maps]
-    return Found(
-        row=task.row,
-        shape=(int(shape[0]), int(shape[1])),
-        boxes=[rescale(part.box, small.shape[:2], shape).tolist() for part in parts],
-        threshold_boxes=[rescale(part.threshold_box, small.shape[:2], shape).tolist() for part in parts],
-        fallbacks=[part.fallback for part in parts],
-        seconds=time.perf_counter() - start,
-    )
-
-
-def shrink_to(image: np.ndarray, short_side: int) -> np.ndarray:
-    """The image with its short side at most `short_side` px."""
     height, width = image.shape[:2]
-    scale = min(1.0, short_side / min(height, width))
-    return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    boxes: dict[str, list[list[int]]] = {}
+    fallbacks: dict[str, list[str]] = {}
+    for name, config in methods.cuts.items():
+        small = working_copy(image, config)
+        parts = [segment_in_place(small, (height, width), saliency, config, task.seed) for saliency in task.maps]
+        boxes[name] = [rescale(part.box, small.shape[:2], (height, width)).tolist() for part in parts]
+        fallbacks[name] = [part.fallback for part in parts]
+    for name, config in methods.thresholds.items():
+        size = working_shape((height, width), config)
+        places = [threshold_box(*whole_map(saliency, size, (height, width)), config) for saliency in task.maps]
+        boxes[name] = [rescale(box, size, (height, width)).tolist() for box in places]
+    return Found(task.row, (height, width), boxes, fallbacks, time.perf_counter() - start)
+
+
+def working_copy(image: np.ndarray, config: LocalizationConfig) -> np.ndarray:
+    """The image at the size at which it is segmented."""
+    return resize(image, *working_shape(image.shape[:2], config))
+
+
+def working_shape(shape: tuple[int, ...], config: LocalizationConfig) -> tuple[int, int]:
+    """(height, width) with the short side at most `working_size` px, and at least `least_size`."""
+    side = max(min(min(shape), config.working_size), config.least_size)
+    scale = side / min(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def segment_in_place(
     small: np.ndarray, shape: tuple[int, int], saliency: np.ndarray, config: LocalizationConfig, seed: int
 ) -> Segmentation:
-    """Segment the shrunken image of an original of `shape` by a map (size, size) of the original's frame."""
+    """Segment the working copy of an original of `shape` by a map (size, size) of the original's frame."""
     whole, inside = whole_map(saliency, small.shape[:2], shape)
     return segment(small, whole, inside, config, seed)
 

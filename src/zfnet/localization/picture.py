@@ -12,7 +12,7 @@ from zfnet.config import LocalizationConfig
 from zfnet.data.images import read_rgb
 from zfnet.figures.grid import ACCENT, INK, TRUTH, draw_box, fit, heatmap, mosaic
 from zfnet.localization.boxes import rescale
-from zfnet.localization.locate import Task, segment_in_place, shrink_to, whole_map
+from zfnet.localization.locate import Task, segment_in_place, whole_map, working_copy
 from zfnet.localization.segment import BACKGROUND, FOREGROUND, HARD_BACKGROUND, HARD_FOREGROUND
 
 SIDE = 168  # px of a tile
@@ -42,7 +42,7 @@ def draw(examples: Sequence[Example], config: LocalizationConfig) -> np.ndarray:
 
 def _draw_row(example: Example, config: LocalizationConfig) -> list[np.ndarray | None]:
     image = read_rgb(example.task.file)
-    shape, small = image.shape[:2], shrink_to(image, config.working_size)
+    shape, small = image.shape[:2], working_copy(image, config)
     saliency = example.task.maps[0]
     part = segment_in_place(small, shape, saliency, config, example.task.seed)
     shown, inside = whole_map(saliency, small.shape[:2], shape)

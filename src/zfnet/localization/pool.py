@@ -23,9 +23,8 @@ from pathlib import Path
 
 import cv2
 
-from zfnet.config import LocalizationConfig
 from zfnet.errors import UserError
-from zfnet.localization.locate import Found, Task, locate
+from zfnet.localization.locate import Found, Methods, Task, locate
 from zfnet.progress import track
 
 WAITING = 4  # tasks a process
@@ -34,21 +33,21 @@ WAITING = 4  # tasks a process
 def locate_all(
     rows: Sequence[int],
     make_task: Callable[[int], Task],
-    config: LocalizationConfig,
+    methods: Methods,
     processes: int,
     partial: Path,
     key: str,
 ) -> list[Found]:
     """What was found in each of `rows`, in their order; work starts in their order too, so put the largest first.
 
-    make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete;
-    the caller deletes it once the results are safe.
+    make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete: the
+    same work asked for again is only read.
     """
     done = read_partial(partial, key)
     todo = [row for row in rows if row not in done]
     tasks = (make_task(row) for row in todo)
     with partial.open("a", encoding="utf-8") as lines:
-        for found in track(locate_each(tasks, config, min(processes, len(todo))), "images localised", len(todo)):
+        for found in track(locate_each(tasks, methods, min(processes, len(todo))), "images localised", len(todo)):
             lines.write(json.dumps(asdict(found)) + "\n")
             lines.flush()
             done[found.row] = found
@@ -69,17 +68,17 @@ def read_partial(path: Path, key: str) -> dict[int, Found]:
     return done
 
 
-def locate_each(tasks: Iterator[Task], config: LocalizationConfig, processes: int) -> Iterator[Found]:
+def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iterator[Found]:
     """The result of every task as it is done, in any order; tasks are drawn when a process is about to be free."""
     if processes <= 1:
-        yield from (locate(task, config) for task in tasks)
+        yield from (locate(task, methods) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process)
     running: set[Future[Found]] = set()
     try:
         for task in tasks:
-            running.add(pool.submit(locate, task, config))
+            running.add(pool.submit(locate, task, methods))
             if len(running) >= WAITING * processes:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)

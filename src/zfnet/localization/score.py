@@ -10,6 +10,8 @@ so one guess of five suffices, any instance counts, and IoU exactly one half is 
     top5  the challenge's error          top1   the same with the first guess alone
     known error of the box asked for the true class, whatever the class guesses ("GT-known")
     iou   of that box, with its best instance
+    first error of the first guess's box, whatever its class (1 - "CorLoc"), and first_iou: they need no class that the
+          network knows; an image whose class it does not know (UNKNOWN) has no other outcome
 
 An interval is a percentile bootstrap over images (95 %); a difference is bootstrapped in pairs, image by image.
 """
@@ -25,13 +27,13 @@ from zfnet.localization.boxes import iou
 from zfnet.statistics import bootstrap
 
 ENOUGH = 0.5  # IoU
-NO_GUESS = -1
-ERRORS = ("top5_error", "top1_error", "known_error")
+NO_GUESS = UNKNOWN = -1
+ERRORS = ("top5_error", "top1_error", "known_error", "first_error")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Of n images: class (n,), boxes (n arrays (k, 4) of that class), and which are blacklisted (n,) bool."""
+    """Of n images: class or UNKNOWN (n,), boxes (n arrays (k, 4) of that class), which are blacklisted (n,) bool."""
 
     labels: np.ndarray
     boxes: Sequence[np.ndarray]
@@ -44,13 +46,13 @@ class Truth:
 
 
 def localisation_errors(labels: np.ndarray, boxes: np.ndarray, truth: Truth) -> np.ndarray:
-    """Devkit outcome (n,) of each image: 0.0 found, 1.0 not; nan where blacklisted.
+    """Devkit outcome (n,) of each image: 0.0 found, 1.0 not; nan where blacklisted or of unknown class.
 
     labels (n, j) with NO_GUESS where there are fewer, boxes (n, j, 4); take `[:, :1]` of both for top-1.
     """
     good = best_overlaps(boxes, truth) >= ENOUGH
     right = (labels == truth.labels[:, None]) & (labels != NO_GUESS)
-    return np.where(truth.blacklisted, np.nan, 1.0 - (good & right).any(axis=1))
+    return np.where(truth.blacklisted | (truth.labels == UNKNOWN), np.nan, 1.0 - (good & right).any(axis=1))
 
 
 def best_overlaps(boxes: np.ndarray, truth: Truth) -> np.ndarray:
@@ -64,20 +66,25 @@ def best_overlaps(boxes: np.ndarray, truth: Truth) -> np.ndarray:
 
 def classification_errors(labels: np.ndarray, truth: Truth) -> np.ndarray:
     """Outcome (n,) of each image: 0.0 when one of the guesses (n, j) is the true class; blacklisted ones too."""
-    return 1.0 - (labels == truth.labels[:, None]).any(axis=1)
+    wrong = 1.0 - (labels == truth.labels[:, None]).any(axis=1)
+    return np.where(truth.labels == UNKNOWN, np.nan, wrong)
 
 
 def score(labels: np.ndarray, boxes: np.ndarray, known_boxes: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
-    """Outcomes (n,) of every image, nan where blacklisted: the ERRORS and `mean_iou`.
+    """Outcomes (n,) of every image, nan where there is none: the ERRORS, `mean_iou` and `first_iou`.
 
     labels (n, j) and boxes (n, j, 4): the guesses; known_boxes (n, 4): the boxes for the true classes.
     """
-    known = np.where(truth.blacklisted, np.nan, best_overlaps(known_boxes[:, None], truth)[:, 0])
+    nothing = truth.blacklisted | (truth.labels == UNKNOWN)
+    known = np.where(nothing, np.nan, best_overlaps(known_boxes[:, None], truth)[:, 0])
+    first = np.where(truth.blacklisted, np.nan, best_overlaps(boxes[:, :1], truth)[:, 0])
     return {
         "top5_error": localisation_errors(labels[:, :5], boxes[:, :5], truth),
         "top1_error": localisation_errors(labels[:, :1], boxes[:, :1], truth),
         "known_error": np.where(np.isnan(known), np.nan, known < ENOUGH),
+        "first_error": np.where(np.isnan(first), np.nan, first < ENOUGH),
         "mean_iou": known,
+        "first_iou": first,
     }
 
 

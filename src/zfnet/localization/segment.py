@@ -9,7 +9,8 @@ With OpenCV: the two mixtures (5 Gaussians each) are fitted to the seeds ALONE, 
 just the seed pixels; then one cut with frozen models decides every pixel (`iterations` = 1, the paper). Handing the
 full mask to grabCut instead would pour the undecided 65 % into the background model. Further iterations re-estimate
 the models from the cut, which is GrabCut proper. Pixels beyond the hard quantiles (99.5 % / 0.5 %, the Oxford code
-of the same step) are clamped in the cut; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbours.
+of the same step) are clamped in the cut, or with `clamp` = all every seed, as Boykov and Jolly, whom the paper cites,
+have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbours.
 
 [NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give colour models of
 noise), and more so for the thresholded map, which knows no colours to mend it. Pixels outside `inside`, where no
@@ -42,7 +43,6 @@ class Segmentation:
     seeds: np.ndarray  # (h, w) uint8: HARD_BACKGROUND ... UNDECIDED
     mask: np.ndarray  # (h, w) bool: largest component of the cut
     box: np.ndarray  # (4,) in the pixels of the map
-    threshold_box: np.ndarray  # (4,) the baseline: no colour, no cut
     fallback: str
 
 
@@ -54,17 +54,23 @@ def segment(
     Degenerate cases, each named in `fallback`: a flat map (no seeds exist) gives the whole image; a cut that leaves
     nothing or everything gives the box of the thresholded map.
     """
-    blurred = smooth(saliency, inside, config.threshold_smoothing)
-    saliency = smooth(saliency, inside, config.smoothing)
-    if is_flat(saliency[inside]) or is_flat(blurred[inside]):
-        nothing, whole = np.zeros(inside.shape, bool), whole_box(*inside.shape)
-        undecided = np.full(inside.shape, UNDECIDED, np.uint8)
-        return Segmentation(undecided, nothing, whole, whole, "flat saliency")
-    seeds = choose_seeds(saliency, inside, config)
+    smoothed = smooth(saliency, inside, config.smoothing)
+    if is_flat(smoothed[inside]):
+        nothing, undecided = np.zeros(inside.shape, bool), np.full(inside.shape, UNDECIDED, np.uint8)
+        return Segmentation(undecided, nothing, whole_box(*inside.shape), "flat saliency")
+    seeds = choose_seeds(smoothed, inside, config)
     mask = largest_component(cut(image, seeds, config.iterations, seed))
-    threshold_box = mask_box(threshold(blurred, inside, config.threshold))
     fallback = "empty mask" if not mask.any() else "full mask" if mask.all() else ""
-    return Segmentation(seeds, mask, threshold_box if fallback else mask_box(mask), threshold_box, fallback)
+    box = threshold_box(saliency, inside, config) if fallback else mask_box(mask)
+    return Segmentation(seeds, mask, box, fallback)
+
+
+def threshold_box(saliency: np.ndarray, inside: np.ndarray, config: LocalizationConfig) -> np.ndarray:
+    """The baseline's box (4,), which knows no colours and no cut; of a flat map the whole image."""
+    blurred = smooth(saliency, inside, config.threshold_smoothing)
+    if is_flat(blurred[inside]):
+        return whole_box(*inside.shape)
+    return mask_box(threshold(blurred, inside, config.threshold))
 
 
 def is_flat(values: np.ndarray) -> bool:
@@ -87,8 +93,10 @@ def smooth(saliency: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndar
 def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationConfig) -> np.ndarray:
     """Seeds (h, w) uint8 by the quantiles of the map inside. The map must not be flat; both kinds then exist."""
     values = saliency[inside]
-    shares = (config.foreground, config.background, config.hard_foreground, config.hard_background)
-    high, low, highest, lowest = np.quantile(values, shares).astype(saliency.dtype)
+    hard = (config.hard_foreground, config.hard_background)
+    shares = (config.foreground, config.background)
+    both = (*shares, *(shares if config.clamp == "all" else hard))
+    high, low, highest, lowest = np.quantile(values, both).astype(saliency.dtype)
     floor = values.min()
 
     def above(level: float) -> np.ndarray:  # a sparse map may have its 95 % quantile at zero
