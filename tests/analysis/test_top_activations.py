@@ -13,14 +13,12 @@ from zfnet.analysis.top_activations import (
     choose_maps,
     conv_layers,
     merge,
-    patches,
-    project_all,
     purity,
     run,
     strongest,
-    trim,
     update,
 )
+from zfnet.analysis.top_tiles import patches, project_all, trim
 from zfnet.backprojection.engine import Target, project
 from zfnet.backprojection.window import receptive_field
 from zfnet.config import TopActivationsConfig

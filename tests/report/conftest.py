@@ -212,6 +212,26 @@ def draw_figures(stage: str, folder: Path, numbers: dict[str, Any]) -> dict[str,
     return {"a picture.png": f"A picture of {stage} for the class {HOSTILE}."}
 
 
+def draw_atlas(folder: Path) -> None:
+    """Two layers of three maps, the last of which never fires."""
+    layers = {}
+    for n in ("1", "5"):
+        maps = []
+        for unit in range(3):
+            classes = [] if unit == 2 else [0, 0, 1, 0, 2]
+            counts = [[0, 3], [1, 1], [2, 1]] if classes else []
+            values = [5.125 - i / 4 for i in range(len(classes))]
+            files = [f"{HOSTILE}/{i}.jpg" for i in range(len(classes))]
+            maps.append({"unit": unit, "values": values, "classes": classes, "files": files, "counts": counts,
+                         "purity": 0.6 if classes else 0.0})  # fmt: skip
+            if classes:
+                (folder / "atlas" / f"layer{n}").mkdir(parents=True, exist_ok=True)
+                draw(folder / "atlas" / f"layer{n}" / f"{unit}.jpg", 336, 164, unit)
+        layers[n] = {"module": f"relu{n}", "field": 7, "maps": maps}
+    content = {"names": [HOSTILE, "fox", "long" * 40], "layers": layers}
+    (folder / "atlas.json").write_text(json.dumps(content), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def make_outputs() -> Callable[..., Path]:
     """Writes results of the named stages (default: all) and returns the folder of the profile."""
@@ -231,6 +251,8 @@ def make_outputs() -> Callable[..., Path]:
                 "command": f"python -m zfnet stage={stage} profile=menagerie",
             }  # fmt: skip
             (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+            if stage == "top_activations":
+                draw_atlas(folder)
         return outputs
 
     return make

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from zfnet.analysis.top_activations import Strongest, conv_layers, project_all, strongest, trim
+from zfnet.analysis.top_activations import Strongest, conv_layers, strongest
+from zfnet.analysis.top_tiles import project_all, trim
 from zfnet.config import EvolutionConfig
 from zfnet.data.store import ImageStore
 from zfnet.errors import UserError

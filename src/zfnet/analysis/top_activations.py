@@ -10,7 +10,8 @@ and `merge` of two shards equals one pass over both. Equal values are ordered by
 
 For a random choice of maps that fire ([ZF13]: "a random subset"), each of the nine is projected alone by the
 deconvnet and shown beside the patch of its image that the unit sees: exactly its receptive field, grey where this
-reaches over the border. A field larger than the image is shown as it lies in the image.
+reaches over the border. A field larger than the image is shown as it lies in the image. All maps are in the atlas
+(zfnet.analysis.atlas).
 
 In numbers: *purity*, the share of a map's images that are of its most frequent class, averaged over maps; it puts a
 figure on the paper's "class-specific" upper layers [our choice]. Chance is the same for images drawn at random.
@@ -27,19 +28,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.backprojection.window import cut, project_window, receptive_field
+from zfnet.analysis.atlas import lay_out
+from zfnet.analysis.top_tiles import GAP, block, patches, project_all, trim
+from zfnet.backprojection.window import receptive_field
 from zfnet.config import TopActivationsConfig
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import PAPER, contrast, fit, mosaic, write, write_text
+from zfnet.figures.grid import PAPER, contrast, mosaic, write, write_text
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write
 from zfnet.statistics import bootstrap
 
-TILE, GAP, HEAD = 52, 2, 16  # px: a patch in the figure, between patches, line for a map's number
+HEAD = 16  # px: line for a map's number
 PER_ROW = 4  # maps in a row of the figure
-GREY = 128  # what lies outside the image or the field
-CHUNK = 48  # projections computed at once
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Strongest:
 
 
 def run(config: TopActivationsConfig, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
-    """Figure 2: a picture a layer, `top9.npz` with all maps of all layers, and the purity of every layer."""
+    """Figure 2: a picture a layer, the atlas of all maps and their `top9.npz`, and the purity of every layer."""
     top = min(config.top, len(images))
     found = strongest(model, images, np.arange(len(images)), top, config.batch)
     numbers: dict[str, Any] = {"top": top, "n_images": len(images), "layers": {}}
@@ -71,11 +72,10 @@ def run(config: TopActivationsConfig, model: ConvNet, images: ImageStore, out: P
             f"{top} activations beside the image patches that caused them."
         )
     save(found, out / "top9.npz")
+    lay_out(model, images, found, out, config.atlas_maps)
     purest = {n: values["purity"] for n, values in numbers["layers"].items()}
     first, last = min(purest), max(purest)
-    headline = (
-        f"same-class share of the top {top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
-    )
+    headline = f"same-class share of the top {top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
     return Outcome(numbers, figures, headline)
 
 
@@ -181,40 +181,6 @@ def _same_class(labels: np.ndarray) -> np.ndarray:
     return counts.max(1, initial=0) / labels.shape[1]
 
 
-def project_all(
-    model: ConvNet, images: ImageStore, layer: str, units: np.ndarray, rows: np.ndarray, places: np.ndarray
-) -> np.ndarray:
-    """Deconvnet projections of `units` (n,) at `places` (n, 2) in the images `rows` (n,): (n, size, size, 3)."""
-    device = next(model.parameters()).device
-    pieces = []
-    for start in range(0, len(units), CHUNK):
-        part = slice(start, start + CHUNK)
-        some_units, some_places = (torch.as_tensor(v[part], device=device) for v in (units, places))
-        x = images.center(rows[part]).to(device)
-        pieces.append(project_window(model, x, layer, some_units, some_places).cpu())
-    return torch.cat(pieces).permute(0, 2, 3, 1).numpy()
-
-
-def patches(model: ConvNet, images: ImageStore, layer: str, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """What the units at `places` see, (n, size, size, 3) uint8, mid grey outside the image."""
-    pixels = torch.from_numpy(images.center_pixels(rows).copy()).permute(0, 3, 1, 2)
-    seen = cut(pixels, receptive_field(model, layer), torch.as_tensor(places), fill=GREY)
-    return seen.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-
-
-def trim(tiles: np.ndarray, model: ConvNet, layer: str, places: np.ndarray, side: int) -> np.ndarray:
-    """Tiles (n, size, size, 3) of receptive fields; where those exceed the image, as they lie in the image."""
-    field = receptive_field(model, layer)
-    if field.size <= side:
-        return tiles
-    whole = np.full((len(tiles), side, side, 3), GREY, dtype=np.uint8)
-    for image, tile, start in zip(whole, tiles, field.start(torch.as_tensor(places)).tolist(), strict=True):
-        (y, x), (top, left) = (max(s, 0) for s in start), (max(-s, 0) for s in start)
-        part = tile[top : top + side - y, left : left + side - x]
-        image[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return whole
-
-
 def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, maps: np.ndarray) -> np.ndarray:
     """The figure of one layer: for every map a block of projections beside the block of patches."""
     top = best.rows.shape[1]
@@ -225,15 +191,9 @@ def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, maps: 
     pairs = [trim(tiles, model, layer, places, images.crop) for tiles in (shown, seen)]
     blocks = []
     for m, unit in enumerate(maps):
-        left, right = (_block(tiles[m * top : (m + 1) * top]) for tiles in pairs)
+        left, right = (block(tiles[m * top : (m + 1) * top]) for tiles in pairs)
         blocks.append(_headed(np.concatenate([left, right], axis=1), f"map {unit}"))
     return mosaic([blocks[i : i + PER_ROW] for i in range(0, len(blocks), PER_ROW)], gap=10)
-
-
-def _block(tiles: np.ndarray) -> np.ndarray:
-    side = int(np.ceil(np.sqrt(len(tiles))))
-    fitted = [fit(tile, TILE) for tile in tiles]
-    return mosaic([fitted[i : i + side] for i in range(0, len(fitted), side)], gap=GAP)
 
 
 def _headed(image: np.ndarray, text: str) -> np.ndarray:

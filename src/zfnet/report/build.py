@@ -6,6 +6,7 @@ stages: what has not been run is said where it would stand, with the command tha
     index.html        what held, the key numbers, the contents
     <paper>.html      tables with published and measured numbers, figures
     claims.html       statements in words, their statistic, interval and verdict
+    atlas/            every map of every layer, a page a layer
     provenance.html   configuration, seed, commit, device, time and command of every stage
     figures/ results/ copies, so that the folder can be moved or sent as it is
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from zfnet.errors import UserError
 from zfnet.record import RESULT, Outcome, atomic_write
+from zfnet.report import atlas
 from zfnet.report.page import Figure, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers
 from zfnet.report.results import Result, read
@@ -53,6 +55,7 @@ class Part:
     tables: list[Joined]
     notes: list[str]
     command: str
+    atlas: str  # the page with all maps, where there is one
 
 
 def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
@@ -65,7 +68,9 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
         raise UserError(f"{outputs}: no stage has left a {RESULT} here; run one first, e.g. stage=train")
     figures, judged = copy_figures(results, out), judge_all(results)
     menu = tuple((FILES[paper.key], paper.short) for paper in papers())
-    pages = (*menu, ("claims.html", "Claims"), ("provenance.html", "Provenance"))
+    layers = atlas.read_layers(results.get(atlas.STAGE))
+    listed = ((atlas.INDEX, "Atlas"),) if layers else ()
+    pages = (*menu, ("claims.html", "Claims"), *listed, ("provenance.html", "Provenance"))
     missing = missing_stages(results)
     shared: dict[str, Any] = {
         "report": Report(title, outputs.name, pages),
@@ -76,11 +81,14 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     }
     _write_overview(out, results, figures, shared)
     for paper in papers():
-        parts = [_part(artefact, results, figures, outputs.name) for artefact in paper.artefacts]
+        parts = [_part(artefact, results, figures, outputs.name, bool(layers)) for artefact in paper.artefacts]
         write_page(out, FILES[paper.key], "paper.html", paper=paper, parts=parts, **shared)
     write_page(out, "claims.html", "claims.html", **shared)
+    shutil.rmtree(out / atlas.FOLDER, ignore_errors=True)
+    if layers:
+        atlas.write_atlas(layers, results[atlas.STAGE], out, shared)
     _write_provenance(out, results, shared)
-    _copy_style(out)
+    copy_style(out)
     counts = {verdict.words: count for verdict, count in tally(judged)}
     numbers = {"claims": counts, "stages": sorted(results), "missing": missing}
     headline = f"{counts.get('holds', 0)} of {len(judged)} claims hold · {out / 'index.html'}"
@@ -146,12 +154,15 @@ def _keys(listed: list[tuple[str, Paper]], results: Mapping[str, Result]) -> lis
     ]
 
 
-def _part(artefact: Artefact, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], profile: str) -> Part:
+def _part(
+    artefact: Artefact, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], profile: str, mapped: bool
+) -> Part:
     command = f"python -m zfnet stage={artefact.stage} profile={profile}"
     tables = [join(table, artefact.stage, results) for table in artefact.tables]
     result = results.get(artefact.stage)
     notes = [text for note in artefact.notes if (text := fill(note, result))]
-    return Part(artefact, result, side_by_side(claimed(artefact, figures)), tables, notes, command)
+    page = atlas.INDEX if mapped and artefact.stage == atlas.STAGE else ""
+    return Part(artefact, result, side_by_side(claimed(artefact, figures)), tables, notes, command, page)
 
 
 def _with_paper(one: Judged, results: Mapping[str, Result]) -> dict[str, Any]:
@@ -170,7 +181,8 @@ def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[
     write_page(out, "provenance.html", "provenance.html", results=entries, **shared)
 
 
-def _copy_style(out: Path) -> None:
+def copy_style(out: Path) -> None:
+    """The style sheet, beside the pages."""
     style = resources.files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
     with atomic_write(out / "style.css") as part:
         part.write_text(style, encoding="utf-8")

@@ -102,7 +102,7 @@ def environment() -> jinja2.Environment:
 
 
 def write_page(out: Path, file: str, template: str, **values: object) -> None:
-    """One page of the report."""
-    text = environment().get_template(template).render(page=file, **values)
+    """One page of the report; `root` leads from it to the report's folder."""
+    text = environment().get_template(template).render(page=file, root="../" * file.count("/"), **values)
     with atomic_write(out / file) as part:
         part.write_text(text, encoding="utf-8")
