@@ -85,7 +85,7 @@ def open_headless(page: Path, profile: Path) -> tuple[str, str]:
 
 def look_at(report: Path, tmp_path: Path) -> None:
     """Every page of the folder, at both widths: whole, styled, without a fault and with a silent console."""
-    pages = sorted(path.name for path in report.glob("*.html"))
+    pages = sorted(path.relative_to(report).as_posix() for path in report.rglob("*.html"))
     inspector = report / "inspector.html"
     inspector.write_text(INSPECTOR % (json.dumps(pages), json.dumps(WIDTHS)), encoding="utf-8")
     dom, log = open_headless(inspector, tmp_path / "browser")
