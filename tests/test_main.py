@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zfnet import config as schema
-from zfnet.__main__ import CONF
+from zfnet.__main__ import CONF, quoted
 from zfnet.errors import UserError
 
 PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
@@ -48,6 +48,7 @@ def test_help_names_the_profiles_and_loads_no_heavy_package():
         (["profile=tiny_imagenet", "paths.data=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
         (["profile=imagenet", "data.root=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
         (["device=cuda0"], ["device", "auto, cpu, cuda"]),
+        (["train.lr=0.1,0.2"], ["train.lr", "--multirun", "[0.1,0.2]"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(tmp_path, words, told):
@@ -79,6 +80,12 @@ def test_a_multirun_sweep_runs_every_point(tmp_path):
     outputs = f"paths.outputs={tmp_path}"
     code, out, _ = call("--multirun", "stage=list", "seed=0,1", outputs, cwd=tmp_path)
     assert code == 0 and out.count("occlusion ") == 2
+
+
+def test_several_stages_need_no_quotes_and_a_sweep_keeps_its_commas():
+    assert quoted(["stage=train,occlusion", "seed=1"]) == ["stage='train,occlusion'", "seed=1"]
+    assert quoted(["--multirun", "stage=train,data"]) == ["--multirun", "stage=train,data"]
+    assert quoted(["stage='a,b'", "stage=train"]) == ["stage='a,b'", "stage=train"]
 
 
 def test_check_names_nested_keys_and_list_elements():

@@ -122,6 +122,9 @@ def explain(error: BaseException) -> str:
         return f"profile: {str(error).splitlines()[0]} Known profiles: {profiles}"
     if unknown:
         return _unknown(key)
+    if several := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
+        key, values = several[1], several[2]
+        return f"{key}: several values; a sweep over them needs --multirun, a list brackets: '{key}=[{values}]'"
     first = next((line for line in text.splitlines() if "could not be converted" in line or "Invalid" in line), "")
     return f"{key or 'configuration'}: {first or str(error).splitlines()[0]}"
 
