@@ -22,6 +22,10 @@ from torch import distributed as dist
 
 from zfnet.errors import UserError
 
+# Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
+# addresses of the dead ones.
+FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+
 
 @dataclass(frozen=True)
 class World:
@@ -79,19 +83,24 @@ def join_world(device: str) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def launch(module: str, argument: Path, processes: int, restarts: int = 3) -> None:
+def launch(
+    module: str, argument: Path, processes: int, restarts: int = 3, nodes: int = 1, rendezvous: str = ""
+) -> None:
     """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
 
+    nodes: machines with so many processes each, which meet at `rendezvous` (host:port); each of the others starts the
+    launcher with the same arguments itself.
     A worker that dies is restarted, with the others, up to `restarts` times; the work goes on from its checkpoint.
     Ctrl-C (or SIGTERM) reaches the workers once, as SIGINT, and is waited for: they write a checkpoint before they end.
     Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
+    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(sys.executable, "-m", "torch.distributed.run", *(meeting if nodes > 1 else ["--standalone"])),
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **os.environ}
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
     with _passing_on(launcher) as interrupts:
         code = launcher.wait()

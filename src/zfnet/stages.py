@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zfnet.analysis.look_network import Network
 
 NOCLIP = "-noclip"  # suffix of a row of the ablations that trains without RMS renormalisation ([ZF13] Fig. 6a)
+PAPERSCALE = "-paperscale"  # and of one on inputs in [-128, 128] with the paper's scale of weights and learning rate
 
 
 def data(config: Config, out: Path) -> Outcome:
@@ -70,13 +71,14 @@ def ablations(config: Config, out: Path) -> Outcome:
     from zfnet.models.table import TABLE3
 
     rows = config.ablations.rows or [*TABLE3, "zfnet" + NOCLIP]
+    if config.ablations.paperscale_epochs:
+        rows = [*rows, "zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
     recipe = replace(config.train, epochs=config.ablations.epochs or config.train.epochs, snapshots=[])
     numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}}
     for name in rows:
-        model = replace(config.model, name=name.removesuffix(NOCLIP))
-        radius = 0.0 if name.endswith(NOCLIP) else recipe.rms_radius
+        model, changed, divisor = _variant(config, recipe, name)
         runs = [
-            _fit(config, model, replace(recipe, rms_radius=radius, seed=seed), out / name / f"seed_{seed}")
+            _fit(config, model, replace(changed, seed=seed), out / name / f"seed_{seed}", divisor)
             for seed in config.ablations.seeds
         ]
         numbers["rows"][name] = _ablation_row(runs)
@@ -138,13 +140,19 @@ def evolution(config: Config, out: Path) -> Outcome:
 def first_layer(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import first_layer as module
 
-    models = {f"{config.model.name}, trained in full": _model(config)}
+    images = _stores(config)[1]
+    models = {f"{config.model.name}, trained in full": (_model(config), images)}
     rows = {"zfnet": "zfnet", "zfnet, no RMS clipping": "zfnet" + NOCLIP, "krizhevsky": "krizhevsky"}
+    if config.ablations.paperscale_epochs:  # there the radius acts, so the pair of Fig. 6a is this one
+        del rows["zfnet, no RMS clipping"]
+        rows |= {"zfnet, paper's scale": "zfnet" + PAPERSCALE}
+        rows |= {"zfnet, paper's scale, no RMS clipping": "zfnet" + PAPERSCALE + NOCLIP}
     for label, row in rows.items():  # the networks that are compared were all trained alike
         path = _folder(config, "ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
         if path.exists():
-            models[label] = load_model(path, pick_device(config.device))
-    return module.run(config.first_layer, models, _stores(config)[1], out, config.seed)
+            seen = replace(images, divisor=1.0) if PAPERSCALE in row else images
+            models[label] = (load_model(path, pick_device(config.device)), seen)
+    return module.run(config.first_layer, models, out, config.seed)
 
 
 def invariance(config: Config, out: Path) -> Outcome:
@@ -325,24 +333,47 @@ def _model(config: Config) -> ConvNet:
     return load_model(_folder(config, "train") / "model.pt", pick_device(config.device))
 
 
-def _fit(config: Config, model: ModelConfig, recipe: TrainConfig, out: Path) -> dict[str, Any]:
-    """Train one network on the data stage's images, in this process or in several started by the launcher."""
+def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfig, TrainConfig, float]:
+    """Network, recipe and divisor of the inputs of one row of the ablations.
+
+    At the paper's scale: its learning rate, kept constant, for every 16 images instead of 128, since we have fewer.
+    """
+    model = replace(config.model, name=name.removesuffix(NOCLIP).removesuffix(PAPERSCALE))
+    if name.endswith(NOCLIP):
+        recipe = replace(recipe, rms_radius=0.0)
+    if PAPERSCALE not in name:
+        return model, recipe, config.data.divisor
+    epochs = config.ablations.paperscale_epochs or recipe.epochs
+    scale = {"lr": 0.01, "batch": 16, "reference_batch": 16, "schedule": "constant", "warmup_epochs": 0.0}
+    return replace(model, init="gain"), replace(recipe, epochs=epochs, **scale), 1.0  # type: ignore[arg-type]
+
+
+def _fit(
+    config: Config, model: ModelConfig, recipe: TrainConfig, out: Path, divisor: float | None = None
+) -> dict[str, Any]:
+    """Train one network on the data stage's images, in this process or in several started by the launcher.
+
+    divisor: of the inputs; None: the data's.
+    """
     import json
 
     from zfnet.training.fit import Job, fit
 
     folder, processes = _folder(config, "data"), config.gpus or config.workers
-    device = "cuda" if config.gpus else config.device
-    stores = {"train_store": str(folder / "train"), "val_store": str(folder / "val"), "divisor": config.data.divisor}
-    job = Job(model, recipe, config.checkpoints, str(out), device, **stores)  # type: ignore[arg-type]
-    if processes == 1:
+    device, divisor = "cuda" if config.gpus else config.device, divisor or config.data.divisor
+    stores = str(folder / "train"), str(folder / "val")
+    job = Job(model, recipe, config.checkpoints, str(out), device, *stores, divisor)
+    if processes == config.nodes == 1:
+        train, val = (replace(store, divisor=divisor) for store in _stores(config))
         with join_world(device) as world:
-            return fit(job, world, *_stores(config))
+            return fit(job, world, train, val)
     if config.gpus > torch.cuda.device_count():
         raise UserError(f"gpus: {config.gpus} were asked for and torch sees {torch.cuda.device_count()}")
+    if config.nodes > 1 and ":" not in config.rendezvous:
+        raise UserError(f"rendezvous: {config.nodes} nodes need a host:port at which they meet")
     job.device = device if config.gpus else "cpu"
     job.write(out / "job.json")
-    launch("zfnet.training.worker", out / "job.json", processes)
+    launch("zfnet.training.worker", out / "job.json", processes, nodes=config.nodes, rendezvous=config.rendezvous)
     return json.loads((out / "trained.json").read_text(encoding="utf-8"))
 
 
@@ -353,7 +384,10 @@ def _ablation_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "val_top1_error": [run["top1_error"] for run in runs],
         "val_top5_error": [run["top5_error"] for run in runs],
     }
+    lines = [run["history"][-1] for run in runs]
     row: dict[str, Any] = {"parameters": runs[0]["parameters"]}
+    row["clipped_conv1"] = float(np.mean([line["clipped_filters"]["conv1"] for line in lines]))
+    row["rms_conv1"] = float(np.max([line["rms_max"]["conv1"] for line in lines]))
     for name, values in cells.items():
         mean, std = mean_std(values)
         row[name] = {"mean": mean, "std": std, "runs": values}

@@ -59,7 +59,8 @@ def test_the_stage_sets_networks_side_by_side(tmp_path):
     index = Index(Path("nowhere"), np.array([str(i) for i in range(n)]), np.zeros(n, dtype=int), ("a",), ("a",), boxes)
     store = ImageStore(index, pixels, np.full((n, 2), 64), pixels.mean(0).astype(np.float32), 64.0)
     models = {name: build(name, 2, 56, 0.25).eval() for name in ("zfnet", "krizhevsky")}
-    outcome = run(FirstLayerConfig(n_images=10, batch=8), models, store, tmp_path, 0)
+    seen = {name: (model, store) for name, model in models.items()}
+    outcome = run(FirstLayerConfig(n_images=10, batch=8), seen, tmp_path, 0)
     assert set(outcome.figures) == {"filters_own.png", "filters_common.png", "layer2.png"}
     assert all((tmp_path / name).exists() for name in outcome.figures)
     ours, theirs = (outcome.numbers["networks"][name] for name in models)

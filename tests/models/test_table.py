@@ -103,3 +103,16 @@ def test_paper_initialisation_is_gaussian_of_a_hundredth_with_krizhevskys_biases
     again = build("krizhevsky", 10, 56)
     again.initialise("paper", seed=3)
     assert torch.equal(model.conv3.weight, again.conv3.weight)
+
+
+def test_gain_is_the_papers_initialisation_at_its_sizes_and_its_gain_at_others():
+    full, paper = build("zfnet", 1000, 224, width=1.0), build("zfnet", 1000, 224, width=1.0)
+    full.initialise("gain", seed=1)
+    paper.initialise("paper", seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(full.parameters(), paper.parameters(), strict=True))
+    small = build("zfnet", 10, 56, width=0.25)
+    small.initialise("gain", seed=1)
+    for name, fan_in in (("conv1", 147), ("conv2", 96 * 25), ("conv4", 384 * 9), ("fc6", 9216), ("fc7", 4096)):
+        weight = small.get_submodule(name).weight
+        gain = weight.std().item() * weight[0].numel() ** 0.5
+        assert gain == pytest.approx(0.01 * fan_in**0.5, rel=0.05)

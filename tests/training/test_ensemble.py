@@ -100,3 +100,15 @@ def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(confi
 def test_the_stage_says_why_it_did_not_run(config, tmp_path):
     outcome = stages.ensemble(replace(config, ensemble=EnsembleConfig(seeds=[0], wide=False)), tmp_path / "ensemble")
     assert "ensemble.seeds is empty" in outcome.numbers["skipped"] and outcome.headline.startswith("not run")
+
+
+def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compares_them(config, tmp_path):
+    folder = tmp_path / "menagerie"
+    config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], paperscale_epochs=1))
+    rows = stages.ablations(config, folder / "ablations").numbers["rows"]
+    assert list(rows) == ["zfnet", "zfnet-paperscale", "zfnet-paperscale-noclip"]
+    assert rows["zfnet"]["rms_conv1"] < 0.01 < rows["zfnet-paperscale"]["rms_conv1"] <= 0.1
+    assert rows["zfnet-paperscale-noclip"]["clipped_conv1"] == 0
+    stages.train(config, folder / "train")
+    networks = stages.first_layer(config, folder / "first_layer").numbers["networks"]
+    assert {"zfnet, paper's scale", "zfnet, paper's scale, no RMS clipping"} <= set(networks)

@@ -1,7 +1,9 @@
 """The long loop: it learns, it resumes exactly, several processes equal one."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ import torch
 
 from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
 from zfnet.data.store import open_store
-from zfnet.distributed import World, launch
+from zfnet.distributed import FRESH_STORE, World, launch
 from zfnet.errors import UserError
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import build
@@ -100,14 +102,30 @@ def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folde
     work.write(tmp_path / "job.json")
     launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
-    import json
-
     numbers = json.loads((tmp_path / "trained.json").read_text())
     assert numbers["processes"] == 2
     for two, one in zip(numbers["history"], trained[1]["history"], strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert two["val_top1_error"] == one["val_top1_error"]
     assert numbers["top1_error"] == trained[1]["top1_error"]
+
+
+def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
+    """Two launchers on this machine that meet at a port, as README starts them on two machines."""
+    work = job(tmp_path)
+    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
+    work.write(tmp_path / "job.json")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        meeting = f"localhost:{free.getsockname()[1]}"
+    words = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}", "--rdzv-id=zfnet"]
+    second = [sys.executable, "-m", "torch.distributed.run", *words, "-m", "zfnet.training.worker"]
+    environment = {"OMP_NUM_THREADS": "1", **FRESH_STORE, **os.environ}
+    with subprocess.Popen([*second, str(tmp_path / "job.json")], env=environment) as other:
+        launch("zfnet.training.worker", tmp_path / "job.json", processes=1, nodes=2, rendezvous=meeting)
+        assert other.wait(60) == 0
+    assert json.loads((tmp_path / "trained.json").read_text())["processes"] == 2
+    assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 
 
 def test_ten_crop_error_averages_the_probabilities_of_the_crops(trained, stores):
@@ -139,13 +157,12 @@ def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
         fit(small, ALONE, *stores)
 
 
-def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path):
+def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path, monkeypatch):
     """kill -9 of one of two processes, once, in the second epoch."""
     work = job(tmp_path)
     work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
     work.write(tmp_path / "job.json")
-    script = tmp_path / "killed_once.py"
-    script.write_text(
+    (tmp_path / "killed_once.py").write_text(
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from zfnet.training import fit, worker\n"
@@ -159,17 +176,12 @@ def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, stor
         "            mark.touch()\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "fit.Renormaliser = Killed\n"
-        "sys.exit(worker.main(sys.argv[1]))\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(worker.main(sys.argv[1]))\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
-    done = subprocess.run(
-        [*command, str(script), str(tmp_path / "job.json")],
-        env={"OMP_NUM_THREADS": "1", **os.environ},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    launch("killed_once", tmp_path / "job.json", processes=2)
     assert (tmp_path / "killed").exists()
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 

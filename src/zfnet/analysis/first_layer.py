@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from zfnet.analysis.top_activations import choose_maps, conv_layers, project_all, strongest, trim
+from zfnet.analysis.top_activations import choose_maps, conv_layers, strongest
+from zfnet.analysis.top_tiles import project_all, trim
 from zfnet.config import FirstLayerConfig
 from zfnet.data.store import ImageStore
 from zfnet.figures.grid import INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
@@ -38,12 +39,16 @@ SHOWN, TILE = 4, 60  # the layer-2 picture: SHOWN x SHOWN maps of TILE px
 PICTURE = 380  # px: width of one network's filters
 
 
-def run(config: FirstLayerConfig, models: Mapping[str, ConvNet], images: ImageStore, out: Path, seed: int) -> Outcome:
-    """Figure 6 for the named networks side by side, and the numbers of each."""
-    rows = np.sort(np.random.default_rng([seed, 6]).permutation(len(images))[: config.n_images])
+def run(config: FirstLayerConfig, models: Mapping[str, tuple[ConvNet, ImageStore]], out: Path, seed: int) -> Outcome:
+    """Figure 6 for the named networks side by side, and the numbers of each.
+
+    models: each network with the images as it was trained to see them, the same for all but for their divisor.
+    """
+    n_images = len(next(iter(models.values()))[1])
+    rows = np.sort(np.random.default_rng([seed, 6]).permutation(n_images)[: config.n_images])
     numbers: dict[str, Any] = {"n_images": len(rows), "networks": {}}
     pictures: dict[str, list[np.ndarray]] = {"filters_own": [], "filters_common": [], "layer2": []}
-    for name, model in models.items():
+    for name, (model, images) in models.items():
         layers = conv_layers(model)[:2]
         found = strongest(model, images, rows, 1, config.batch, layers)
         w, stride = filters(model)

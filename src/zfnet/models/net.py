@@ -42,6 +42,7 @@ class ConvNet(nn.Sequential):
         self.numbers = (*layers.convs, *layers.fulls)  # layer numbers present, 1..7 for a whole net
         rows: list[tuple[int, Conv | Full]] = [*layers.convs.items(), *layers.fulls.items()]
         self.initial_bias = {n: row.bias for n, row in rows}
+        self.published_fan_in: dict[str, int] = {}  # of each layer in the papers' own geometry, set by `build`
 
     @property
     def depth(self) -> int:
@@ -71,15 +72,22 @@ class ConvNet(nn.Sequential):
 
         "he" starts conv1 at `FIRST_LAYER` of that: its filters then are what was learnt and not the noise they were
         born with, which would dominate every projection to pixels, and short trainings go faster. [our choice]
+
+        "gain" is "paper" with every layer's standard deviation times sqrt(its fan-in in the paper / its fan-in here):
+        the same at the paper's sizes, and elsewhere the scale of activations that the paper's network has. [our choice]
         """
         generator = torch.Generator().manual_seed(seed)
         for name, module in self.named_children():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 fan_in = module.weight[0].numel()
-                std = 0.01 if how == "paper" else (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1)
+                std = {
+                    "paper": 0.01,
+                    "gain": 0.01 * (self.published_fan_in.get(name, fan_in) / fan_in) ** 0.5,
+                    "he": (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1),
+                }[how]
                 with torch.no_grad():
                     module.weight.normal_(0, std, generator=generator)
-                    module.bias.fill_(self.initial_bias.get(int(name[-1]), 0.0) if how == "paper" else 0.0)  # type: ignore[union-attr]
+                    module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(int(name[-1]), 0.0))  # type: ignore[union-attr]
 
 
 def _add_conv(
@@ -101,4 +109,9 @@ def _add_conv(
 
 def build(name: str, classes: int, crop: int, width: float = 1.0, dropout: float = 0.5) -> ConvNet:
     """The network `name` of the table for `classes` classes and `crop`-px inputs, in PyTorch's initial state."""
-    return ConvNet(architecture(name, crop, width), classes, crop, dropout)
+    net = ConvNet(architecture(name, crop, width), classes, crop, dropout)
+    with torch.device("meta"):
+        published = ConvNet(architecture(name, 224), classes, 224)
+    layers = {name: module for name, module in published.named_children() if isinstance(module, nn.Conv2d | nn.Linear)}
+    net.published_fan_in = {name: module.weight[0].numel() for name, module in layers.items()}
+    return net
