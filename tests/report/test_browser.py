@@ -74,6 +74,33 @@ function open_(page, width) {
 })();
 </script>"""
 
+ATLAS = """<!doctype html><meta charset="utf-8"><title>atlas</title><body><pre id="found"></pre>
+<script>
+const frame = document.createElement("iframe"), found = [];
+frame.style = "border:0;width:390px;height:900px";
+frame.onload = () => {
+  const page = frame.contentDocument, tools = page.querySelector(".tools");
+  const shown = () => [...page.querySelectorAll(".map:not([hidden])")].map(map => map.dataset.unit).join(" ");
+  const set = (field, value) => { field.value = value; field.dispatchEvent(new Event("input", {bubbles: true})); };
+  const press = key => page.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+  found.push(tools.hidden, shown());
+  set(tools.order, "purity");
+  found.push(shown());
+  set(tools.find, "FOX");
+  found.push(shown());
+  set(tools.find, "map 2");
+  found.push(shown(), tools.querySelector("output").textContent);
+  set(tools.find, "");
+  press("ArrowRight"); press("ArrowRight");
+  found.push(page.activeElement.textContent);
+  press("ArrowLeft");
+  found.push(page.activeElement.textContent);
+  document.getElementById("found").textContent = JSON.stringify(found);
+};
+frame.src = "atlas/layer5.html";
+document.body.append(frame);
+</script>"""
+
 
 def open_headless(page: Path, profile: Path) -> tuple[str, str]:
     """The page's DOM after its scripts ran, and what the browser logged."""
@@ -116,3 +143,19 @@ def test_compared_runs_are_sound_at_both_widths(make_outputs, tmp_path, count) -
     for number in range(count):
         make_outputs(tmp_path / str(number))
     look_at(compare([str(tmp_path)], tmp_path / "page").parent, tmp_path)
+
+
+@no_browser
+def test_the_atlas_orders_finds_and_goes_by_keys(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "top_activations")
+    path = outputs / "top_activations" / "atlas.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["layers"]["5"]["maps"][1]["purity"] = 0.9
+    path.write_text(json.dumps(content), encoding="utf-8")
+    build(outputs, outputs / "report")
+    (outputs / "report" / "probe.html").write_text(ATLAS, encoding="utf-8")
+    dom, log = open_headless(outputs / "report" / "probe.html", tmp_path / "browser")
+    text = re.search(r'<pre id="found">(.*?)</pre>', dom, re.S)
+    assert text and text[1], log[-2000:]
+    expected = [False, "0 1 2", "1 0 2", "1 0", "2", "1 of 3 maps", "Map 0", "Map 1"]
+    assert json.loads(unescape(text[1])) == expected

@@ -6,17 +6,20 @@ const maps = [...sheet.children];
 const tools = document.querySelector(".tools");
 const counted = tools.querySelector("output");
 
-function show() {
-  const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
+function order() {
   const key = tools.order.value, sign = key === "unit" ? 1 : -1;
   maps.sort((a, b) => sign * (a.dataset[key] - b.dataset[key]) || a.dataset.unit - b.dataset.unit);
+  sheet.append(...maps);
+}
+
+function find() {
+  const words = tools.find.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const map of maps) {
     const text = map.dataset.foundBy;
     map.hidden = !words.every(word => /^\d+$/.test(word) ? map.dataset.unit === word : text.includes(word));
     shown += !map.hidden;
   }
-  sheet.append(...maps);
   counted.textContent = shown === maps.length ? `${maps.length} maps` : `${shown} of ${maps.length} maps`;
 }
 
@@ -28,7 +31,8 @@ function step(by) {
 }
 
 tools.hidden = false;
-tools.addEventListener("input", show);
+tools.order.addEventListener("input", order);
+tools.find.addEventListener("input", find);
 tools.addEventListener("submit", event => event.preventDefault());
 document.addEventListener("keydown", event => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select")) return;
@@ -37,4 +41,5 @@ document.addEventListener("keydown", event => {
     step(event.key === "ArrowRight" ? 1 : -1);
   }
 });
-show();
+if (tools.order.value !== "unit") order();  // as the browser kept it
+find();
