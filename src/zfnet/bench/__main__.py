@@ -21,7 +21,7 @@ import torch
 
 from zfnet import record
 
-PARTS = ("training", "projection", "occlusion", "transfer", "localization")
+PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization")
 OUT = Path("outputs/bench")
 HEAD = f"{'':52}{'ours':>10}{'peer':>10}  {'unit':10}{'ratio':>8}{'target':>8}"
 

@@ -27,6 +27,11 @@ def time_row(name: str, ours: float, peer: float, target: float, note: str) -> d
     return _row(name, ours, peer, "s", peer / ours, target, note)
 
 
+def size_row(name: str, ours: float, peer: float, target: float, note: str) -> dict[str, Any]:
+    """Ours and the peer's in kilobytes: less is better."""
+    return _row(name, ours, peer, "kB", peer / ours, target, note)
+
+
 def _row(name: str, ours: float, peer: float, unit: str, ratio: float, target: float, note: str) -> dict[str, Any]:
     return {
         **{"name": name, "ours": ours, "peer": peer, "unit": unit},

@@ -100,9 +100,13 @@ class ImageStore:
 
         The layout is channels last.
         """
-        y, x, mirrored = (torch.as_tensor(np.asarray(told, np.int64), device=cut.device) for told in (top, left, flip))
-        inputs = (cut.float() - self._mean_windows(cut.device)[y, x]) / self.divisor
-        return torch.where(mirrored.bool()[:, None, None, None], inputs.flip(2), inputs).permute(0, 3, 1, 2)
+        places = (np.asarray(top, np.int64), np.asarray(left, np.int64), np.flatnonzero(np.asarray(flip)))
+        y, x, mirrored = (torch.from_numpy(place).to(cut.device, non_blocking=True) for place in places)
+        inputs = cut.float()
+        inputs -= self._mean_windows(cut.device)[y, x]
+        inputs /= self.divisor
+        inputs[mirrored] = inputs[mirrored].flip(2)
+        return inputs.permute(0, 3, 1, 2)
 
     def ten_crops(self, rows: Rows) -> Tensor:
         """Network inputs of the ten crops, (b, 10, 3, crop, crop) float32, in the order of `ten_crop_places`."""

@@ -1,0 +1,130 @@
+"""Feeding images to a network at 224 px, against the usual way: an ImageFolder of the photographs as they are, Pillow,
+RandomResizedCrop, a mirror and ToTensor, in a DataLoader with four workers.
+
+Ours: frames of 256 px as JPEGs in one file (zfnet.data.frames), decoded and cut by threads of this process into
+batches of uint8. Flip and mean are the device's work (`ImageStore.normalise`); one row shows them done on the host.
+Photographs: imagenet-photos in the folder that ZFNET_REAL_DATA names, else drawn pictures enlarged to 500 x 375.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from zfnet.bench.row import medians, rate_row, size_row
+from zfnet.data.frames import n_threads
+from zfnet.data.images import read_rgb
+from zfnet.data.index import Index, image_files, make_index
+from zfnet.data.store import ImageStore, build_store
+
+BATCH, WORKERS, SIZE, QUALITY = 64, 4, 256, 90
+
+
+def rows(quick: bool = False) -> list[dict[str, Any]]:
+    """Rows {name, ours, peer, unit, ratio, target, holds, note} of the image feed."""
+    n, rounds = (2 * BATCH, 1) if quick else (512, 3)
+    with tempfile.TemporaryDirectory() as name:
+        photos = _photographs(Path(name) / "photographs")
+        index = _index(photos)
+        store = build_store(index, Path(name) / "jpeg", SIZE, 1.0, cache="jpeg", quality=QUALITY)
+        kilobytes = np.mean([index.file(row).stat().st_size for row in range(len(index))]) / 1000
+        told = f"{len(index)} photographs of {kilobytes:.0f} kB, {n} drawn a round"
+        return [*_rate_rows(store, photos, n, rounds, told), _size_row(store, told)]
+
+
+def _rate_rows(store: ImageStore, photos: Path, n: int, rounds: int, told: str) -> list[dict[str, Any]]:
+    drawn = np.random.default_rng(0).integers(0, len(store), n)
+    top, left = np.random.default_rng(1).integers(0, SIZE - store.crop + 1, (2, n))
+    flip, side = top % 2 == 1, store.crop
+    parts = [slice(start, start + BATCH) for start in range(0, n, BATCH)]
+    usual = _image_folder(photos)
+    loader = _loader(usual, drawn)
+
+    def alone() -> None:
+        out = np.empty((BATCH, side, side, 3), np.uint8)
+        for i, (row, y, x) in enumerate(zip(drawn, top, left, strict=True)):
+            out[i % BATCH] = store.pixels[row][y : y + side, x : x + side]
+
+    def batches() -> Iterable[Any]:
+        return (store.raw_crops(drawn[part], top[part], left[part]) for part in parts)
+
+    def inputs() -> Iterable[Any]:
+        return (store.crops(drawn[part], top[part], left[part], flip[part]) for part in parts)
+
+    n_few = min(n, 256)
+    ours, whole, normalised, peer, peer_loader = medians(
+        lambda: _rate(n, alone),
+        lambda: _rate(n, lambda: list(map(len, batches()))),
+        lambda: _rate(n, lambda: list(map(len, inputs()))),
+        lambda: _rate(n_few, lambda: [usual[row] for row in drawn[:n_few]]),
+        lambda: _rate(n, lambda: list(map(len, loader))),
+        rounds=rounds,
+    )
+    threads = f"{n_threads()} threads; peer a DataLoader of {WORKERS} workers"
+    return [
+        _row("image feed, 224 px, one thread", ours, peer, 9.0, f"{told}; decoded and cut, uint8; peer a float tensor"),
+        _row("image feed, 224 px, end to end", whole, peer_loader, 10.0, f"{told}; uint8 batches; {threads}"),
+        _row("the same, flip and mean on the host", normalised, peer_loader, 4.0, f"{told}; float32; {threads}"),
+    ]
+
+
+def _row(name: str, ours: float, peer: float, target: float, note: str) -> dict[str, Any]:
+    return rate_row(name, ours, peer, "images/s", target, note)
+
+
+def _size_row(store: ImageStore, told: str) -> dict[str, Any]:
+    raw, limit = SIZE * SIZE * 3 / 1000, 24
+    kilobytes = float(np.mean(store.pixels.lengths)) / 1000  # type: ignore[union-attr]
+    note = f"{told}; JPEG of quality {QUALITY} against raw pixels; the target is {limit} kB an image"
+    return size_row("a cached image, 256 px", kilobytes, raw, raw / limit, note)
+
+
+def _rate(n: int, run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return n / (time.perf_counter() - start)
+
+
+def _image_folder(photos: Path) -> Any:
+    from torchvision import datasets, transforms
+
+    steps = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+    return datasets.ImageFolder(str(photos), transforms.Compose(steps))
+
+
+def _loader(photographs: Any, drawn: np.ndarray) -> Any:
+    """Its workers are started once, in the warm-up."""
+    from torch.utils.data import DataLoader, Subset
+
+    return DataLoader(
+        Subset(photographs, drawn.tolist()), BATCH, num_workers=WORKERS, persistent_workers=True, prefetch_factor=2
+    )
+
+
+def _photographs(folder: Path) -> Path:
+    """A folder of photographs in the ImageFolder layout: real ones where they are, else drawn into `folder`."""
+    real = Path(os.environ.get("ZFNET_REAL_DATA", "nowhere")) / "imagenet-photos"
+    if real.is_dir():
+        return real
+    from zfnet.data.menagerie import draw_menagerie
+
+    counts = {"train_per_class": 2, "val_per_class": 1, "caltech_per_class": 2, "voc_images": 1}
+    draw_menagerie(folder.with_name("menagerie"), seed=0, processes=os.cpu_count() or 1, **counts)
+    for path in sorted((folder.with_name("menagerie") / "ilsvrc" / "train").rglob("*.JPEG")):
+        large = cv2.resize(read_rgb(path)[..., ::-1], (500, 375), interpolation=cv2.INTER_CUBIC)
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / path.parent.name / path.name), large, [cv2.IMWRITE_JPEG_QUALITY, 96])
+    return folder
+
+
+def _index(photos: Path) -> Index:
+    classes = sorted(path.name for path in photos.iterdir() if path.is_dir())
+    found = [(f"{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(photos / name)]
+    return make_index(photos, found, classes)
