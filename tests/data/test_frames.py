@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -181,3 +183,11 @@ def test_a_forked_process_reads_with_threads_of_its_own(packed, monkeypatch):
     here = module._threads(os.getpid())
     assert module._threads(os.getpid()) is here and module._threads(-1) is not here
     np.testing.assert_array_equal(wanted, packed.pixels[np.arange(8)])
+
+
+@pytest.mark.parametrize(("kind", "fits"), [("raw", False), ("jpeg", True)])
+def test_a_disk_that_is_too_small_is_noticed_before_it_is_full(index, tmp_path, monkeypatch, kind, fits):
+    free = 24 * 36 * 36 * 3 // 4
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, 0, free))
+    with nullcontext() if fits else pytest.raises(UserError, match=r"GB are free.*data\.cache=jpeg"):
+        build_store(index, tmp_path / "cache", 36, 1.0, cache=kind)

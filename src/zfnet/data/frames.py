@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -96,6 +97,7 @@ def write_frames(index: Index, folder: Path, packing: Packing, bad_limit: int, k
         done = _read_journal(journal, key)
         if done.rows and final.exists() and not frames.exists():  # interrupted after the last frame
             os.replace(final, frames)
+        _require_space(folder, packing, len(index) - done.rows)
         with frames.open("r+b" if done.rows and frames.exists() else "w+b") as data:
             if data.seek(0, os.SEEK_END) < len(packing.header(0)) + sum(done.lengths):
                 done = Written()  # frames that the journal promises are not there
@@ -114,6 +116,16 @@ def write_frames(index: Index, folder: Path, packing: Packing, bad_limit: int, k
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; make room, then the same command goes on") from error
     return done
+
+
+def _require_space(folder: Path, packing: Packing, n_frames: int) -> None:
+    needed = n_frames * packing.size**2 * 3 / (8 if packing.kind == "jpeg" else 1)  # a JPEG takes about an eighth
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: the cache takes about {needed / 1e9:,.1f} GB and {free / 1e9:,.1f} GB are free; make room, or "
+            "try data.cache=jpeg or a smaller data.size"
+        )
 
 
 def finish_build(folder: Path, kind: str) -> None:

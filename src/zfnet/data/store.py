@@ -198,7 +198,8 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
     facts = _facts(folder)
     try:
         arrays = np.load(folder / "index.npz")
-        boxes = np.split(arrays["boxes"], np.cumsum(arrays["n_boxes"])[:-1])
+        flat, ends = arrays["boxes"], np.cumsum(arrays["n_boxes"]).tolist()
+        boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         targets = arrays.get("targets")
         classes, names = tuple(facts["classes"]), tuple(facts["names"])
         index = Index(
