@@ -117,6 +117,8 @@ def explain(error: BaseException) -> str:
     unknown = re.search(r"Key '([^']+)' (?:is )?not in|Key '([^']+)' not", text)
     full = re.search(r"full_key: (\S+)", text)
     key = full.group(1) if full else (unknown.group(1) or unknown.group(2)) if unknown else ""
+    if isinstance(error, MissingConfigException) and "hydra/launcher" in str(error):
+        return f"hydra/launcher: {str(error).splitlines()[0]} Slurm's is the package hydra-submitit-launcher"
     if isinstance(error, MissingConfigException):
         profiles = ", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))
         return f"profile: {str(error).splitlines()[0]} Known profiles: {profiles}"

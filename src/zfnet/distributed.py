@@ -76,7 +76,10 @@ def join_world(device: str) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, where)
         return
-    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    if where.type == "cuda":
+        dist.init_process_group("nccl", device_id=where)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield World(rank, size, where)
     finally:

@@ -244,19 +244,6 @@ def test_a_fit_hands_the_interrupt_back(stores, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_bf16_and_fp32_agree_on_a_gpu_at_first(stores, tmp_path):
-    world = World(0, 1, torch.device("cuda"))
-    losses = [
-        fit(replace(job(tmp_path / precision, precision=precision), device="cuda"), world, *stores)["history"][0][
-            "loss"
-        ]
-        for precision in ("fp32", "bf16")
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
-
-
 def test_seeded_forward_without_masks_is_the_model():
     model = build("zfnet", 3, 32, width=0.125).eval()
     x = torch.randn(2, 3, 32, 32)

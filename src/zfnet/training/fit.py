@@ -135,7 +135,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
                 renormalise()
                 loss_sum += loss.detach()
                 place.step = batch.step + 1
-                if place.step % check_every == 0:
+                if place.step % check_every == 0 or place.step == n_steps:
                     if world.any(not torch.isfinite(loss_sum)):
                         raise UserError(not_finite(model, train))
                     stopping = world.any(stop.asked)
