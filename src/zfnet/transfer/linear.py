@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ TOLERANCE = 1e-5  # of the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
+FIRST_STEPS = 12  # of them in float32
 INNER_STEPS = 500  # of conjugate gradients within one; 3 to 15 are usual
 NEAREST = 1e-3  # relative residual at which conjugate gradients stop at the latest
 DIRECTIONS = 128  # leading directions that precondition them
@@ -140,9 +142,16 @@ class Space:
         strengths, turn = torch.linalg.eigh(f.T @ f)
         return Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
 
+    @cached_property
     def single(self) -> Space:
         """The same in float32."""
+        if self.kernel.dtype == torch.float32:
+            return self
         return Space(*(x.float() for x in (self.kernel, self.directions, self.images, self.strengths)))
+
+    def is_tame(self, weight: float) -> bool:
+        """Whether float32 can find a step for a Hessian 1 + weight x' x."""
+        return len(self.strengths) > 0 and weight * float(self.strengths.max()) < SINGLE
 
     def image(self, v: Tensor) -> Tensor:
         return torch.cat([multiply(self.kernel, v[:-1]), v[-1:]])
@@ -162,6 +171,10 @@ class Problem:
     y: Tensor
     loss: Loss
     c: float
+
+    def single(self) -> Problem:
+        """The same in float32."""
+        return replace(self, space=self.space.single, y=self.y.float())
 
     def inner(self, u: Tensor, image: Tensor) -> Tensor:
         return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
@@ -186,26 +199,44 @@ def fit(
 ) -> Tensor:
     """The minimiser [beta; b] of F, (n + 1, classes) float64; `start` is a minimiser for a nearby C.
 
-    A Space in place of its kernel serves several fits. Classes that have converged take no further part. Raises
-    ArithmeticError when the gradient is not below `tolerance` after STEPS steps, which needs features that are not
-    finite or a C beyond float64.
+    A Space in place of its kernel serves several fits. Where float32 can, it goes down to a gradient of ROUGH, and
+    float64 from there. Raises ArithmeticError when the gradient is not below `tolerance` after STEPS steps, which needs
+    features that are not finite or a C beyond float64.
     """
     space = kernel if isinstance(kernel, Space) else Space.of(kernel)
     if start is None and c > EASY:
         start = fit(space, y, loss, c / 10, tolerance=ROUGH)
     v = space.kernel.new_zeros(len(y) + 1, y.shape[1]) if start is None else start.clone()
     problem = Problem(space, y, loss, c)
-    for _ in range(STEPS):
+    if space.is_tame(10 * c):
+        v, length = _descend(problem.single(), v.float(), max(tolerance, ROUGH), FIRST_STEPS)
+        v = v.double()
+        if length <= tolerance:
+            return v
+    v, length = _descend(problem, v, tolerance, STEPS)
+    if not length <= tolerance:
+        raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {length:.1e} long")
+    return v
+
+
+def _descend(problem: Problem, v: Tensor, tolerance: float, steps: int) -> tuple[Tensor, float]:
+    """Where at most so many Newton steps lead from v, changed in place, and the length of the longest gradient there.
+
+    Classes that have converged take no further part.
+    """
+    space, y, length = problem.space, problem.y, float("inf")
+    for _ in range(steps):
         image = space.image(v)
         gradient = problem.gradient(v, image)
         image_gradient = space.image(gradient)
         lengths = problem.inner(gradient, image_gradient).clamp(min=0).sqrt()
+        length = float(lengths.max())
         left = ~(lengths <= tolerance).expand(1, v.shape[1])[0]
         if not left.any():
-            return v
+            break
         rest, point = replace(problem, y=y[:, left]), (v[:, left], image[:, left])
         v[:, left] += _newton_step(rest, *point, gradient[:, left], image_gradient[:, left], tolerance)
-    raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {float(lengths.max()):.1e} long")
+    return v, length
 
 
 def _newton_step(
@@ -275,8 +306,8 @@ def _conjugate_gradients(
     length = problem.inner(r, image_r).clamp(min=0).sqrt()
     enough = (length * length.clamp(NEAREST, 0.1)).clamp(min=0.3 * tolerance).square()
     weight = problem.c * problem.loss.bend(f, problem.y)
-    if float(weight.max()) * float(space.strengths.max()) < SINGLE:
-        problem = replace(problem, space=space.single(), y=problem.y.float())
+    if space.is_tame(float(weight.max())):
+        problem = problem.single()
         space, f = problem.space, f.float()
         r, image_r, enough, weight = (x.float() for x in (r, image_r, enough, weight))
     curvature = problem.loss.curvature(f, problem.y)
