@@ -12,7 +12,7 @@ DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(D
 ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
 .PHONY: help setup reproduce test check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
-        figure7 reference class-models saliency localization patterns look sync dashboard sweep compare
+        figure7 report reference class-models saliency localization patterns look sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -96,6 +96,9 @@ localization: $(READY) ## [SVZ13] section 3.2: weak localisation
 
 patterns: $(READY) ## [K17] PatternNet and PatternAttribution
 	$(ZFNET) stage=patterns
+
+report: $(READY) ## the report of the stages of PROFILE that have been run so far
+	$(BIN)/python -m zfnet.report outputs/$(PROFILE)
 
 reference: $(READY) ## publish the run of PROFILE under outputs/reference and write the README's results from it
 	$(BIN)/python -m zfnet.report.reference outputs/$(PROFILE)

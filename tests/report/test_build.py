@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from zfnet.errors import UserError
+from zfnet.report.__main__ import main as report_command
 from zfnet.report.build import build
 from zfnet.report.page import inline
 from zfnet.report.paper import papers
@@ -204,3 +205,11 @@ def test_an_svg_that_could_act_is_not_inlined(danger) -> None:
     assert inline(svg.format(danger))[0] is None
     assert inline(svg.format("<g/>"), 'a "b" <c>')[0] is not None
     assert "&quot;b&quot; &lt;c&gt;" in str(inline(svg.format("<g/>"), 'a "b" <c>')[0])
+
+
+def test_a_report_of_what_has_been_run_so_far(make_outputs, tmp_path, capsys):
+    outputs = make_outputs(tmp_path, "train", "saliency")
+    assert report_command([str(outputs)]) == 0
+    assert (outputs / "report" / "index.html").is_file() and "claims hold" in capsys.readouterr().out
+    assert report_command([str(tmp_path / "nothing")]) == 2
+    assert "no stage has left" in capsys.readouterr().err
