@@ -9,7 +9,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from zfnet.transfer.gram import gram, kernels
-from zfnet.transfer.linear import SOFTMAX, SVM, decide, fit, targets_of
+from zfnet.transfer.linear import (
+    SOFTMAX,
+    SVM,
+    Problem,
+    Space,
+    _conjugate_gradients,
+    _factorise,
+    decide,
+    fit,
+    targets_of,
+)
 
 N_TRAIN, N_CLASSES = 80, 5
 SHAPES = pytest.mark.parametrize("width", [300, 12], ids=["wide", "tall"])
@@ -135,3 +145,31 @@ def test_features_that_are_not_finite_are_refused():
     kernel = torch.full((4, 4), float("nan"), dtype=torch.float64)
     with pytest.raises(ArithmeticError, match="C = 1.0"):
         fit(kernel, targets_of(torch.arange(4) % 2, 2, SVM), SVM, 1.0)
+
+
+@pytest.mark.parametrize("way", ["factorised", "conjugate gradients", "conjugate gradients, softmax"])
+def test_each_way_solves_newtons_system(way):
+    x, labels = draw(300)
+    loss, space = SOFTMAX if "softmax" in way else SVM, Space.of(gram(x[:N_TRAIN], np.arange(N_TRAIN)))
+    problem = Problem(space, targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, loss), loss, 2.0)
+    v = 0.3 * torch.randn(N_TRAIN + 1, N_CLASSES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    image = space.image(v)
+    f, g = image[:-1] + image[-1], problem.gradient(v, image)
+    if way == "factorised":
+        s, image_s = _factorise(problem, problem.y * f < 1, v, image)
+    else:
+        s, image_s = _conjugate_gradients(problem, image, -g, -space.image(g), 1e-5)
+    torch.testing.assert_close(image_s, space.image(s), atol=1e-4, rtol=1e-4)
+    left = problem.hessian(loss.curvature(f, problem.y), s, image_s) + g
+    share = (left * space.image(left)).sum() / (g * space.image(g)).sum()
+    assert float(share) < (1e-16 if way == "factorised" else 0.1**2)
+
+
+def test_the_leading_directions_are_orthonormal_and_carry_the_rows_squares():
+    x, _ = draw(12)
+    space = Space.of(gram(x[:N_TRAIN], np.arange(N_TRAIN)))
+    together = space.directions.T @ space.images
+    torch.testing.assert_close(together, torch.eye(len(together), dtype=torch.float64), atol=1e-8, rtol=0)
+    with_ones = np.concatenate([x[:N_TRAIN].astype(np.float64), np.ones((N_TRAIN, 1))], axis=1)
+    squares = np.linalg.svd(with_ones, compute_uv=False) ** 2
+    np.testing.assert_allclose(space.strengths.flip(0)[:13].numpy(), squares, rtol=1e-6)
