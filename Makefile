@@ -107,7 +107,7 @@ look: $(READY) ## IMAGE=photo.jpg through every method: outputs/<profile>/look/p
 	$(ZFNET) stage=look "image='$(IMAGE)'"
 
 sync: $(READY) ## send what Weights & Biases kept offline under outputs/
-	@find outputs -type d -name 'offline-run-*' -prune | xargs -r -n 50 $(BIN)/wandb sync
+	@find outputs -type d -name 'offline-run-*' -prune -print0 | xargs -0 -r -n 50 $(BIN)/wandb sync
 
 dashboard: $(READY) ## publish conf/dashboard.yaml as a workspace of Weights & Biases, when logged in
 	$(BIN)/python -m zfnet.dashboard
