@@ -1,6 +1,6 @@
 """The training on a GPU against the same on the CPU or in higher precision. Skipped without CUDA.
 
-Tolerances: fp32 products on a GPU may be TF32 (10 bits), so single operations are held to 1e-3 of float64; bf16 has
+Tolerances: fp32 products on a GPU may be TF32 (10 bits), so single operations are held to 1e-3 of float64 (4e-2 in bf16); bf16 has
 8 bits, and the losses of a hundred steps, averaged over ten, to 5 % of those in fp32.
 """
 
@@ -54,7 +54,7 @@ def test_bf16_and_fp32_agree_over_the_first_hundred_steps(stores):
     np.testing.assert_allclose(bf16, fp32, rtol=0.05)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.bfloat16, 4e-2)])
 def test_contrast_normalisation_agrees_with_float64(dtype, tolerance):
     x = 20 * torch.randn(2, 48, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = x.to("cuda", dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
