@@ -1,7 +1,7 @@
 """The training on a GPU against the same on the CPU or in higher precision. Skipped without CUDA.
 
-Tolerances: fp32 products on a GPU may be TF32 (10 bits), so single operations are held to 1e-3 of float64 (4e-2 in bf16); bf16 has
-8 bits, and the losses of a hundred steps, averaged over ten, to 5 % of those in fp32.
+Tolerances: fp32 products on a GPU may be TF32 (10 bits), so single operations are held to 1e-3 of float64, in bf16
+(8 bits) to 4e-2; the losses of a hundred steps in bf16, averaged over ten, to 5 % of those in fp32.
 """
 
 import os
