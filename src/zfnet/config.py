@@ -200,7 +200,7 @@ class PatternsConfig:
 
 @dataclass
 class TransferConfig:
-    source: str = choice("menagerie", "menagerie", "caltech101", "caltech256")  # names its protocol too
+    source: str = choice("menagerie", "menagerie", "caltech101", "caltech256", "none")  # names its protocol too
     root: str = ""  # folder of the transfer set; empty: <paths.data>/<source>
     background: bool = False  # whether BACKGROUND_Google or 257.clutter counts as a class [NS]
     layers: list[int] = number([1, 2, 3, 4, 5, 7], at_least=1, at_most=7)  # with an SVM [ZF13] Table 7
@@ -222,7 +222,7 @@ class TransferConfig:
 
 @dataclass
 class VocConfig:
-    source: str = choice("menagerie", "menagerie", "voc2007", "voc2012")
+    source: str = choice("menagerie", "menagerie", "voc2007", "voc2012", "none")
     root: str = ""  # VOC<year> or the folder that holds it; empty: <paths.data>/VOCdevkit/VOC<year>
     test: str = choice("auto", "auto", "val", "test")  # val: trained on train; test: on train + val, as [ZF13]
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]

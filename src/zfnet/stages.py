@@ -6,24 +6,21 @@ here and in the table of zfnet.pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from zfnet.config import Config, ModelConfig, TrainConfig
-from zfnet.data.index import Index
-from zfnet.data.store import ImageStore, build_store, open_store
-from zfnet.distributed import join_world, launch, pick_device
-from zfnet.errors import UserError
+from zfnet.distributed import pick_device
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
 from zfnet.statistics import mean_std
+from zfnet.wiring import cache, folder_of, stores, train_network, trained_model, trainer
 
 if TYPE_CHECKING:
     from zfnet.analysis.look_network import Network
@@ -37,8 +34,8 @@ def data(config: Config, out: Path) -> Outcome:
     from zfnet.data.sources import read_source
 
     train_index, val_index = read_source(config)
-    train = _cache(config, train_index, out / "train", None)
-    val = _cache(config, val_index, out / "val", train.mean)
+    train = cache(config, train_index, out / "train", None)
+    val = cache(config, val_index, out / "val", train.mean)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),
@@ -59,8 +56,8 @@ def train(config: Config, out: Path) -> Outcome:
     from zfnet.training.figure import draw_history
     from zfnet.transfer.pixels import pixel_baseline
 
-    numbers = _fit(config, config.model, config.train, out)
-    images, val = _stores(config)
+    numbers = train_network(config, config.model, config.train, out)
+    images, val = stores(config)
     numbers["linear_pixels"] = pixel_baseline(images, val, config.train.seed)
     figures = draw_history(numbers["history"], out)
     headline = f"ten-crop error top-1 {numbers['top1_error']:.1f} %, top-5 {numbers['top5_error']:.1f} %"
@@ -78,7 +75,7 @@ def ablations(config: Config, out: Path) -> Outcome:
     for name in rows:
         model, changed, divisor = _variant(config, recipe, name)
         runs = [
-            _fit(config, model, replace(changed, seed=seed), out / name / f"seed_{seed}", divisor)
+            train_network(config, model, replace(changed, seed=seed), out / name / f"seed_{seed}", divisor)
             for seed in config.ablations.seeds
         ]
         numbers["rows"][name] = _ablation_row(runs)
@@ -95,20 +92,19 @@ def ensemble(config: Config, out: Path) -> Outcome:
     options, recipe = config.ensemble, replace(config.train, snapshots=[])
     seeds = [seed for seed in options.seeds if seed != config.train.seed]
     if not seeds and not options.wide:
-        reason = "ensemble.seeds is empty and ensemble.wide is false"
-        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+        return _skipped("ensemble.seeds is empty and ensemble.wide is false")
     folders = {f"seed_{seed}": replace(recipe, seed=seed) for seed in seeds}
     for name, changed in folders.items():
-        _fit(config, config.model, changed, out / name)
+        train_network(config, config.model, changed, out / name)
     if options.wide:
-        _fit(config, replace(config.model, name=f"{config.model.name}-wide345"), recipe, out / "wide")
-    device, (_, val) = pick_device(config.device), _stores(config)
+        train_network(config, replace(config.model, name=f"{config.model.name}-wide345"), recipe, out / "wide")
+    device, (_, val) = pick_device(config.device), stores(config)
     precision = resolve(config.train.precision, device)
 
     def probabilities(folder: Path) -> np.ndarray:
         return module.ten_crop_probabilities(load_model(folder / "model.pt", device), val, precision)
 
-    alike = [probabilities(folder) for folder in (_folder(config, "train"), *(out / name for name in folders))]
+    alike = [probabilities(folder) for folder in (folder_of(config, "train"), *(out / name for name in folders))]
     other = probabilities(out / "wide") if options.wide else None
     rows = module.table2(alike, other, val.index.labels)
     numbers = {"seeds": [config.train.seed, *seeds], "epochs": recipe.epochs, "n_val": len(val), **rows}
@@ -121,34 +117,34 @@ def ensemble(config: Config, out: Path) -> Outcome:
 def top_activations(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import top_activations as module
 
-    return module.run(config.top_activations, _model(config), _stores(config)[1], out, config.seed)
+    return module.run(config.top_activations, trained_model(config), stores(config)[1], out, config.seed)
 
 
 def evolution(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import evolution as module
 
-    folder = _folder(config, "train") / "snapshots"
+    folder = folder_of(config, "train") / "snapshots"
     wanted = {*config.train.snapshots, config.train.epochs}
     snapshots = [(epoch, folder / f"epoch_{epoch:04d}.pt") for epoch in sorted(wanted) if epoch <= config.train.epochs]
 
     def load(path: Path) -> ConvNet:
         return load_model(path, pick_device(config.device))
 
-    return module.run(config.evolution, snapshots, _stores(config)[0], out, config.seed, load)
+    return module.run(config.evolution, snapshots, stores(config)[0], out, config.seed, load)
 
 
 def first_layer(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import first_layer as module
 
-    images = _stores(config)[1]
-    models = {f"{config.model.name}, trained in full": (_model(config), images)}
+    images = stores(config)[1]
+    models = {f"{config.model.name}, trained in full": (trained_model(config), images)}
     rows = {"zfnet": "zfnet", "zfnet, no RMS clipping": "zfnet" + NOCLIP, "krizhevsky": "krizhevsky"}
     if config.ablations.paperscale_epochs:  # there the radius acts, so the pair of Fig. 6a is this one
         del rows["zfnet, no RMS clipping"]
         rows |= {"zfnet, paper's scale": "zfnet" + PAPERSCALE}
         rows |= {"zfnet, paper's scale, no RMS clipping": "zfnet" + PAPERSCALE + NOCLIP}
     for label, row in rows.items():  # the networks that are compared were all trained alike
-        path = _folder(config, "ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
+        path = folder_of(config, "ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
         if path.exists():
             seen = replace(images, divisor=1.0) if PAPERSCALE in row else images
             models[label] = (load_model(path, pick_device(config.device)), seen)
@@ -158,19 +154,19 @@ def first_layer(config: Config, out: Path) -> Outcome:
 def invariance(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import invariance as module
 
-    return module.run(config.invariance, _model(config), _stores(config)[1], out, config.seed)
+    return module.run(config.invariance, trained_model(config), stores(config)[1], out, config.seed)
 
 
 def occlusion(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import occlusion as module
     from zfnet.backprojection.engine import Target, project
 
-    model = _model(config)
+    model = trained_model(config)
 
     def project_map(images: Tensor, layer: str, channel: int) -> Tensor:
         return project(model, images, Target(channel), layer)
 
-    return module.run(config.occlusion, model, _stores(config)[1], out, config.seed, project_map)
+    return module.run(config.occlusion, model, stores(config)[1], out, config.seed, project_map)
 
 
 def correspondence(config: Config, out: Path) -> Outcome:
@@ -179,37 +175,39 @@ def correspondence(config: Config, out: Path) -> Outcome:
 
     parts = parts_file(config)
     if parts is None:
-        reason = "no positions of eyes and noses for this data set; give a CSV file,part,x,y,radius"
-        return Outcome({"skipped": reason}, {}, f"not run: {reason} with correspondence.parts")
-    return module.run(config.correspondence, _model(config), _stores(config)[1], parts, out, config.seed)
+        missing = "no positions of eyes and noses for this data set"
+        return _skipped(f"{missing}; give a CSV file,part,x,y,radius with correspondence.parts")
+    return module.run(config.correspondence, trained_model(config), stores(config)[1], parts, out, config.seed)
 
 
 def class_model(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import class_model as module
 
-    return module.run(config.class_model, _model(config), _stores(config)[1], out, config.seed)
+    return module.run(config.class_model, trained_model(config), stores(config)[1], out, config.seed)
 
 
 def saliency(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import saliency as module
 
-    return module.run(config.saliency, _model(config), _stores(config)[1], out, config.seed)
+    return module.run(config.saliency, trained_model(config), stores(config)[1], out, config.seed)
 
 
 def patterns(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import patterns_stage as module
 
-    return module.run(config.patterns, _model(config), *_stores(config), out, config.seed)
+    return module.run(config.patterns, trained_model(config), *stores(config), out, config.seed)
 
 
 def transfer(config: Config, out: Path) -> Outcome:
-    from zfnet.data.sources import read_transfer_source
+    from zfnet.data.sources import read_transfer_source, why_absent
     from zfnet.transfer import stage as module
 
-    pretraining, _ = _stores(config)
-    images = _cache(config, read_transfer_source(config), out / "images", pretraining.mean)
-    model = _model(config)
-    trained = {"scratch": _trainer(config, images, out, None), "fine-tuned": _trainer(config, images, out, model)}
+    if reason := why_absent(config, "transfer"):
+        return _skipped(reason)
+    pretraining, _ = stores(config)
+    images = cache(config, read_transfer_source(config), out / "images", pretraining.mean)
+    model = trained_model(config)
+    trained = {"scratch": trainer(config, images, out, None), "fine-tuned": trainer(config, images, out, model)}
     chosen = trained if config.transfer.trained_epochs else {}
     outcome = module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
     if config.transfer.reverse:
@@ -224,7 +222,7 @@ def _reversed(config: Config, out: Path, model: ConvNet, largest: int) -> dict[s
     from zfnet.transfer.protocol import choose_protocol
     from zfnet.transfer.reverse import serve
 
-    options, (train, val) = config.transfer, _stores(config)
+    options, (train, val) = config.transfer, stores(config)
     random = copy.deepcopy(model)
     random.initialise(config.model.init, config.seed)
     networks = {"pretrained": model, "random": random}
@@ -236,20 +234,17 @@ def _reversed(config: Config, out: Path, model: ConvNet, largest: int) -> dict[s
 
 
 def voc(config: Config, out: Path) -> Outcome:
-    from zfnet.data.sources import read_voc_source, voc_folder
+    from zfnet.data.sources import read_voc_source, voc_folder, why_absent
     from zfnet.transfer import voc_stage as module
 
-    folder, year = voc_folder(config)
-    if not folder.exists():
-        reason = f"{folder} is not there; see data/README.md"
-        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+    if reason := why_absent(config, "voc"):
+        return _skipped(reason)
+    _, year = voc_folder(config)
     train, test, split = read_voc_source(config)
-    mean, size, divisor, bad = _stores(config)[0].mean, config.data.size, config.data.divisor, config.data.bad_limit
-    train_images, test_images = (
-        build_store(index, out / "images" / part, size, divisor, mean, bad)
-        for part, index in (("train", train), ("test", test))
-    )
-    return module.run(config.voc, _model(config), train_images, test_images, out, config.seed, year, split)
+    mean = stores(config)[0].mean
+    parts = (("train", train), ("test", test))
+    train_images, test_images = (cache(config, index, out / "images" / part, mean) for part, index in parts)
+    return module.run(config.voc, trained_model(config), train_images, test_images, out, config.seed, year, split)
 
 
 def localization(config: Config, out: Path) -> Outcome:
@@ -259,14 +254,13 @@ def localization(config: Config, out: Path) -> Outcome:
     from zfnet.localization.pool import n_cores
     from zfnet.localization.sources import make_source
 
-    options, model, (train, val) = config.localization, _model(config), _stores(config)
+    options, model, (train, val) = config.localization, trained_model(config), stores(config)
     if not any(len(boxes) for boxes in val.index.boxes):
-        reason = "no image of this data set has a box"
-        return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+        return _skipped("no image of this data set has a box")
     further = None
     if options.images:
         boxed = read_boxed(Path(options.images), "localization.images", val.index.classes, val.index.names)
-        further = _cache(config, boxed, out / "images" / "store", train.mean)
+        further = cache(config, boxed, out / "images" / "store", train.mean)
     options = replace(options, blacklist=blacklist_file(config, val.index))
     names = {options.saliency, *options.compare}
     sources = {name: make_source(name, model, train, config.seed) for name in sorted(names)}
@@ -305,32 +299,18 @@ def _own_network(config: Config) -> Network:
     from zfnet.analysis.look_network import estimate_patterns, ours
     from zfnet.analysis.patterns import load_patterns
 
-    model, (train, val) = _model(config), _stores(config)
+    model, (train, val) = trained_model(config), stores(config)
     title = f"{config.model.name} trained on {config.data.source}, {model.n_classes} classes"
     if pipeline.result_of(pipeline.STAGES["patterns"], config):
-        patterns, told = load_patterns(_folder(config, "patterns") / "patterns.pt")["a+"], "stage patterns"
+        patterns, told = load_patterns(folder_of(config, "patterns") / "patterns.pt")["a+"], "stage patterns"
     else:
         patterns, told = estimate_patterns(model, train, config.look.n_images, config.seed)
     return ours(model, val, title, patterns, told)
 
 
-def _folder(config: Config, stage: str) -> Path:
-    return Path(config.paths.outputs) / config.profile / stage
-
-
-def _cache(config: Config, index: Index, folder: Path, mean: np.ndarray | None) -> ImageStore:
-    data = config.data
-    return build_store(index, folder, data.size, data.divisor, mean, data.bad_limit, data.cache, data.quality)
-
-
-def _stores(config: Config) -> tuple[ImageStore, ImageStore]:
-    """(train, val) as the data stage left them."""
-    folder = _folder(config, "data")
-    return open_store(folder / "train", config.data.divisor), open_store(folder / "val", config.data.divisor)
-
-
-def _model(config: Config) -> ConvNet:
-    return load_model(_folder(config, "train") / "model.pt", pick_device(config.device))
+def _skipped(reason: str) -> Outcome:
+    """What a stage returns that has nothing to work on."""
+    return Outcome({"skipped": reason}, {}, f"not run: {reason}")
 
 
 def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfig, TrainConfig, float]:
@@ -348,35 +328,6 @@ def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfi
     return replace(model, init="gain"), replace(recipe, epochs=epochs, **scale), 1.0  # type: ignore[arg-type]
 
 
-def _fit(
-    config: Config, model: ModelConfig, recipe: TrainConfig, out: Path, divisor: float | None = None
-) -> dict[str, Any]:
-    """Train one network on the data stage's images, in this process or in several started by the launcher.
-
-    divisor: of the inputs; None: the data's.
-    """
-    import json
-
-    from zfnet.training.fit import Job, fit
-
-    folder, processes = _folder(config, "data"), config.gpus or config.workers
-    device, divisor = "cuda" if config.gpus else config.device, divisor or config.data.divisor
-    stores = str(folder / "train"), str(folder / "val")
-    job = Job(model, recipe, config.checkpoints, str(out), device, *stores, divisor)
-    if processes == config.nodes == 1:
-        train, val = (replace(store, divisor=divisor) for store in _stores(config))
-        with join_world(device) as world:
-            return fit(job, world, train, val)
-    if config.gpus > torch.cuda.device_count():
-        raise UserError(f"gpus: {config.gpus} were asked for and torch sees {torch.cuda.device_count()}")
-    if config.nodes > 1 and ":" not in config.rendezvous:
-        raise UserError(f"rendezvous: {config.nodes} nodes need a host:port at which they meet")
-    job.device = device if config.gpus else "cpu"
-    job.write(out / "job.json")
-    launch("zfnet.training.worker", out / "job.json", processes, nodes=config.nodes, rendezvous=config.rendezvous)
-    return json.loads((out / "trained.json").read_text(encoding="utf-8"))
-
-
 def _ablation_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the errors of one variant, all in percent."""
     cells = {
@@ -392,29 +343,3 @@ def _ablation_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         mean, std = mean_std(values)
         row[name] = {"mean": mean, "std": std, "runs": values}
     return row
-
-
-def _trainer(config: Config, images: ImageStore, out: Path, start: ConvNet | None) -> Callable[..., list[float]]:
-    """A function that trains a whole network on a split of the transfer set and gives each class's accuracy."""
-    from zfnet.training.evaluate import predict
-    from zfnet.training.fit import Job, fit
-    from zfnet.transfer.protocol import Split, class_accuracies
-
-    options = config.transfer
-    recipe = replace(
-        config.train, epochs=options.trained_epochs, batch=options.trained_batch, schedule="cosine", snapshots=[]
-    )
-
-    def accuracies(split: Split, seed: int) -> list[float]:
-        kind = "scratch" if start is None else "fine-tuned"
-        where = out / kind / f"{split.per_class}_fold_{split.fold}"
-        job = Job(config.model, replace(recipe, seed=seed), config.checkpoints, str(where), config.device)
-        with join_world(config.device) as world:
-            fit(job, world, images.take(split.train), images.take(split.test), start)
-        model = load_model(where / "model.pt", pick_device(config.device))
-        batches = predict(model, images, split.test, "ten")
-        guesses = np.concatenate([probabilities.argmax(1).cpu().numpy() for _, probabilities in batches])
-        labels = images.index.labels[split.test]
-        return class_accuracies(guesses, labels, len(images.index.classes)).tolist()
-
-    return accuracies

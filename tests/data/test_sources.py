@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from zfnet.config import Config, PathsConfig
 from zfnet.data.folder import read_folder
 from zfnet.data.imagenet import read_boxed, read_imagenet
+from zfnet.data.sources import raw_files, why_absent
 from zfnet.data.tiny_imagenet import read_tiny_imagenet
 from zfnet.errors import UserError
 
@@ -134,3 +136,16 @@ def test_boxed_images_without_training_images_take_the_networks_classes(tmp_path
     (tmp_path / "Annotations").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="localization.images: no image of .* has a box"):
         read_boxed(tmp_path, "localization.images", (), ())
+
+
+@pytest.mark.parametrize("section", ["transfer", "voc"])
+def test_a_set_that_is_not_there_is_said_and_one_that_is_named_is_an_error_of_its_reader(section, tmp_path):
+    config = Config(paths=PathsConfig(data=str(tmp_path)))
+    options = getattr(config, section)
+    options.source = {"transfer": "caltech101", "voc": "voc2012"}[section]
+    assert why_absent(config, section).endswith("is not there; see data/README.md")
+    options.source = "none"
+    assert why_absent(config, section) == f"{section}.source is none"
+    assert raw_files(config, section) == ""
+    options.source, options.root = "voc2012" if section == "voc" else "caltech101", str(tmp_path / "named")
+    assert why_absent(config, section) == ""

@@ -138,8 +138,8 @@ def test_the_drawn_scenes_go_through_the_whole_stage(model, tmp_path, monkeypatc
         paths=PathsConfig(data=str(tmp_path / "data")), data=DataConfig(size=64, menagerie=drawn), voc=CONFIG
     )
     mean = build_store(sources.read_voc_source(config)[0], tmp_path / "pretraining", 64, 1.0)
-    monkeypatch.setattr(stages, "_stores", lambda config: (mean, mean))
-    monkeypatch.setattr(stages, "_model", lambda config: model)
+    monkeypatch.setattr(stages, "stores", lambda config: (mean, mean))
+    monkeypatch.setattr(stages, "trained_model", lambda config: model)
     outcome = stages.voc(config, tmp_path / "out")
     assert outcome.numbers["n_train"] == outcome.numbers["n_test"] == 20 and outcome.numbers["n_classes"] == 20
     assert 0 < outcome.numbers["table6"]["softmax"]["mean"]["value"] <= 1

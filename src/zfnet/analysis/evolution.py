@@ -56,7 +56,8 @@ def run(
     rows = _drawn_rows(len(images), config.n_images, seed)
     found = [strongest(model, images, rows, 1, config.batch) for model in models]
     numbers: dict[str, Any] = {"epochs": epochs, "n_images": len(rows), "layers": {}}
-    figures, steps, shown_series = {}, {}, {}
+    figures, shown_series = {}, {}
+    steps: dict[str, dict[int, str]] = {}
     for n, layer in enumerate(conv_layers(models[-1])):
         best = [snapshot[layer] for snapshot in found]
         maps = _choose(best[-1], config.n_measured, np.random.default_rng([seed, n]))

@@ -74,6 +74,20 @@ def read_transfer_source(config: Config) -> Index:
     return read_caltech(_transfer_folder(config), config.transfer.background, config.transfer.source)
 
 
+def why_absent(config: Config, section: str) -> str:
+    """Why a stage has nothing to read for this section of the configuration ("transfer", "voc"); "" where it has.
+
+    A folder that the configuration names and that is not there is an error of its reader instead.
+    """
+    options = getattr(config, section)
+    if options.source == "none":
+        return f"{section}.source is none"
+    folder = _FOLDERS_OF[section](config)
+    if options.source == "menagerie" or options.root or folder.is_dir():
+        return ""
+    return f"{folder} is not there; see data/README.md"
+
+
 def voc_folder(config: Config) -> tuple[Path, int]:
     """(where PASCAL VOC is or would be, its year) of the configuration; the drawn scenes count as 2012."""
     if config.voc.source == "menagerie":
@@ -107,7 +121,7 @@ def raw_files(config: Config, section: str) -> str | None:
     "" where the section reads no such folder or a drawn one, None where the folder is not there (any more). The
     folder is listed once a run: `forget_listings` begins anew.
     """
-    if section not in _FOLDERS_OF or getattr(config, section).source == "menagerie":
+    if section not in _FOLDERS_OF or getattr(config, section).source in ("menagerie", "none"):
         return ""
     folder = _FOLDERS_OF[section](config)
     if not folder.is_dir():
