@@ -16,7 +16,7 @@ from zfnet.analysis.top_activations import Strongest, strongest
 from zfnet.analysis.top_tiles import GAP, TILE, patches, project_all, trim
 from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import contrast, fit
+from zfnet.figures.grid import CUT, contrast, fit
 from zfnet.models.net import build
 
 BLOCK = GAP + 3 * (TILE + GAP)
@@ -54,7 +54,7 @@ def test_a_tile_is_the_projection_of_its_own_activation(net, store, found):
     rows, places = best.rows[unit].numpy(), best.places[unit].numpy()
     for i in (0, 4, 8):  # one at a time, where the atlas projects many maps at once
         one = slice(i, i + 1)
-        projection = contrast(project_all(net, store, layer, np.array([unit]), rows[one], places[one]))
+        projection = contrast(project_all(net, store, layer, np.array([unit]), rows[one], places[one]), CUT)
         patch = patches(net, store, layer, rows[one], places[one])
         y, x = GAP + i // 3 * (TILE + GAP), GAP + i % 3 * (TILE + GAP)
         for left, tiles in ((0, projection), (BLOCK + BETWEEN, patch)):

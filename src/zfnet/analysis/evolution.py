@@ -28,7 +28,7 @@ from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.figures.chart import Panel, Series, lines
 from zfnet.figures.chart import save as save_chart
-from zfnet.figures.grid import contrast, fit, mosaic, write
+from zfnet.figures.grid import CUT, contrast, fit, mosaic, write
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
 from zfnet.statistics import bootstrap
@@ -128,7 +128,7 @@ def draw(
     columns = []
     for tiles, snapshot in zip(shown, best, strict=True):
         places = snapshot.places[maps[: len(tiles)], 0].numpy()
-        columns.append([fit(tile, TILE) for tile in trim(contrast(tiles), model, layer, places, crop)])
+        columns.append([fit(tile, TILE) for tile in trim(contrast(tiles, CUT), model, layer, places, crop)])
     rows = [list(row) for row in zip(*columns, strict=True)]
     labels = [f"map {unit}" for unit in maps[: len(rows)]]
     return mosaic(rows, gap=3, row_labels=labels, column_labels=[f"epoch {epoch}" for epoch in epochs])

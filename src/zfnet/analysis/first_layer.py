@@ -26,7 +26,7 @@ from zfnet.analysis.top_activations import choose_maps, conv_layers, strongest
 from zfnet.analysis.top_tiles import project_all, trim
 from zfnet.config import FirstLayerConfig
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
+from zfnet.figures.grid import CUT, INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
 from zfnet.statistics import bootstrap
@@ -137,7 +137,7 @@ def _second_layer(
     for projection in projections:
         power, _, steepest = spectrum(projection[None])
         shares.append(float(power[steepest > 0.5 / stride].sum() / max(power.sum(), 1e-300)))
-    tiles = trim(contrast(projections), model, layer, places, images.crop)[: SHOWN**2]
+    tiles = trim(contrast(projections, CUT), model, layer, places, images.crop)[: SHOWN**2]
     fitted = [fit(tile, TILE) for tile in tiles]
     picture = mosaic([fitted[i : i + SHOWN] for i in range(0, len(fitted), SHOWN)])
     mean = float(np.mean(shares)) if shares else float("nan")

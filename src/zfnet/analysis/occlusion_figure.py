@@ -53,7 +53,7 @@ def draw(cards: Sequence[Card], path: Path) -> None:
 def _tiles(card: Card) -> list[np.ndarray | None]:
     colours = _colours(card)
     labels = np.array([colours.get(k, OTHER) for k in card.label.flat], dtype=np.uint8).reshape(*card.label.shape, 3)
-    projection = None if card.projection is None else grid.fit(grid.contrast(card.projection), SIDE)
+    projection = None if card.projection is None else grid.fit(grid.contrast(card.projection, grid.CUT), SIDE)
     return [
         _captioned(_image(card), card.names[card.truth]),
         None if projection is None else _captioned(projection, f"map {card.channel} projected"),

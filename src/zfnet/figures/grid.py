@@ -15,11 +15,21 @@ ACCENT, TRUTH = (230, 85, 40), (255, 255, 255)  # predicted box, true box
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def contrast(x: np.ndarray) -> np.ndarray:
-    """Signed maps (..., h, w, 3) as pictures: x / (2 max |x|) + 1/2 for each image, zero is mid grey ([K17] Fig. 6)."""
+CUT = 0.995  # quantile at which the contrast of a deconvnet's projections is cut off [NS]
+
+
+def contrast(x: np.ndarray, quantile: float = 1.0) -> np.ndarray:
+    """Signed maps (..., h, w, 3) as pictures: x / (2 max |x|) + 1/2 for each image, zero is mid grey ([K17] Fig. 6).
+
+    quantile: of |x| where it is not 0, that takes the place of the maximum; what exceeds it is cut off.
+    """
     x = np.asarray(x, dtype=np.float64)
-    peak = np.abs(x).max(axis=(-3, -2, -1), keepdims=True)
-    return np.round(255 * (x / np.where(peak > 0, 2 * peak, 1) + 0.5)).astype(np.uint8)
+    size = np.abs(x).reshape(*x.shape[:-3], -1)
+    peak = size.max(-1)
+    if quantile < 1:
+        peak = np.nanquantile(np.where((size > 0) | (peak[..., None] == 0), size, np.nan), quantile, axis=-1)
+    peak = peak[..., None, None, None]
+    return np.round(255 * np.clip(x / np.where(peak > 0, 2 * peak, 1) + 0.5, 0, 1)).astype(np.uint8)
 
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
