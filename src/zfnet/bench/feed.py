@@ -1,5 +1,5 @@
 """Feeding images to a network at 224 px, against the usual way: an ImageFolder of the photographs as they are, Pillow,
-RandomResizedCrop, a mirror and ToTensor, in a DataLoader with four workers.
+RandomResizedCrop, a mirror and ToTensor, in a DataLoader with a worker a core, four at most.
 
 Ours: frames of 256 px as JPEGs in one file (zfnet.data.frames), decoded and cut by threads of this process into
 batches of uint8. Flip and mean are the device's work (`ImageStore.normalise`); one row shows them done on the host.
@@ -23,8 +23,10 @@ from zfnet.data.frames import n_threads
 from zfnet.data.images import read_rgb
 from zfnet.data.index import Index, image_files, make_index
 from zfnet.data.store import ImageStore, build_store
+from zfnet.localization.pool import n_cores
 
-BATCH, WORKERS, SIZE, QUALITY = 64, 4, 256, 90
+BATCH, SIZE, QUALITY = 64, 256, 90
+WORKERS = min(4, n_cores())  # torch warns of more than there are cores
 
 
 def rows(quick: bool = False) -> list[dict[str, Any]]:
