@@ -53,13 +53,18 @@ def test_uncommitted_code_is_refused_and_what_was_published_stays(run: Path, tmp
 def test_folders_of_the_machine_are_left_out(run: Path, tmp_path: Path) -> None:
     change(
         run,
+        headline="not run: /home/secret/VOCdevkit/VOC2012 is not there; see data/README.md, ~/secret/x and a/b and 1/2",
         command="python -m zfnet paths.data=/home/me/secret 'data.root=/x y' train.epochs=3",
-        config={"data": {"root": "/home/secret"}},
+        config={"data": {"root": "/home/secret/set"}},
     )
     reference.publish(run, tmp_path / "published")
     for path in (tmp_path / "published").glob("*/result.json"):
         assert "secret" not in path.read_text()
-        command = json.loads(path.read_text())["command"]
+        content = json.loads(path.read_text())
+        assert content["headline"].startswith(
+            "not run: FOLDER/VOC2012 is not there; see data/README.md, FOLDER/x and a/b"
+        )
+        command = content["command"]
         assert "/x" not in command and " y" not in command and "train.epochs=3" in command
 
 

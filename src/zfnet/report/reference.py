@@ -36,7 +36,8 @@ README = REPOSITORY / "README.md"
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
 LIMIT = 5 * 2**20  # bytes of one profile
 WIDEST, QUALITY = 1200, 82  # of a published picture
-FOLDERS = re.compile(r"=[~/].*", re.S)  # values that name a place of the machine
+PLACE = re.compile(r"(?<![\w./<])[~/][\w.~-]*(?:/[\w.~-]+)+")  # a path from the root or from home
+VALUE = re.compile(r"=[~/].*", re.S)
 SHOWN = ("top_activations/layer5", "saliency/saliency")  # the pictures that the README shows
 
 
@@ -99,7 +100,7 @@ def summary(folder: Path) -> str:
         "|---|---|---|",
         *(
             f"| [{one.claim.paper}] {_cell(one.claim.text)} | {one.verdict.sign} {one.verdict.words} "
-            f"| {_cell(one.claim.statistic)}: {_cell(one.sentence)} |"
+            f"| {_cell(one.claim.statistic).rstrip('.')}: {_cell(one.sentence)} |"
             for one in judged
         ),
         "",
@@ -123,15 +124,17 @@ def _publish_stage(result: Result, folder: Path) -> None:
             _shrink(result.folder / file, folder / name)
     content: dict[str, Any] = copy.deepcopy(dict(result.content)) | {"figures": figures}
     words = shlex.split(content["command"])
-    content["command"] = shlex.join(FOLDERS.sub("=FOLDER", word) for word in words)
-    content["config"] = _without_folders(content.get("config", {}))
-    write_json(folder / RESULT, content)
+    content["command"] = shlex.join(VALUE.sub("=FOLDER", word) for word in words)
+    write_json(folder / RESULT, _without_places(content))
 
 
-def _without_folders(config: Any) -> Any:
-    if isinstance(config, Mapping):
-        return {key: _without_folders(value) for key, value in config.items()}
-    return "FOLDER" if isinstance(config, str) and config.startswith(("/", "~")) else config
+def _without_places(value: Any) -> Any:
+    """The same with FOLDER/name for every absolute path in it."""
+    if isinstance(value, Mapping):
+        return {key: _without_places(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_places(one) for one in value]
+    return PLACE.sub(lambda found: f"FOLDER/{Path(found[0]).name}", value) if isinstance(value, str) else value
 
 
 def _shrink(source: Path, target: Path) -> None:
