@@ -24,6 +24,7 @@ from zfnet.errors import UserError
 
 # Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
 # addresses of the dead ones.
+REFUSAL = "refused.txt"  # beside the argument of a worker that found it cannot do its work
 FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
 
@@ -104,13 +105,22 @@ def launch(
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
     environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **os.environ}
+    refusal = argument.with_name(REFUSAL)
+    refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
     with _passing_on(launcher) as interrupts:
         code = launcher.wait()
     if interrupts:
         raise KeyboardInterrupt
+    if refusal.exists():
+        raise UserError(refusal.read_text(encoding="utf-8"))
     if code:
         raise UserError(f"{module}: a training process failed for good (exit code {code}); see above")
+
+
+def refuse(argument: Path, error: UserError) -> None:
+    """Said by a worker: the work that `argument` describes cannot be done, and starting again would not help."""
+    argument.with_name(REFUSAL).write_text(str(error), encoding="utf-8")
 
 
 @contextlib.contextmanager

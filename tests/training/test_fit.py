@@ -110,6 +110,15 @@ def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folde
     assert numbers["top1_error"] == trained[1]["top1_error"]
 
 
+def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_path, capfd):
+    work = job(tmp_path)
+    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(tmp_path / "nowhere"), 64.0
+    work.write(tmp_path / "job.json")
+    with pytest.raises(UserError, match="nowhere: no whole image cache"):
+        launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
+    assert "restart" not in capfd.readouterr().err.lower()
+
+
 def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
     """Two launchers on this machine that meet at a port, as README starts them on two machines."""
     work = job(tmp_path)

@@ -1,4 +1,7 @@
-"""One training process under torch's elastic launcher: `python -m zfnet.training.worker job.json`."""
+"""One training process under torch's elastic launcher: `python -m zfnet.training.worker job.json`.
+
+A UserError would be the same at every restart: it is left in a file for `launch` to raise, and the process ends well.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import sys
 from pathlib import Path
 
 from zfnet.data.store import open_store
-from zfnet.distributed import join_world
+from zfnet.distributed import join_world, refuse
 from zfnet.errors import UserError
 from zfnet.training.fit import Job, fit
 
@@ -18,8 +21,7 @@ def main(path: str) -> int:
             train, val = (open_store(Path(folder), job.divisor) for folder in (job.train_store, job.val_store))
             fit(job, world, train, val)
     except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
+        refuse(Path(path), error)
     except KeyboardInterrupt:
         return 130
     return 0
