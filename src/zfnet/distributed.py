@@ -24,8 +24,8 @@ from zfnet.errors import UserError
 
 # Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
 # addresses of the dead ones.
-REFUSAL = "refused.txt"  # beside the argument of a worker that found it cannot do its work
 FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+REFUSAL = "refused.txt"  # beside the argument of a worker that found it cannot do its work
 
 
 @dataclass(frozen=True)
