@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zfnet import config as schema
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -40,15 +40,7 @@ def main() -> int:
         return 0
     sys.argv[1:] = quoted(words)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
-    try:
-        _compose_and_run()
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(_compose_and_run)
 
 
 def quoted(words: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from zfnet.config import WandbConfig
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 from zfnet.mirror import flat, keyed, tables
 from zfnet.record import METRICS, RESULT, read_metrics, read_result
 
@@ -116,16 +116,16 @@ def _stage_of(path: Path) -> Path:
 
 
 def main(words: list[str]) -> int:
-    try:
-        definition = read()
-        if words != ["check"]:
-            print(f"dashboard: {publish(definition, WandbConfig().project)}")
-        elif unknown := unknown_keys(definition, REPOSITORY / "outputs"):
-            raise UserError(f"{DEFINITION.name}: no run under outputs/ has logged {', '.join(unknown)}")
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _check() if words == ["check"] else _publish())
+
+
+def _check() -> None:
+    if unknown := unknown_keys(read(), REPOSITORY / "outputs"):
+        raise UserError(f"{DEFINITION.name}: no run under outputs/ has logged {', '.join(unknown)}")
+
+
+def _publish() -> None:
+    print(f"dashboard: {publish(read(), WandbConfig().project)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from zfnet.errors import UserError
+from zfnet.machine import n_cores
 
 # Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
 # addresses of the dead ones.
@@ -98,7 +99,7 @@ def launch(
     Ctrl-C (or SIGTERM) reaches the workers once, as SIGINT, and is waited for: they write a checkpoint before they end.
     Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, n_cores() // processes)
     meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
     command = [
         *(sys.executable, "-m", "torch.distributed.run", *(meeting if nodes > 1 else ["--standalone"])),

@@ -1,5 +1,22 @@
-"""The one error that is the user's to mend: printed as one line, exit code 2, no traceback."""
+"""The one error that is the user's to mend, and how every command ends: one line and exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
     """Bad input. The message names the key, file or class and says what to do."""
+
+
+def exit_code(work: Callable[[], int | None]) -> int:
+    """Do a command's work and return its exit code: what `work` gives (None: 0), 2 for bad input, 130 for Ctrl-C."""
+    try:
+        return work() or 0
+    except UserError as error:
+        print(f"zfnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130

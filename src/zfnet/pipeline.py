@@ -23,6 +23,7 @@ from zfnet import record
 from zfnet.config import Config
 from zfnet.data import sources
 from zfnet.errors import UserError
+from zfnet.machine import device_name
 from zfnet.mirror import Mirror, under_agent
 from zfnet.progress import duration
 
@@ -184,7 +185,7 @@ def _write_result(
         "versions": record.versions(),
         "commit": head,
         "dirty": dirty,
-        "device": record.device_name(pick_device(config.device)),
+        "device": device_name(pick_device(config.device)),
         "seconds": round(seconds, 2),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,

@@ -108,22 +108,3 @@ def commit() -> tuple[str, bool]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.TimeoutExpired):
         return "", False
-
-
-def device_name(device: Any) -> str:
-    """What the numbers were computed on, in words: the GPU's name, or the processor and its cores."""
-    import torch
-
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name()
-    return (
-        f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-    )
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

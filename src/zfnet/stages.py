@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zfnet.config import Config, ModelConfig, TrainConfig
 from zfnet.distributed import pick_device
+from zfnet.machine import n_cores
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
@@ -251,7 +252,6 @@ def localization(config: Config, out: Path) -> Outcome:
     from zfnet.data.imagenet import read_boxed
     from zfnet.data.sources import blacklist_file
     from zfnet.localization import stage as module
-    from zfnet.localization.pool import n_cores
     from zfnet.localization.sources import make_source
 
     options, model, (train, val) = config.localization, trained_model(config), stores(config)

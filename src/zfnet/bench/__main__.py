@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from zfnet import record
+from zfnet.machine import device_name
 
 PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization")
 OUT = Path("outputs/bench")
@@ -50,7 +51,7 @@ def run(parts: Sequence[str], path: Path, quick: bool) -> int:
         except Exception as error:  # whatever goes wrong in one part, the others' rows are kept
             traceback.print_exc()
             failed[part] = f"{type(error).__name__}: {error}"
-        machine = {"device": record.device_name("cpu"), "threads": torch.get_num_threads()}
+        machine = {"device": device_name("cpu"), "threads": torch.get_num_threads()}
         record.write_json(path, {"rows": rows, "failed": failed, **machine, "versions": record.versions()})
     print(f"written: {path}")
     for part, message in failed.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from zfnet.bench.row import medians, rate_row, size_row
+from zfnet.bench.row import medians, rate_row, size_row, timed
 from zfnet.data.frames import n_threads
 from zfnet.data.images import read_rgb
 from zfnet.data.index import Index, image_files, make_index
 from zfnet.data.store import ImageStore, build_store
-from zfnet.localization.pool import n_cores
+from zfnet.machine import n_cores
 
 BATCH, SIZE, QUALITY = 64, 256, 90
 WORKERS = min(4, n_cores())  # torch warns of more than there are cores
@@ -89,9 +88,7 @@ def _size_row(store: ImageStore, told: str) -> dict[str, Any]:
 
 
 def _rate(n: int, run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return n / (time.perf_counter() - start)
+    return n / timed(run)[1]
 
 
 def _image_folder(photos: Path) -> Any:
@@ -118,7 +115,7 @@ def _photographs(folder: Path) -> Path:
     from zfnet.data.menagerie import draw_menagerie
 
     counts = {"train_per_class": 2, "val_per_class": 1, "caltech_per_class": 2, "voc_images": 1}
-    draw_menagerie(folder.with_name("menagerie"), seed=0, processes=os.cpu_count() or 1, **counts)
+    draw_menagerie(folder.with_name("menagerie"), seed=0, processes=n_cores(), **counts)
     for path in sorted((folder.with_name("menagerie") / "ilsvrc" / "train").rglob("*.JPEG")):
         large = cv2.resize(read_rgb(path)[..., ::-1], (500, 375), interpolation=cv2.INTER_CUBIC)
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)

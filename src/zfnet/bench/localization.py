@@ -23,9 +23,10 @@ from zfnet.data.crops import Frame
 from zfnet.data.images import read_rgb
 from zfnet.localization.boxes import iou, mask_box, whole_box
 from zfnet.localization.locate import Found, Methods, Task, locate, whole_map
-from zfnet.localization.pool import WAITING, locate_each, n_cores
+from zfnet.localization.pool import WAITING, locate_each
 from zfnet.localization.score import ENOUGH
 from zfnet.localization.segment import BACKGROUND, NO_RECTANGLE, UNDECIDED, choose_seeds, largest_component, smooth
+from zfnet.machine import n_cores
 
 CUT = "grabcut"
 SIZE = 256  # px, frame of the maps

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 
 
 def main(words: list[str]) -> int:
@@ -21,14 +21,7 @@ def main(words: list[str]) -> int:
     for action in (check, unpack):
         action.add_argument("folder", type=Path, help="holds the archives or data sets, or folders that hold them")
     told = parser.parse_args(words)
-    try:
-        return _check(told.folder, told.md5) if told.action == "check" else _unpack(told.folder)
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _check(told.folder, told.md5) if told.action == "check" else _unpack(told.folder))
 
 
 def _check(folder: Path, with_md5: bool) -> int:

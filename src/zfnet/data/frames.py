@@ -30,6 +30,7 @@ from zfnet.data.crops import shrink
 from zfnet.data.images import read_rgb
 from zfnet.data.index import Index
 from zfnet.errors import UserError
+from zfnet.machine import n_cores
 from zfnet.progress import track
 
 T = TypeVar("T")
@@ -303,8 +304,7 @@ def fill(out: np.ndarray, make: Callable[[int], np.ndarray]) -> np.ndarray:
 
 def n_threads() -> int:
     """Threads that read images in this process: its share of the machine's cores, 16 at the most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(16, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(16, n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 from zfnet.config import Config
 from zfnet.data.index import IMAGE_SUFFIXES, Index
 from zfnet.errors import UserError
+from zfnet.machine import n_cores
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
 
@@ -191,5 +192,5 @@ def drawn_menagerie(config: Config) -> Path:
     asked = dataclasses.asdict(config.data.menagerie)
     name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
     root = Path(config.paths.data) / f"menagerie-{name}"
-    draw_menagerie(root, processes=os.cpu_count() or 1, **asked)
+    draw_menagerie(root, processes=n_cores(), **asked)
     return root

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zfnet.errors import UserError
+from zfnet.errors import exit_code
 from zfnet.localization.predictions import score_file
 
 
@@ -25,17 +25,16 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--blacklist", type=Path, help="line numbers that are not scored, one a line")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(words)
-    try:
-        errors = score_file(chosen.predictions, chosen.truth, chosen.blacklist)
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _score(chosen))
+
+
+def _score(chosen: argparse.Namespace) -> None:
+    errors = score_file(chosen.predictions, chosen.truth, chosen.blacklist)
     if chosen.json:
         print(json.dumps(errors, indent=1))
-        return 0
+        return
     for name, rate in errors.items():
         print(f"{name:18}{rate['value']:6.2f} %   95 % interval {rate['low']:.2f} to {rate['high']:.2f}")
-    return 0
 
 
 if __name__ == "__main__":

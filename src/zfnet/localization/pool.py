@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -89,11 +88,6 @@ def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iter
         raise UserError(f"localization: a process died ({error}); run again with fewer, it goes on") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def n_cores() -> int:
-    """How many processes can be at work at once here."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_process() -> None:

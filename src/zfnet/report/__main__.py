@@ -5,20 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 from zfnet.report.build import build
 
 
 def main(words: list[str]) -> int:
+    return exit_code(lambda: _build(words))
+
+
+def _build(words: list[str]) -> None:
     if len(words) != 1:
-        print("zfnet: name one folder: python -m zfnet.report outputs/menagerie", file=sys.stderr)
-        return 2
-    try:
-        print(build(Path(words[0]), Path(words[0]) / "report").headline)
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    return 0
+        raise UserError("name one folder: python -m zfnet.report outputs/menagerie")
+    print(build(Path(words[0]), Path(words[0]) / "report").headline)
 
 
 if __name__ == "__main__":

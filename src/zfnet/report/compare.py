@@ -22,7 +22,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 from zfnet.figures import chart
 from zfnet.record import RESULT
 from zfnet.report.build import Report, copy_style, in_order
@@ -235,12 +235,7 @@ def _say_curves(runs: Sequence[Run]) -> str:
 def main(words: list[str]) -> int:
     folders = [word for word in words if not word.startswith("out=")]
     out = next((Path(word[4:]) for word in words if word.startswith("out=")), OUT)
-    try:
-        print(f"comparison: {compare(folders, out)}")
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: print(f"comparison: {compare(folders, out)}"))
 
 
 if __name__ == "__main__":

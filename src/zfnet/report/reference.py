@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 
-from zfnet.errors import UserError
+from zfnet.errors import UserError, exit_code
 from zfnet.progress import duration
 from zfnet.record import RESULT, atomic_write, write_json
 from zfnet.report.paper import papers
@@ -187,17 +187,12 @@ def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
 
 
-def main() -> int:
-    try:
-        for outputs in map(Path, sys.argv[1:]):
-            publish(outputs, REFERENCE / outputs.name)
-            print(f"published: {REFERENCE / outputs.name}")
-        write_readme(README, REFERENCE)
-    except UserError as error:
-        print(f"zfnet: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main(words: list[str]) -> None:
+    for outputs in map(Path, words):
+        publish(outputs, REFERENCE / outputs.name)
+        print(f"published: {REFERENCE / outputs.name}")
+    write_readme(README, REFERENCE)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))
