@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.analysis.patterns import estimate, fit
+from zfnet.analysis.patterns import few_image_patterns
 from zfnet.data.crops import crop_size, shrink
 from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
@@ -26,7 +26,6 @@ from zfnet.models.net import ConvNet
 TRAINED, RANDOM = "trained", "random"
 FRAME = 256  # px of torchvision's networks; crops of 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
-BATCH = 64  # images at once, where patterns are estimated
 NARROWEST = 40  # long side / short side of a photograph, from which resizing it would fill the memory
 LAYERS = {  # the last ReLU of each size of map
     "alexnet": ("features.1", "features.4", "features.7", "features.9", "features.11"),
@@ -100,12 +99,9 @@ def ours(model: ConvNet, images: ImageStore, title: str, patterns: Mapping[str, 
 
 
 def estimate_patterns(model: ConvNet, images: ImageStore, count: int, seed: int) -> tuple[dict[str, Tensor], str]:
-    """a+ patterns from `count` training images drawn by seed, and a sentence that says so."""
-    rows = np.sort(np.random.default_rng([seed, 5]).permutation(len(images))[:count])
-    device = next(model.parameters()).device
-    batches = (images.center(rows[start : start + BATCH]).to(device) for start in range(0, len(rows), BATCH))
-    kinds = fit(model, estimate(model, batches)).kinds
-    return kinds["a+"], f"estimated at once from {len(rows)} training images; stage=patterns takes more"
+    """a+ patterns from `count` training images, the first that stage patterns takes, and a sentence that says so."""
+    told = f"estimated at once from {min(count, len(images))} training images; stage=patterns takes more"
+    return few_image_patterns(model, images, count, [seed, 5]), told
 
 
 def from_torchvision(name: str, weights: str, device: torch.device | str = "cpu") -> Network:

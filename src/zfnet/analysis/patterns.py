@@ -20,21 +20,25 @@ w / (w . w) takes its place and is counted [our choice; the authors' code divide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
+from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.models.net import ConvNet
+from zfnet.progress import track
 from zfnet.record import atomic_write
 
 Layer = nn.Conv2d | nn.Linear
 KINDS = ("a", "a+", "a-")
 VANISHING = 1e-6  # |w . N| / (|w| |sum of x y|) from which there is a pattern: well above rounding
+BATCH = 100  # images, where few are enough
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,20 @@ class Patterns:
 
     kinds: dict[str, dict[str, Tensor]]
     fallbacks: dict[str, dict[str, int]]
+
+
+def center_inputs(model: ConvNet, images: ImageStore, rows: np.ndarray, batch: int, what: str) -> Iterator[Tensor]:
+    """Centre crops of `rows` as network inputs (b, 3, crop, crop) on the model's device; `what` names the progress."""
+    device = next(model.parameters()).device
+    for start in track(range(0, len(rows), batch), what):
+        yield images.center(rows[start : start + batch]).to(device)
+
+
+def few_image_patterns(model: ConvNet, train: ImageStore, count: int, seed: Sequence[int]) -> dict[str, Tensor]:
+    """a+ by module name, float32, from at most `count` training images drawn by `seed`."""
+    rows = np.random.default_rng(seed).permutation(len(train))[:count]
+    patterns = fit(model, estimate(model, center_inputs(model, train, rows, BATCH, "patterns: batch")))
+    return {name: a.float() for name, a in patterns.kinds["a+"].items()}
 
 
 def estimate(model: ConvNet, batches: Iterable[Tensor]) -> dict[str, Moments]:

@@ -6,21 +6,18 @@ measurements on validation images, which neither has seen. All images are centre
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from zfnet.analysis import degradation, patterns_figure, signal_quality, toy
-from zfnet.analysis.patterns import KINDS, Patterns, estimate, fit, save_patterns
+from zfnet.analysis.patterns import KINDS, Patterns, center_inputs, estimate, fit, save_patterns
 from zfnet.analysis.signal_quality import ESTIMATORS, Quality
 from zfnet.config import PatternsConfig
 from zfnet.data.store import ImageStore
 from zfnet.models.net import ConvNet
-from zfnet.progress import track
 from zfnet.record import Outcome
 
 DENSE = "fc"  # how the names of fully connected modules begin
@@ -32,13 +29,13 @@ def run(config: PatternsConfig, model: ConvNet, train: ImageStore, images: Image
     first, second = np.split(shuffled, [(len(train) + 1) // 2])
     held_out = np.random.default_rng([seed, 6]).permutation(len(images))
     first = first[: config.n_images or None]
-    patterns = fit(model, estimate(model, _inputs(model, train, first, config.batch, "patterns: batch")))
+    patterns = fit(model, estimate(model, center_inputs(model, train, first, config.batch, "patterns: batch")))
     save_patterns(out / "patterns.pt", patterns)
     qualities = signal_quality.measure(
         model,
         patterns,
-        lambda: _inputs(model, train, second[: config.n_measure], config.batch, "rho: fitting on batch"),
-        lambda: _inputs(model, images, held_out[: config.n_measure], config.batch, "rho: measuring on batch"),
+        lambda: center_inputs(model, train, second[: config.n_measure], config.batch, "rho: fitting on batch"),
+        lambda: center_inputs(model, images, held_out[: config.n_measure], config.batch, "rho: measuring on batch"),
         config.n_neurons,
         seed,
     )
@@ -60,12 +57,6 @@ def run(config: PatternsConfig, model: ConvNet, train: ImageStore, images: Image
     return Outcome(numbers, figures, _headline(numbers))
 
 
-def _inputs(model: ConvNet, images: ImageStore, rows: np.ndarray, batch: int, what: str) -> Iterator[Tensor]:
-    device = next(model.parameters()).device
-    for start in track(range(0, len(rows), batch), what):
-        yield images.center(rows[start : start + batch]).to(device)
-
-
 def _side(config: PatternsConfig, crop: int) -> int:
     return max(1, round(config.patch * crop / 224))
 
@@ -80,7 +71,7 @@ def _degrade(
     attributions = degradation.Attributions(model, patterns)
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    for inputs in _inputs(model, images, rows, config.batch, "degradation: batch"):
+    for inputs in center_inputs(model, images, rows, config.batch, "degradation: batch"):
         orders = degradation.orders(model, inputs, attributions, patches, generator)
         parts.append(degradation.degrade(model, inputs, orders, patches, counts))
     return counts, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -16,38 +16,28 @@ import torch
 from torch import Tensor
 
 from zfnet.analysis.incremental import Occluder, respond
-from zfnet.analysis.patterns import estimate, fit
+from zfnet.analysis.patterns import few_image_patterns
 from zfnet.analysis.saliency import saliency_maps
 from zfnet.data.store import ImageStore
 from zfnet.localization.tasks import Saliency, Source
 from zfnet.models.net import ConvNet
-from zfnet.progress import track
 
 SQUARE, STRIDE = 50 / 224, 12 / 224  # of the crop's side
-N_PATTERN_IMAGES, BATCH = 2000, 100
+N_PATTERN_IMAGES = 2000
 
 
 def make_source(name: str, model: ConvNet, train: ImageStore, seed: int) -> Source:
     """The source `name` of config.SALIENCY for this network; patterns are estimated here, once."""
     if name == "occlusion":
         return lambda images: lambda rows, classes: occlusion_maps(model, images, rows, classes)
-    patterns = estimate_patterns(model, train, seed) if name == "pattern_attribution" else None
+    attributes = name == "pattern_attribution"
+    patterns = few_image_patterns(model, train, N_PATTERN_IMAGES, [seed, 7]) if attributes else None
 
     def source(images: ImageStore) -> Saliency:
         method = name.replace("_", "")
         return lambda rows, classes: saliency_maps(model, images, rows, classes, method, patterns=patterns)
 
     return source
-
-
-def estimate_patterns(model: ConvNet, train: ImageStore, seed: int) -> dict[str, Tensor]:
-    """The patterns a+ by module name, from a part of the training images."""
-    device = next(model.parameters()).device
-    rows = np.random.default_rng([seed, 7]).permutation(len(train))[:N_PATTERN_IMAGES]
-    batches = np.split(rows, range(BATCH, len(rows), BATCH))
-    inputs = (train.center(batch).to(device) for batch in track(batches, f"patterns x{BATCH}"))
-    patterns = fit(model, estimate(model, inputs)).kinds["a+"]
-    return {module: pattern.float() for module, pattern in patterns.items()}
 
 
 def occlusion_maps(model: ConvNet, images: ImageStore, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
