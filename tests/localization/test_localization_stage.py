@@ -21,6 +21,7 @@ from zfnet.localization import measure, stage, tasks
 from zfnet.localization.locate import Found, ideal_map
 from zfnet.localization.predictions import score_file
 from zfnet.localization.score import Truth
+from zfnet.models.net import build
 
 SIZE, CLASSES = 32, ("ant", "bee", "cow")
 CONFIG = LocalizationConfig(working_size=48, n_shown=3, batch=4)
@@ -204,6 +205,24 @@ def test_a_limited_choice_is_drawn_by_the_seed_among_images_with_boxes(store: Im
     assert len(rows) == 4 and 7 not in rows and (np.diff(rows) > 0).all()
     np.testing.assert_array_equal(rows, tasks.choose_rows(store, 4, seed=1))
     assert any((tasks.choose_rows(store, 4, seed=s) != rows).any() for s in range(2, 6))
+
+
+@pytest.mark.parametrize("crops", ["ten", "center"])
+def test_the_guesses_are_the_likeliest_by_the_averaged_softmax(stores, crops: str) -> None:
+    """Image by image and crop by crop."""
+    train, _ = stores
+    model = build("zfnet", 3, train.crop, 0.125).eval()
+    model.initialise("he", 0)
+    rows = np.arange(1, 24, 2)
+    expected = []
+    with torch.no_grad():
+        for row in rows:
+            views = train.ten_crops([row])[0] if crops == "ten" else train.center([row])
+            mean = sum(model(view[None])[0].double().softmax(0) for view in views) / len(views)
+            expected.append(sorted(range(3), key=lambda k: -float(mean[k]))[:2])
+    assert len({tuple(one) for one in expected}) > 1
+    found = stage.guess(model, train, rows, replace(CONFIG, crops=crops, guesses=2, batch=5))
+    np.testing.assert_array_equal(found, expected)
 
 
 def found_in(row: int, cut: list, thresholded: list, fallbacks: list, seconds: float) -> Found:

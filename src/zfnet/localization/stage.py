@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from zfnet.config import LocalizationConfig
 from zfnet.data.store import ImageStore
@@ -35,6 +34,7 @@ from zfnet.localization.tuning import compare, published, tune
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome
+from zfnet.training.evaluate import predict
 
 ALT = (
     "Rows of images with the saliency of their likeliest class, the seeds, the segmented object, and its box against "
@@ -119,18 +119,14 @@ def score_set(
     return numbers | {"n_without_boxes": len(images.index) - sum(len(boxes) > 0 for boxes in images.index.boxes)}
 
 
-@torch.inference_mode()
 def guess(model: ConvNet, images: ImageStore, rows: np.ndarray, config: LocalizationConfig) -> np.ndarray:
     """The likeliest classes (n, j) of the images, best first; j = `config.guesses`, or all classes if fewer."""
-    device = next(model.parameters()).device
     count = min(config.guesses, len(images.index.classes))
-    batches = np.split(rows, range(config.batch, len(rows), config.batch))
-    labels = []
-    for batch in track(batches, f"classifying images x{config.batch}"):
-        views = images.ten_crops(batch) if config.crops == "ten" else images.center(batch)[:, None]
-        scores = model(views.flatten(0, 1).to(device)).softmax(1).unflatten(0, views.shape[:2]).mean(1)
-        labels.append(scores.topk(count, dim=1).indices.cpu().numpy())
-    return np.concatenate(labels)
+    at_once = config.batch * (10 if config.crops == "ten" else 1)
+    batches = predict(model, images, rows, config.crops, batch=at_once)
+    n_batches = -(-len(rows) // config.batch)
+    found = track(batches, f"classifying images x{config.batch}", n_batches)
+    return np.concatenate([scores.topk(count, dim=1).indices.cpu().numpy() for _, scores in found])
 
 
 def _asked(labels: np.ndarray, true: int) -> list[int]:

@@ -43,7 +43,7 @@ def predict(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """(rows of a batch, class probabilities (b, classes) float64) over `rows`; the model is used in evaluation mode.
 
-    crops="ten": averaged over the ten crops, in float64.
+    crops="ten": averaged over the ten crops, in float64. batch: crops at once.
     """
     device = next(model.parameters()).device
     views = 10 if crops == "ten" else 1
