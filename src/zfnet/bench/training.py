@@ -1,32 +1,26 @@
-"""LRN, forward pass, training step and image feed, against the usual way of doing each.
+"""LRN, forward pass and training step, against the usual way of doing each.
 
-Peers: `F.local_response_norm`; the same network in fp32, NCHW, with that LRN and plain SGD; PIL decoding with a resize
-and a crop, as an ImageFolder does it.
+Peers: `F.local_response_norm`; the same network in fp32, NCHW, with that LRN and plain SGD.
 """
 
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfnet.bench.row import ROUNDS, in_turn, rate_row
-from zfnet.data.index import make_index
-from zfnet.data.store import build_store
 from zfnet.models.net import ConvNet, build
 from zfnet.models.normalization import LocalResponseNorm
 from zfnet.training.precision import autocast, keep_memory, resolve
 from zfnet.training.renormalise import Renormaliser
 
 BATCH = 16
+TARGET = 4.0  # times the peer's speed
 CPU = torch.device("cpu")
 
 
@@ -44,8 +38,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     model = build("zfnet", 10, 56, 0.25) if quick else build("zfnet", 1000, 224)
     model.initialise("he", 0)
     images = torch.randn(batch, 3, model.input_size, model.input_size)
-    feed = _feed_row(4 if quick else 32, rounds)
-    return [*_norm_rows(batch, rounds), _forward_row(model, images, rounds), _step_row(model, images, rounds), feed]
+    return [*_norm_rows(batch, rounds), _forward_row(model, images, rounds), _step_row(model, images, rounds)]
 
 
 def _norm_rows(batch: int, rounds: int) -> list[dict[str, Any]]:
@@ -117,30 +110,5 @@ def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     return _row(name, times, len(images), f"ours {precision}, with RMS renormalisation; peer fp32")
 
 
-def _feed_row(n: int, rounds: int) -> dict[str, Any]:
-    """One thread: crops from the raw cache against decoding and resizing full photographs."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for i in range(n):
-            noise = cv2.resize(rng.integers(0, 256, (47, 63, 3), dtype=np.uint8), (500, 375))
-            cv2.imwrite(str(folder / f"{i}.jpg"), noise)
-        index = make_index(folder, [(f"{i}.jpg", 0) for i in range(n)], ["photograph"])
-        store = build_store(index, folder / "cache", 256, 1.0)
-        rows, at = np.arange(n), np.full(n, 16)
-
-        def peer() -> None:
-            for i in rows:
-                with Image.open(folder / f"{i}.jpg") as image:
-                    small = image.convert("RGB").resize((341, 256), Image.Resampling.BILINEAR).crop((58, 16, 282, 240))
-                torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy()).float().div_(255)
-
-        times = in_turn(lambda: store.crops(rows, at, at, at > 0), peer, rounds=rounds)
-    note = f"{n} photographs of 500 x 375; crop, flip and mean included; ours all on the host"
-    return _row("image feed, 224 px", times, n, note, target=9.0)
-
-
-def _row(name: str, seconds: Sequence[float], n: int, note: str, target: float = 4.0) -> dict[str, Any]:
-    return rate_row(name, n / seconds[0], n / seconds[1], "images/s", target, note)
+def _row(name: str, seconds: Sequence[float], n: int, note: str) -> dict[str, Any]:
+    return rate_row(name, n / seconds[0], n / seconds[1], "images/s", TARGET, note)
