@@ -158,7 +158,7 @@ def test_each_way_solves_newtons_system(way):
     if way == "factorised":
         s, image_s = _factorise(problem, problem.y * f < 1, v, image)
     else:
-        s, image_s = _conjugate_gradients(problem, image, -g, -space.image(g), 1e-5)
+        s, image_s = _conjugate_gradients(problem, image, -g, -space.image(g), torch.tensor(1e-5))
     torch.testing.assert_close(image_s, space.image(s), atol=1e-4, rtol=1e-4)
     left = problem.hessian(loss.curvature(f, problem.y), s, image_s) + g
     share = (left * space.image(left)).sum() / (g * space.image(g)).sum()

@@ -76,21 +76,26 @@ def test_near_duplicates_are_listed_by_file(model, images, make_store, tmp_path)
     assert (tmp_path / "duplicates.png").is_file()
 
 
+def task_of(features, images, grid):
+    config = TransferConfig(scaling="mean", c_grid=grid)
+    return make_task(features, images.index.labels, 3, np.arange(27), config, "cpu")
+
+
 def test_c_is_chosen_without_the_test_images(images):
     rng = np.random.default_rng(0)
     loud, telling = 10 * rng.normal(size=(27, 4)), 0.5 * np.eye(3)[images.index.labels]
     features = np.concatenate([loud, telling], axis=1).astype(np.float32)  # a small C hears the loud ones only
     split = draw_split(images.index, Protocol((6,), 3, 1, ""), 6, 0, seed=0)
     grid = [1e-3, 1.0, 1e4]
-    chosen = choose_c(make_task(features, images.index, np.arange(27), "mean", grid, "cpu"), SVM, split)
+    chosen = choose_c(task_of(features, images, grid), SVM, split)
     features[split.test] = np.nan
-    blind = choose_c(make_task(features, images.index, np.arange(27), "mean", grid, "cpu"), SVM, split)
+    blind = choose_c(task_of(features, images, grid), SVM, split)
     assert chosen == blind == 1e4
 
 
 def test_one_image_a_class_takes_the_middle_of_the_grid(images):
     split = draw_split(images.index, Protocol((1,), 3, 1, ""), 1, 0, seed=0)
-    task = make_task(np.ones((27, 2), dtype=np.float32), images.index, np.arange(27), "mean", [9.0, 1.0, 3.0], "cpu")
+    task = task_of(np.ones((27, 2), dtype=np.float32), images, [9.0, 1.0, 3.0])
     assert choose_c(task, SVM, split) == 3.0
 
 

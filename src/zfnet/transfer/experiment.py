@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.data.index import Index
+from zfnet.config import TransferConfig
 from zfnet.statistics import mean_std
 from zfnet.transfer.choice import choose
 from zfnet.transfer.gram import gram, kernels, threads_for
@@ -25,11 +25,11 @@ from zfnet.transfer.protocol import Split, class_accuracies, hold_out
 
 @dataclass(frozen=True)
 class Task:
-    """Inner products of the features of one layer, for the rows of an index that any split uses."""
+    """Inner products of the features of one layer, for the images that any split uses."""
 
-    rows: np.ndarray  # (n,) of the index, ascending
+    rows: np.ndarray  # (n,) of those images, ascending
     products: Tensor  # (n, n) float64
-    labels: Tensor  # of the whole index
+    labels: Tensor  # of all the images
     n_classes: int
     scaling: str
     c_grid: Sequence[float]
@@ -42,16 +42,16 @@ class Task:
 
 def make_task(
     features: np.ndarray,
-    index: Index,
+    labels: np.ndarray,
+    n_classes: int,
     rows: np.ndarray,
-    scaling: str,
-    c_grid: Sequence[float],
+    config: TransferConfig,
     device: torch.device | str,
 ) -> Task:
-    """The task of one layer from the (n, d) features of all of `index`; computes the Gram matrix of `rows`."""
+    """The task of one layer from (n, d) features and their (n,) labels; computes the Gram matrix of `rows`."""
     rows = np.unique(rows)
-    labels = torch.from_numpy(index.labels)
-    return Task(rows, gram(features, rows, device), labels, len(index.classes), scaling, sorted(c_grid))
+    products = gram(features, rows, device)
+    return Task(rows, products, torch.from_numpy(labels), n_classes, config.scaling, sorted(config.c_grid))
 
 
 def score(task: Task, classifier: str, split: Split) -> tuple[np.ndarray, float]:

@@ -21,9 +21,10 @@ method of Chapelle, Neural Computation 2007, in the geometry of w). The systems 
     many, or softmax   conjugate gradients, preconditioned along the leading directions of X' X (see Space), in float32:
                        a step need not be exact, as the next gradient, in float64, says what it left undone
 
-F is 1-strongly convex in w, hence |w - w*| <= |gradient|, and a decision value is within `tolerance` times the length
-of its feature vector of the exact one (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen
-on a held-out part of the training images, never on the test images.
+F is 1-strongly convex in w, hence |w - w*| <= |gradient|. A minimum is found when the gradient is shorter than
+`tolerance` times |w| (times 1 where |w| < 1): decision values are then exact to that part of the longest that a feature
+vector could have (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen on a held-out part of
+the training images, never on the test images.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from torch import Tensor
 
 from zfnet.transfer.gram import multiply
 
-TOLERANCE = 1e-5  # of the gradient's length; features have length about 1
+TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
@@ -179,6 +180,9 @@ class Problem:
     def inner(self, u: Tensor, image: Tensor) -> Tensor:
         return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
 
+    def enough(self, v: Tensor, image: Tensor, tolerance: float) -> Tensor:
+        return tolerance * self.inner(v, image).clamp(min=1).sqrt()  # length of a gradient that need not be shorter
+
     def gradient(self, v: Tensor, image: Tensor) -> Tensor:
         return self._penalised(v, self.loss.slope(_values(image), self.y))
 
@@ -215,12 +219,12 @@ def fit(
             return v
     v, length = _descend(problem, v, tolerance, STEPS)
     if not length <= tolerance:
-        raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {length:.1e} long")
+        raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {length:.1e} of |w| long")
     return v
 
 
 def _descend(problem: Problem, v: Tensor, tolerance: float, steps: int) -> tuple[Tensor, float]:
-    """Where at most so many Newton steps lead from v, changed in place, and the length of the longest gradient there.
+    """Where at most so many Newton steps lead from v, changed in place; the longest gradient there, in parts of |w|.
 
     Classes that have converged take no further part.
     """
@@ -230,8 +234,8 @@ def _descend(problem: Problem, v: Tensor, tolerance: float, steps: int) -> tuple
         gradient = problem.gradient(v, image)
         image_gradient = space.image(gradient)
         lengths = problem.inner(gradient, image_gradient).clamp(min=0).sqrt()
-        length = float(lengths.max())
-        left = ~(lengths <= tolerance).expand(1, v.shape[1])[0]
+        length = float((lengths / problem.enough(v, image, 1.0)).max())
+        left = ~(lengths <= problem.enough(v, image, tolerance)).expand(1, v.shape[1])[0]
         if not left.any():
             break
         rest, point = replace(problem, y=y[:, left]), (v[:, left], image[:, left])
@@ -280,9 +284,10 @@ def _solve(
         rest = replace(problem, y=problem.y[:, few])
         step[:, few], image_step[:, few] = _factorise(rest, active[:, few], v[:, few], image[:, few])
     if not few.all():
-        rest = replace(problem, y=problem.y[:, ~few])
+        rest, at = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
         r, image_r = -gradient[:, ~few], -image_gradient[:, ~few]
-        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, image[:, ~few], r, image_r, tolerance)
+        least = rest.enough(v[:, ~few], at, 0.3 * tolerance)
+        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, at, r, image_r, least)
     return step, image_step
 
 
@@ -299,12 +304,15 @@ def _factorise(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tu
 
 
 def _conjugate_gradients(
-    problem: Problem, image: Tensor, r: Tensor, image_r: Tensor, tolerance: float
+    problem: Problem, image: Tensor, r: Tensor, image_r: Tensor, least: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The s with H s = r, and G s; the shorter r, the closer, so that Newton's steps converge quadratically."""
+    """The s with H s = r, and G s, up to a residual as long as `least` at the least.
+
+    The shorter r, the closer, so that Newton's steps converge quadratically.
+    """
     f, space = _values(image), problem.space
     length = problem.inner(r, image_r).clamp(min=0).sqrt()
-    enough = (length * length.clamp(NEAREST, 0.1)).clamp(min=0.3 * tolerance).square()
+    enough = torch.maximum(length * length.clamp(NEAREST, 0.1), least).square()
     weight = problem.c * problem.loss.bend(f, problem.y)
     if space.is_tame(float(weight.max())):
         problem = problem.single()

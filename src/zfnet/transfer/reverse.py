@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from zfnet.config import TransferConfig
 from zfnet.data.store import ImageStore
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.statistics import bootstrap
-from zfnet.transfer.experiment import Task, score
+from zfnet.transfer.experiment import Task, make_task, score
 from zfnet.transfer.features import extract
-from zfnet.transfer.gram import gram, threads_for
+from zfnet.transfer.gram import threads_for
 from zfnet.transfer.protocol import Split
 
 CLASSES = 100  # as many as Caltech-101 has: a Gram matrix of a few thousand rows
@@ -58,7 +57,8 @@ def serve(
         found[name] = {"softmax": {}, "svm": {}}
         for n, module in layers.items():
             features = np.concatenate([part[module] for part in parts])
-            task = _task(features, labels, n_classes, config, next(model.parameters()).device)
+            rows, device = np.arange(len(features)), next(model.parameters()).device
+            task = make_task(features, labels, n_classes, rows, config, device)
             for classifier, row in found[name].items():
                 row[str(n)] = _cell(task, classifier, split, seed)
     sizes = {"n_classes": n_classes, "per_class": per_class, "n_test": len(stores[1])}
@@ -75,14 +75,6 @@ def draw(
     rows = [[rng.permutation(np.flatnonzero(labels == k)) for k in classes] for labels in (train, test)]
     size = min(per_class, min(len(some) for some in rows[0]))
     return ([some[:size] for some in rows[0]], [some[:test_per_class] for some in rows[1]]), size
-
-
-def _task(
-    features: np.ndarray, labels: np.ndarray, n_classes: int, config: TransferConfig, device: torch.device
-) -> Task:
-    rows = np.arange(len(features))
-    products = gram(features, rows, device)
-    return Task(rows, products, torch.from_numpy(labels), n_classes, config.scaling, sorted(config.c_grid))
 
 
 def _cell(task: Task, classifier: str, split: Split, seed: int) -> dict[str, float]:

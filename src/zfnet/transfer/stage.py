@@ -101,7 +101,7 @@ def _score_layers(
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
-        task = make_task(features[name], images.index, used, config.scaling, config.c_grid, device)
+        task = make_task(features[name], images.index.labels, len(images.index.classes), used, config, device)
         if n in config.layers:
             svm[str(n)] = score_folds(task, "svm", splits[largest])
         if n == model.depth:
