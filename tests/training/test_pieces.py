@@ -7,6 +7,7 @@ from torch import nn
 
 from zfnet.config import TrainConfig
 from zfnet.data.crops import ten_crop_places
+from zfnet.distributed import World
 from zfnet.training import checkpoint
 from zfnet.training.renormalise import Renormaliser, filter_rms
 from zfnet.training.sampling import dropout_masks, plan_epoch
@@ -111,6 +112,20 @@ def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, cap
     assert checkpoint.restore(tmp_path, net, optimiser, "another key").epoch == 0
 
 
+def test_a_checkpoint_with_one_wrong_bit_in_a_weight_is_not_whole(tmp_path, capsys):
+    net = two_layers()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for epoch in (1, 2):
+        net[0].weight.data.fill_(epoch)
+        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
+    newest = sorted(tmp_path.glob("*/at_*.pt"))[-1]
+    data, weight = bytearray(newest.read_bytes()), net[0].weight.detach().numpy().tobytes()
+    data[data.index(weight) + 1] ^= 0x10
+    newest.write_bytes(data)
+    assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 1 and (net[0].weight == 1).all()
+    assert "is not as it was written" in capsys.readouterr().err
+
+
 def test_checkpoints_of_another_configuration_give_way_to_the_new_ones(tmp_path):
     net = two_layers()
     optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
@@ -131,3 +146,17 @@ def test_a_checkpoint_that_was_passed_over_as_damaged_does_not_outlive_the_next(
         checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=1)
     checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=1, step=5), "key", keep=1)
     assert [path.name for path in tmp_path.rglob("*.pt")] == ["at_0001_0000005.pt"]
+
+
+def test_processes_agree_on_several_flags_in_one_exchange(monkeypatch):
+    exchanges = []
+
+    def meet(values):  # another process, which says (yes, no, no)
+        exchanges.append(values.clone())
+        values += torch.tensor([1.0, 0.0, 0.0])
+
+    monkeypatch.setattr("torch.distributed.all_reduce", meet)
+    assert World(1, 2, torch.device("cpu")).any(True, True, False) == [True, True, False]
+    assert World(0, 2, torch.device("cpu")).any(False, False, False) == [True, False, False]
+    assert len(exchanges) == 2
+    assert World(0, 1, torch.device("cpu")).any(False, True) == [False, True] and len(exchanges) == 2

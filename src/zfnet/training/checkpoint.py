@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,6 +23,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from zfnet.record import atomic_write
+
+_DAMAGE = (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, UnpicklingError, zipfile.BadZipFile)
 
 
 @dataclass
@@ -52,15 +55,15 @@ def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> P
     """Load the newest whole checkpoint made under the same `key`; a fresh `Place` when there is none."""
     for path in sorted(_home(folder, key).glob("at_*.pt"), reverse=True):
         try:
+            if spoilt := zipfile.ZipFile(path).testzip():  # compares the CRCs, which torch.load does not
+                raise ValueError(f"{spoilt} is not as it was written")
             state = torch.load(path, map_location="cpu", weights_only=True)
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
             return Place(**state["place"])
-        except (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, UnpicklingError) as error:
-            print(
-                f"  warning: {path.name} is damaged ({str(error).splitlines()[0]}); trying an older one",
-                file=sys.stderr,
-            )
+        except _DAMAGE as error:
+            told = str(error).splitlines()[0].split(". ")[0]
+            print(f"  warning: {path.name} is damaged ({told}); trying an older one", file=sys.stderr)
     return Place()
 
 
