@@ -27,6 +27,7 @@ from zfnet.machine import n_cores
 # addresses of the dead ones.
 FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 REFUSAL = "refused.txt"  # beside the argument of a worker that found it cannot do its work
+PATIENCE = 10.0  # seconds that the other workers have to find the same
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        return flag if self.size == 1 else bool(self.sum(torch.tensor(float(flag), device=self.device)))
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether any process says so; one exchange for all of them."""
+        return self.sum(torch.tensor(flags, dtype=torch.float32, device=self.device)).bool().tolist()
 
     def wait(self) -> None:
         if self.size > 1:
@@ -82,10 +83,8 @@ def join_world(device: str) -> Iterator[World]:
         dist.init_process_group("nccl", device_id=where)
     else:
         dist.init_process_group("gloo")
-    try:
-        yield World(rank, size, where)
-    finally:
-        dist.destroy_process_group()
+    yield World(rank, size, where)
+    dist.destroy_process_group()  # not after an error of this process alone: it waits for the others, under NCCL
 
 
 def launch(
@@ -110,13 +109,24 @@ def launch(
     refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
     with _passing_on(launcher) as interrupts:
-        code = launcher.wait()
+        code = _wait(launcher, refusal)
     if interrupts:
         raise KeyboardInterrupt
     if refusal.exists():
         raise UserError(refusal.read_text(encoding="utf-8"))
     if code:
         raise UserError(f"{module}: a training process failed for good (exit code {code}); see above")
+
+
+def _wait(launcher: subprocess.Popen, refusal: Path) -> int:
+    """The launcher's exit code. Where one worker alone refused, the others wait for it for ever: they are ended."""
+    refused = False
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return launcher.wait(PATIENCE)
+        if refused:
+            launcher.terminate()
+        refused = refusal.exists()
 
 
 def refuse(argument: Path, error: UserError) -> None:

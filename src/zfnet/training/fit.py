@@ -136,10 +136,11 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
                 loss_sum += loss.detach()
                 place.step = batch.step + 1
                 if place.step % check_every == 0 or place.step == n_steps:
-                    if world.any(not torch.isfinite(loss_sum)):
+                    due = time.monotonic() - saved_at > 60 * job.checkpoints.minutes
+                    broken, stopping, due = world.any(not math.isfinite(loss_sum), stop.asked, due)
+                    if broken:
                         raise UserError(not_finite(model, train))
-                    stopping = world.any(stop.asked)
-                    if stopping or world.any(time.monotonic() - saved_at > 60 * job.checkpoints.minutes):
+                    if stopping or due:
                         place.loss_sum = float(world.sum(loss_sum.clone()))
                         place.seconds += time.monotonic() - counted
                         if world.leads:
