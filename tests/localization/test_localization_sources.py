@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from zfnet.analysis.occlusion import Grid
 from zfnet.analysis.patterns import estimate, fit
 from zfnet.analysis.saliency import saliency_maps
 from zfnet.backprojection.engine import Backprojection, Target
@@ -78,6 +79,6 @@ def test_occlusion_is_the_mean_fall_of_the_probability_over_the_covering_squares
 
 
 def test_spread_by_hand() -> None:
-    corners = np.array([[0, 0], [0, 1]])
+    places = Grid(2, np.array([0]), np.array([0, 1]))
     expected = [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]
-    assert spread(np.array([1.0, 3.0]), corners, 2, 3).tolist() == expected
+    assert spread(np.array([1.0, 3.0]), places, 3).tolist() == expected

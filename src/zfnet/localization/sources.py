@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zfnet.analysis.incremental import Occluder, respond
+from zfnet.analysis.occlusion import Grid
 from zfnet.analysis.patterns import few_image_patterns
 from zfnet.analysis.saliency import saliency_maps
 from zfnet.data.store import ImageStore
@@ -47,30 +48,30 @@ def occlusion_maps(model: ConvNet, images: ImageStore, rows: np.ndarray, classes
     place = slice(start, start + images.crop)
     maps = np.zeros((len(rows), images.size, images.size), np.float32)
     for found, row, k in zip(maps, rows, classes, strict=True):
-        fall, corners, side = drops[int(row)]
-        found[place, place] = spread(np.clip(fall[:, k], 0, None), corners, side, images.crop)
+        fall, places = drops[int(row)]
+        found[place, place] = spread(np.clip(fall[:, k], 0, None), places, images.crop)
     return maps
 
 
-def _drops(model: ConvNet, image: Tensor) -> tuple[np.ndarray, np.ndarray, int]:
-    """(fall of every class's probability (n, k), corners (n, 2), side) of the grey squares on one input (3, h, w)."""
+def _drops(model: ConvNet, image: Tensor) -> tuple[np.ndarray, Grid]:
+    """How far the probability of every class falls, (n, k), under each of the n grey squares on an input (3, h, w)."""
     crop = image.shape[-1]
     side, stride = max(1, round(SQUARE * crop)), max(1, round(STRIDE * crop))
     along = np.unique([*range(0, crop - side + 1, stride), crop - side])  # the last touches the border
-    corners = torch.cartesian_prod(*[torch.from_numpy(along)] * 2)
+    places = Grid(side, along, along)
     image = image.to(next(model.parameters()).device)
-    answer = respond(model, image, Occluder(side, corners, torch.zeros_like(image))).scores
+    answer = respond(model, image, Occluder(side, places.corners, torch.zeros_like(image))).scores
     assert answer is not None
     with torch.inference_mode():
         clean = model(image[None]).double().softmax(1)
-    return (clean - answer.double().softmax(1)).cpu().numpy(), corners.numpy(), side
+    return (clean - answer.double().softmax(1)).cpu().numpy(), places
 
 
-def spread(values: np.ndarray, corners: np.ndarray, side: int, crop: int) -> np.ndarray:
-    """Mean (crop, crop) at every pixel of the values (n,) of the squares at corners (n, 2) that cover it."""
+def spread(values: np.ndarray, places: Grid, crop: int) -> np.ndarray:
+    """Mean (crop, crop) at every pixel of the values (n,) of the squares that cover it."""
     total, covered = np.zeros((crop, crop)), np.zeros((crop, crop))
-    for value, (top, left) in zip(values, corners, strict=True):
-        at = slice(top, top + side), slice(left, left + side)
+    for value, (top, left) in zip(values, places.corners.tolist(), strict=True):
+        at = slice(top, top + places.size), slice(left, left + places.size)
         total[at] += value
         covered[at] += 1
     return total / np.maximum(covered, 1)
