@@ -107,6 +107,7 @@ class AblationsConfig:
     rows: list[str] = field(default_factory=list)  # rows of Table 3 and zfnet-noclip; empty: all
     paperscale_epochs: int = number(0, at_least=0)  # of two more rows at the paper's input scale, Fig. 6a; 0: none
     epochs: int = number(0, at_least=0)  # 0: as train.epochs
+    n_classes: int = number(0, at_least=0)  # the first so many classes; 0: all
     seeds: list[int] = number([0], at_least=0)  # one training a seed; mean and std over them
 
 

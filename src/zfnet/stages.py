@@ -21,7 +21,7 @@ from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
 from zfnet.record import Outcome
 from zfnet.statistics import mean_std
-from zfnet.wiring import cache, folder_of, stores, train_network, trained_model, trainer
+from zfnet.wiring import cache, few_classes, folder_of, stores, train_network, trained_model, trainer
 
 if TYPE_CHECKING:
     from zfnet.analysis.look_network import Network
@@ -72,16 +72,17 @@ def ablations(config: Config, out: Path) -> Outcome:
     if config.ablations.paperscale_epochs:
         rows = [*rows, "zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
     recipe = replace(config.train, epochs=config.ablations.epochs or config.train.epochs, snapshots=[])
+    images = few_classes(config, config.ablations.n_classes, out / "images")
     numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}}
     for name in rows:
         model, changed, divisor = _variant(config, recipe, name)
         runs = [
-            train_network(config, model, replace(changed, seed=seed), out / name / f"seed_{seed}", divisor)
+            train_network(config, model, replace(changed, seed=seed), out / name / f"seed_{seed}", divisor, images)
             for seed in config.ablations.seeds
         ]
         numbers["rows"][name] = _ablation_row(runs)
         print(f"  {name:22} val top-1 error {numbers['rows'][name]['val_top1_error']['mean']:.1f} %", flush=True)
-    numbers |= {"n_val": runs[0]["n_val"], "n_classes": runs[0]["n_classes"]}
+    numbers |= {key: runs[0][key] for key in ("n_classes", "n_train", "n_val")}
     best = min(numbers["rows"], key=lambda name: numbers["rows"][name]["val_top1_error"]["mean"])
     return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
 

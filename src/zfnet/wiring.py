@@ -40,26 +40,42 @@ def stores(config: Config) -> tuple[ImageStore, ImageStore]:
     return open_store(folder / "train", config.data.divisor), open_store(folder / "val", config.data.divisor)
 
 
+def few_classes(config: Config, count: int, folder: Path) -> Path:
+    """The folder of caches train/ and val/ of the data stage's first `count` classes, made here; 0: its own."""
+    if count == 0:
+        return folder_of(config, "data")
+    mean = None
+    for name, store in zip(("train", "val"), stores(config), strict=True):
+        few = store.index.only_classes(store.index.classes[:count])
+        mean = cache(config, few, folder / name, mean).mean
+    return folder
+
+
 def trained_model(config: Config) -> ConvNet:
     """The network that stage train left."""
     return load_model(folder_of(config, "train") / "model.pt", pick_device(config.device))
 
 
 def train_network(
-    config: Config, model: ModelConfig, recipe: TrainConfig, out: Path, divisor: float | None = None
+    config: Config,
+    model: ModelConfig,
+    recipe: TrainConfig,
+    out: Path,
+    divisor: float | None = None,
+    images: Path | None = None,
 ) -> dict[str, Any]:
     """Train one network on the data stage's images, in this process or in several started by the launcher.
 
-    divisor: of the inputs; None: the data's.
+    divisor: of the inputs; None: the data's. images: the folder of other caches, train/ and val/.
     """
     from zfnet.training.fit import Job, fit
 
-    folder, processes = folder_of(config, "data"), config.gpus or config.workers
+    folder, processes = images or folder_of(config, "data"), config.gpus or config.workers
     device, divisor = "cuda" if config.gpus else config.device, divisor or config.data.divisor
     caches = str(folder / "train"), str(folder / "val")
     job = Job(model, recipe, config.checkpoints, str(out), device, *caches, divisor)
     if processes == config.nodes == 1:
-        train, val = (replace(store, divisor=divisor) for store in stores(config))
+        train, val = (open_store(Path(cache), divisor) for cache in caches)
         with join_world(device) as world:
             return fit(job, world, train, val)
     if config.gpus > torch.cuda.device_count():

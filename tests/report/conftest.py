@@ -117,7 +117,7 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         },
         "data": {"n_train": 5760, "n_val": 960},
         "train": train,
-        "ablations": {"rows": rows, "n_val": 960},
+        "ablations": {"rows": rows, "n_classes": 24, "n_train": 5760, "n_val": 960, "epochs": 3, "seeds": [0]},
         "top_activations": {"layers": layers, "n_images": 960},
         "evolution": {"layers": settled, "epochs": [1, 2, 5, 10, 15, 20]},
         "first_layer": {"networks": networks},

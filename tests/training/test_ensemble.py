@@ -10,6 +10,7 @@ import torch
 
 from zfnet import stages
 from zfnet.config import AblationsConfig, Config, DataConfig, EnsembleConfig, ModelConfig, PathsConfig, TrainConfig
+from zfnet.data.store import open_store
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import build
 from zfnet.training.ensemble import ranking_errors, table2, ten_crop_probabilities
@@ -112,3 +113,15 @@ def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compare
     stages.train(config, folder / "train")
     networks = stages.first_layer(config, folder / "first_layer").numbers["networks"]
     assert {"zfnet, paper's scale", "zfnet, paper's scale, no RMS clipping"} <= set(networks)
+
+
+def test_the_ablations_can_train_on_the_first_classes_only(config, tmp_path):
+    folder = tmp_path / "menagerie"
+    config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], n_classes=2))
+    numbers = stages.ablations(config, folder / "ablations").numbers
+    whole, few = (open_store(path / "train", 64.0) for path in (folder / "data", folder / "ablations" / "images"))
+    assert load_model(folder / "ablations" / "zfnet" / "seed_0" / "model.pt").n_classes == 2 < len(whole.index.classes)
+    assert list(few.index.paths) == list(whole.index.paths[whole.index.labels < 2])
+    assert (numbers["n_classes"], numbers["n_train"]) == (2, len(few)) and not np.array_equal(few.mean, whole.mean)
+    val = open_store(folder / "ablations" / "images" / "val", 64.0)
+    assert numbers["n_val"] == len(val) and np.array_equal(few.mean, val.mean)

@@ -34,10 +34,7 @@ class Claim:
 
 def val_error(results: Results, variant: str, kind: str = "val_top1_error") -> Measure | None:
     """An error of one row of the ablation table, in percent."""
-    if kind.startswith("val"):
-        return at(results, "ablations", f"rows.{variant}.{kind}", count="n_val")
-    n_train = evidence.number(evidence.raw(results, "data", "n_train"))
-    return evidence.measure(evidence.raw(results, "ablations", f"rows.{variant}.{kind}"), n_train)
+    return at(results, "ablations", f"rows.{variant}.{kind}", count="n_val" if kind.startswith("val") else "n_train")
 
 
 def error_rise(results: Results, variant: str, base: str) -> Measure | None:
