@@ -101,7 +101,7 @@ def launch(
     threads = max(1, n_cores() // processes)
     meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", *(meeting if nodes > 1 else ["--standalone"])),
+        *(sys.executable, "-m", "zfnet.distributed", *(meeting if nodes > 1 else ["--standalone"])),
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
     environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **os.environ}
@@ -155,3 +155,19 @@ def _passing_on(launcher: subprocess.Popen) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _elastic(words: list[str]) -> int:
+    """torch's elastic launcher, which ends a signal with a traceback, as a command that ends as it was told to."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.run import main
+
+    try:
+        main(words)
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_elastic(sys.argv[1:]))
