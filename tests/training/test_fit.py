@@ -38,6 +38,34 @@ def job(out, **changes):
     return Job(MODEL, replace(RECIPE, **changes), CheckpointsConfig(), str(out), "cpu")
 
 
+def write_job(out, train, val):
+    """For processes that open the image caches themselves."""
+    work = job(out)
+    work.train_store, work.val_store, work.divisor = str(train), str(val), 64.0
+    work.write(out / "job.json")
+
+
+def write_worker(folder, does):
+    """The module `sabotaged`: the worker, but after the sixth update, in the second epoch, and each later one it `does`
+    something; `mark` is a file beside the job."""
+    (folder / "sabotaged.py").write_text(
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from zfnet.training import fit, worker\n"
+        "mark = Path(sys.argv[1]).with_name('mark')\n"
+        "class Sabotaged(fit.Renormaliser):\n"
+        "    calls = 0\n"
+        "    def __call__(self):\n"
+        "        super().__call__()\n"
+        "        Sabotaged.calls += 1\n"
+        "        if Sabotaged.calls >= 6:\n"
+        f"            {does}\n"
+        "fit.Renormaliser = Sabotaged\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(worker.main(sys.argv[1]))\n"
+    )
+
+
 def weights(out):
     return load_model(Path(out) / "model.pt").state_dict()
 
@@ -97,9 +125,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, store
 
 
 def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folders, tmp_path):
-    work = job(tmp_path)
-    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
-    work.write(tmp_path / "job.json")
+    write_job(tmp_path, *store_folders)
     launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
     numbers = json.loads((tmp_path / "trained.json").read_text())
@@ -111,9 +137,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folde
 
 
 def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_path, capfd):
-    work = job(tmp_path)
-    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(tmp_path / "nowhere"), 64.0
-    work.write(tmp_path / "job.json")
+    write_job(tmp_path, store_folders[0], tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere: no whole image cache"):
         launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert "restart" not in capfd.readouterr().err.lower()
@@ -121,9 +145,7 @@ def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_p
 
 def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
     """Two launchers on this machine that meet at a port, as README starts them on two machines."""
-    work = job(tmp_path)
-    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
-    work.write(tmp_path / "job.json")
+    write_job(tmp_path, *store_folders)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         meeting = f"localhost:{free.getsockname()[1]}"
@@ -168,54 +190,20 @@ def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
 
 def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path, monkeypatch):
     """kill -9 of one of two processes, once, in the second epoch."""
-    work = job(tmp_path)
-    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
-    work.write(tmp_path / "job.json")
-    (tmp_path / "killed_once.py").write_text(
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from zfnet.training import fit, worker\n"
-        "class Killed(fit.Renormaliser):\n"
-        "    calls = 0\n"
-        "    def __call__(self):\n"
-        "        super().__call__()\n"
-        "        Killed.calls += 1\n"
-        "        mark = Path(sys.argv[1]).with_name('killed')\n"
-        "        if Killed.calls == 6 and os.environ['RANK'] == '1' and not mark.exists():\n"
-        "            mark.touch()\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "fit.Renormaliser = Killed\n"
-        "if __name__ == '__main__':\n"
-        "    sys.exit(worker.main(sys.argv[1]))\n"
-    )
+    write_job(tmp_path, *store_folders)
+    kill = "os.kill(os.getpid(), signal.SIGKILL)"
+    write_worker(tmp_path, f"if os.environ['RANK'] == '1' and not mark.exists(): mark.touch(); {kill}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    launch("killed_once", tmp_path / "job.json", processes=2)
-    assert (tmp_path / "killed").exists()
+    launch("sabotaged", tmp_path / "job.json", processes=2)
+    assert (tmp_path / "mark").exists()
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 
 
 def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained, store_folders, tmp_path):
     """SIGINT to the process group of the command, as a terminal sends it, in the middle of the second epoch."""
-    work = job(tmp_path)
-    work.train_store, work.val_store, work.divisor = str(store_folders[0]), str(store_folders[1]), 64.0
-    work.write(tmp_path / "job.json")
-    (tmp_path / "slow.py").write_text(
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from zfnet.training import fit, worker\n"
-        "class Slow(fit.Renormaliser):\n"
-        "    calls = 0\n"
-        "    def __call__(self):\n"
-        "        super().__call__()\n"
-        "        Slow.calls += 1\n"
-        "        if Slow.calls == 6:\n"
-        "            Path(sys.argv[1]).with_name('ready').touch()\n"
-        "        time.sleep(0.2 if Slow.calls >= 6 else 0)\n"
-        "fit.Renormaliser = Slow\n"
-        "if __name__ == '__main__':\n"
-        "    sys.exit(worker.main(sys.argv[1]))\n"
-    )
+    write_job(tmp_path, *store_folders)
+    write_worker(tmp_path, "mark.touch(); time.sleep(0.2)")
     (tmp_path / "command.py").write_text(
         "import sys\n"
         "from pathlib import Path\n"
@@ -225,12 +213,12 @@ def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained
         "except KeyboardInterrupt:\n"
         "    sys.exit(130)\n"
     )
-    words = [sys.executable, str(tmp_path / "command.py"), "slow", str(tmp_path / "job.json")]
+    words = [sys.executable, str(tmp_path / "command.py"), "sabotaged", str(tmp_path / "job.json")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(
         words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as command:
-        while not (tmp_path / "ready").exists():
+        while not (tmp_path / "mark").exists():
             assert command.poll() is None
             time.sleep(0.05)
         os.killpg(command.pid, signal.SIGINT)
