@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zfnet.statistics import bootstrap, mean_std
+from zfnet.statistics import bootstrap, interval, mean_std
 
 
 def test_mean_and_sample_standard_deviation():
@@ -17,6 +17,14 @@ def test_the_bootstrap_interval_is_the_normal_one_for_many_samples():
     assert bootstrap(values, seed=1) == (low, high)
 
 
+def test_an_interval_names_the_mean_and_has_the_bootstraps_ends():
+    values = np.array([1.0, 2.0, 6.0])
+    low, high = bootstrap(values, seed=4)
+    assert interval(values, 4) == {"value": 3.0, "low": low, "high": high}
+    assert interval(values, 4, "mean") == {"mean": 3.0, "low": low, "high": high}
+
+
 def test_degenerate_samples():
     assert all(np.isnan(bootstrap([], seed=0)))
     assert bootstrap([2.0, 2.0], seed=0) == (2.0, 2.0)
+    assert all(np.isnan(value) for value in interval(np.array([]), 0).values())

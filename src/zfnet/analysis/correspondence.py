@@ -38,7 +38,7 @@ from zfnet.figures import grid
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome
-from zfnet.statistics import bootstrap, mean_std
+from zfnet.statistics import bootstrap, interval, mean_std
 
 FIGURE = "correspondence.jpg"
 ROUNDING = 1e-6  # of the layer's largest feature
@@ -139,14 +139,11 @@ def summarise(tables: list[dict[str, np.ndarray]], column: int, seed: int) -> di
         pairs = np.concatenate([table[kind][:, column] for table in tables])
         delta[kind] = np.array([table[kind][:, column].mean() for table in tables])
         mean, std = mean_std(pairs.tolist())
-        result[kind] = {
-            "mean": mean,
-            "std": std,
-            "std_repeats": mean_std(delta[kind].tolist())[1],
-            **_ends(delta[kind], seed),
-        }
+        low, high = bootstrap(delta[kind], seed)
+        std_repeats = mean_std(delta[kind].tolist())[1]
+        result[kind] = {"mean": mean, "std": std, "std_repeats": std_repeats, "low": low, "high": high}
     tighter = delta["random"] - np.mean([delta[part] for part in PARTS], axis=0)
-    result["difference"] = {"mean": float(tighter.mean()), **_ends(tighter, seed)}
+    result["difference"] = interval(tighter, seed, "mean")
     return result
 
 
@@ -181,11 +178,6 @@ def _face(images: ImageStore, row: int, squares: dict[int, np.ndarray], n_random
 def _one_class(images: ImageStore, choices: np.ndarray) -> bool:
     labels = images.index.labels[choices]
     return bool((labels == labels[:, :1]).all())
-
-
-def _ends(values: np.ndarray, seed: int) -> dict[str, float]:
-    low, high = bootstrap(values, seed)
-    return {"low": low, "high": high}
 
 
 def _headline(numbers: dict[str, Any]) -> str:

@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 
 from zfnet.analysis.patterns import Patterns, weight_patterns
-from zfnet.analysis.signal_quality import interval
 from zfnet.backprojection.engine import Backprojection, Target
 from zfnet.models.net import ConvNet
+from zfnet.statistics import interval
 
 WINDOW, HOP = 5, 3  # patches: side of the window that occlusion covers, and between windows
 

@@ -40,7 +40,7 @@ from zfnet.errors import UserError
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome
-from zfnet.statistics import bootstrap
+from zfnet.statistics import bootstrap, interval
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
@@ -149,7 +149,7 @@ def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -
         same = classes[1:].argmax(1) == classes[0].argmax()
         for name, part in zip(STABILITY, same.split([len(m) for m in moved]), strict=True):
             kept[name].append(bool(part.all()))
-    return {name: _interval(np.array(values, dtype=np.float64), seed) for name, values in kept.items()}
+    return {name: interval(np.array(values, dtype=np.float64), seed, "mean") for name, values in kept.items()}
 
 
 def mean_distance(
@@ -227,17 +227,17 @@ def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
     result: dict[str, Any] = {"amounts": amounts.tolist()}
     result["probability"] = {
         "curve": curves.probability.mean(0).tolist(),
-        "area": _interval(area(amounts, curves.probability), seed),
+        "area": interval(area(amounts, curves.probability), seed, "mean"),
     }
     for n, distances in curves.distances.items():
         result[f"layer{n}"] = {
             "curve": distances.mean(0).tolist(),
-            "area": _interval(area(amounts, distances), seed),
-            "largest": _interval(distances.max(1), seed),
+            "area": interval(area(amounts, distances), seed, "mean"),
+            "largest": interval(distances.max(1), seed, "mean"),
         }
         if kind != "rotation":  # turning comes back to where it began
             result[f"layer{n}"]["linearity"] = _linearity_interval(amounts - (kind == "scale"), distances, seed)
-            result[f"layer{n}"]["straightness"] = _interval(curves.straightness[n], seed)
+            result[f"layer{n}"]["straightness"] = interval(curves.straightness[n], seed, "mean")
     return result
 
 
@@ -260,11 +260,6 @@ def _extremes(config: InvarianceConfig, images: ImageStore, rows: np.ndarray) ->
 def _linearity_interval(shift: np.ndarray, distances: np.ndarray, seed: int) -> dict[str, float]:
     low, high = bootstrap(distances, seed, lambda values, axis: linearity(shift, values.mean(axis)))
     return {"mean": float(linearity(shift, distances.mean(0))), "low": low, "high": high}
-
-
-def _interval(values: np.ndarray, seed: int) -> dict[str, float]:
-    low, high = bootstrap(values, seed)
-    return {"mean": float(values.mean()), "low": low, "high": high}
 
 
 def _names(images: ImageStore, rows: np.ndarray) -> list[str]:

@@ -36,7 +36,7 @@ from zfnet.errors import UserError
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome
-from zfnet.statistics import bootstrap
+from zfnet.statistics import interval
 
 FIGURE = "occlusion.png"
 Project = Callable[[Tensor, str, int], Tensor]  # (images, module, channel) -> pixels, both (b, 3, h, w)
@@ -180,15 +180,15 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
     hit, chance, activity_hit, within, outside = table.T
     return {
         "n_scored": len(pairs),
-        "deepest_drop_in_box": _interval(hit, seed),
-        "chance": _interval(chance, seed),
-        "above_chance": _interval(hit - chance, seed),
-        "deepest_activity_in_box": _interval(activity_hit, seed),
-        "drop_inside": _interval(within, seed),
-        "drop_outside": _interval(outside, seed),
-        "drop_difference": _interval(within - outside, seed),
-        "clean_probability": _interval(np.array([m.clean_probability for m in maps]), seed),
-        "lowest_probability": _interval(np.array([m.probability.min() for m in maps]), seed),
+        "deepest_drop_in_box": interval(hit, seed, "mean"),
+        "chance": interval(chance, seed, "mean"),
+        "above_chance": interval(hit - chance, seed, "mean"),
+        "deepest_activity_in_box": interval(activity_hit, seed, "mean"),
+        "drop_inside": interval(within, seed, "mean"),
+        "drop_outside": interval(outside, seed, "mean"),
+        "drop_difference": interval(within - outside, seed, "mean"),
+        "clean_probability": interval(np.array([m.clean_probability for m in maps]), seed, "mean"),
+        "lowest_probability": interval(np.array([m.probability.min() for m in maps]), seed, "mean"),
     }
 
 
@@ -197,13 +197,6 @@ def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
     deepest, quietest = maps.probability == maps.probability.min(), maps.activity == maps.activity.min()
     values = inside[deepest].mean(), inside.mean(), inside[quietest].mean(), drop[inside].mean(), drop[~inside].mean()
     return tuple(float(value) for value in values)
-
-
-def _interval(values: np.ndarray, seed: int) -> dict[str, float]:
-    if len(values) == 0:
-        return {"mean": float("nan"), "low": float("nan"), "high": float("nan")}
-    low, high = bootstrap(values, seed)
-    return {"mean": float(values.mean()), "low": low, "high": high}
 
 
 def _grey(images: ImageStore, grey: str) -> Tensor:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from zfnet.analysis.patterns import Layer, Patterns, layers, weight_patterns
 from zfnet.models.net import ConvNet
-from zfnet.statistics import bootstrap
+from zfnet.statistics import interval
 
 ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
 TARGETS = ("y", "output")
@@ -254,12 +254,6 @@ def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: 
     """rho of one estimator less that of another, neuron by neuron, over all layers in `qualities`."""
     i, j = ESTIMATORS.index(better), ESTIMATORS.index(than)
     return interval(np.concatenate([q.rho[target][i] - q.rho[target][j] for q in qualities.values()]), seed)
-
-
-def interval(values: np.ndarray, seed: int) -> dict[str, float]:
-    """Mean and its bootstrap interval over samples."""
-    low, high = bootstrap(values, seed)
-    return {"value": float(values.mean()) if len(values) else float("nan"), "low": low, "high": high}
 
 
 def _reader(neurons: Neurons) -> ClosedForm | Adam:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zfnet.localization.boxes import iou
-from zfnet.statistics import bootstrap
+from zfnet.statistics import interval
 
 ENOUGH = 0.5  # IoU
 NO_GUESS = UNKNOWN = -1
@@ -103,8 +103,4 @@ def _unit(key: str) -> float:
 
 
 def _interval(values: np.ndarray, unit: float, seed: int) -> dict[str, float]:
-    values = unit * values[~np.isnan(values)]
-    if len(values) == 0:
-        return {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    low, high = bootstrap(values, seed)
-    return {"value": float(values.mean()), "low": low, "high": high}
+    return interval(unit * values[~np.isnan(values)], seed)
