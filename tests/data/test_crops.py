@@ -33,6 +33,15 @@ def test_boxes_go_to_the_frame_and_back():
     np.testing.assert_allclose(frame.from_frame(frame.to_frame(box)), box)
 
 
+def test_the_mask_of_boxes_covers_what_the_frame_shows_of_them():
+    frame = Frame(height=100, width=200, size=50)  # half size, columns 50 to 149
+    expected = np.zeros((50, 50), dtype=bool)
+    expected[10:20, 5:15] = expected[40:, :3] = True
+    boxes = np.array([[60, 20, 79, 39], [0, 80, 55, 99], [180, 0, 199, 99]])  # inside, over the border, outside
+    np.testing.assert_array_equal(frame.mask(boxes), expected)
+    assert not frame.mask(np.zeros((0, 4), np.int64)).any()
+
+
 def test_a_painted_box_lands_where_frame_says():
     image = np.zeros((90, 120, 3), np.uint8)
     image[30:60, 45:75] = 255

@@ -18,7 +18,7 @@ from zfnet.data.index import make_index
 from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.localization import measure, stage, tasks
-from zfnet.localization.locate import Found, ideal_map
+from zfnet.localization.locate import Found
 from zfnet.localization.predictions import score_file
 from zfnet.localization.score import Truth
 from zfnet.models.net import build
@@ -64,10 +64,7 @@ def store(tmp_path: Path) -> ImageStore:
 @pytest.fixture
 def perfect(store: ImageStore) -> tasks.Saliency:
     def saliency(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        shapes = [tuple(store.shapes[row]) for row in rows]
-        return np.stack([
-            ideal_map(shape, store.index.boxes[row], SIZE) for row, shape in zip(rows, shapes, strict=True)
-        ])  # fmt: skip
+        return np.stack([store.frame(row).mask(store.index.boxes[row]) for row in rows]).astype(np.float32)
 
     return saliency
 

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 
 from zfnet.config import LocalizationConfig
-from zfnet.data.crops import shrink
+from zfnet.data.crops import Frame, shrink
 from zfnet.localization.boxes import iou
-from zfnet.localization.locate import Methods, Task, frame_place, ideal_map, locate, whole_map, working_shape
+from zfnet.localization.locate import Methods, Task, frame_place, locate, whole_map, working_shape
 
 CONFIG = LocalizationConfig()
 BOTH = Methods({"cut": CONFIG}, {"threshold": CONFIG})
+
+
+def ideal_map(shape: tuple[int, int], box: list[int]) -> np.ndarray:
+    """The perfect saliency of an image of `shape`: 1 in its true box, 0 elsewhere, in a frame of 64 px."""
+    return Frame(*shape, 64).mask(np.array([box])).astype(np.float32)
 
 
 def photo(folder: Path, height: int, width: int, box: list[int]) -> Path:
@@ -31,7 +36,7 @@ def photo(folder: Path, height: int, width: int, box: list[int]) -> Path:
 def test_a_perfect_map_finds_the_box_again(
     tmp_path: Path, height: int, width: int, box: list[int], working_size: int
 ) -> None:
-    maps = ideal_map((height, width), np.array([box]), 64)[None]
+    maps = ideal_map((height, width), box)[None]
     task = Task(0, photo(tmp_path, height, width, box), maps, seed=0)
     config = replace(CONFIG, working_size=working_size)
     found = locate(task, Methods({"cut": config}, {"threshold": config}))
@@ -42,7 +47,7 @@ def test_a_perfect_map_finds_the_box_again(
 
 def test_colour_carries_the_box_beyond_the_frame(tmp_path: Path) -> None:
     box = [5, 30, 150, 60]  # of 200 x 100 px the frame shows columns 50 to 149
-    maps = ideal_map((100, 200), np.array([box]), 64)[None]
+    maps = ideal_map((100, 200), box)[None]
     found = locate(Task(0, photo(tmp_path, 100, 200, box), maps, seed=0), BOTH)
     assert found.boxes["threshold"][0][0] >= 50
     assert found.boxes["cut"][0][0] <= 10
@@ -50,7 +55,7 @@ def test_colour_carries_the_box_beyond_the_frame(tmp_path: Path) -> None:
 
 def test_each_map_gets_its_own_box(tmp_path: Path) -> None:
     box = [20, 20, 49, 49]
-    maps = np.stack([ideal_map((100, 100), np.array([box]), 64), np.zeros((64, 64), np.float32)])
+    maps = np.stack([ideal_map((100, 100), box), np.zeros((64, 64), np.float32)])
     found = locate(Task(4, photo(tmp_path, 100, 100, box), maps, seed=0), BOTH)
     assert found.row == 4 and found.fallbacks["cut"] == ["", "flat saliency"]
     assert found.boxes["cut"][1] == [0, 0, 99, 99]
@@ -90,7 +95,7 @@ def test_pictures_shrink_to_the_working_size_and_grow_only_when_asked(
 
 def test_an_enlarged_picture_gives_boxes_in_its_own_pixels(tmp_path: Path) -> None:
     box = [12, 8, 39, 33]
-    maps = ideal_map((48, 60), np.array([box]), 64)[None]
+    maps = ideal_map((48, 60), box)[None]
     enlarged = replace(CONFIG, least_size=150)
     found = locate(Task(0, photo(tmp_path, 48, 60, box), maps, seed=0), Methods({"cut": enlarged}, {"thr": enlarged}))
     assert all(iou(np.array(found.boxes[name]), np.array([box]))[0, 0] > 0.8 for name in ("cut", "thr"))

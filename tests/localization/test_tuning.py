@@ -18,7 +18,7 @@ from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.localization import stage, tuning
 from zfnet.localization.boxes import centre_box, iou
-from zfnet.localization.locate import Methods, Task, ideal_map, locate
+from zfnet.localization.locate import Methods, Task, locate
 
 SIZE = 32
 GRID = GridConfig(
@@ -57,7 +57,7 @@ def source(store: ImageStore) -> Callable:
 
     def maps(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
         noise = [np.random.default_rng(row).random((SIZE, SIZE)) + 0.2 for row in rows]
-        objects = [ideal_map((40, 40), store.index.boxes[row], SIZE) + 0.2 for row in rows]
+        objects = [store.frame(row).mask(store.index.boxes[row]) + np.float32(0.2) for row in rows]
         return np.stack([a * b for a, b in zip(noise, objects, strict=True)])
 
     return lambda images: maps

@@ -45,7 +45,8 @@ def run(config: SaliencyConfig, model: ConvNet, images: ImageStore, out: Path, s
     write(out / "saliency.png", draw(images, shown, classes[: len(shown)], maps[: len(shown)]))
     names = ", ".join(images.index.names[k] for k in classes[: len(shown)])
     figures = {"saliency.png": f"Validation images beside the saliency maps of their most likely class: {names}."}
-    numbers = score(maps[len(shown) :], [box_mask(images, row) for row in boxed], seed)
+    masks = [images.frame(row).mask(images.index.boxes[row]) for row in boxed]
+    numbers = score(maps[len(shown) :], masks, seed)
     headline = "no boxes to measure against"
     if numbers["n_images"]:
         headline = f"{numbers['inside']:.0%} of saliency inside the box, which covers {numbers['area']:.0%}"
@@ -79,15 +80,6 @@ def saliency_maps(
         total[at] += maps[:, i].flip(2) if flip else maps[:, i]
         covered[at] += 1
     return (total / covered.clamp(min=1)).numpy()
-
-
-def box_mask(images: ImageStore, row: int) -> np.ndarray:
-    """Where the frame of image `row` lies in any of its true boxes, (size, size) bool."""
-    boxes = images.frame(row).to_frame(images.index.boxes[row])
-    inside = np.zeros((images.size, images.size), dtype=bool)
-    for x0, y0, x1, y1 in np.round(boxes).astype(int):
-        inside[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = True
-    return inside
 
 
 def score(maps: np.ndarray, masks: list[np.ndarray], seed: int) -> dict[str, Any]:

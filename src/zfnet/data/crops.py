@@ -62,6 +62,13 @@ class Frame:
         """Float boxes (k, 4) of the frame as float boxes of the original image."""
         return self._affine(np.asarray(boxes, dtype=np.float64), inverse=True)
 
+    def mask(self, boxes: np.ndarray) -> np.ndarray:
+        """Where the frame lies in any of the original image's boxes (k, 4), (size, size) bool."""
+        inside = np.zeros((self.size, self.size), dtype=bool)
+        for x0, y0, x1, y1 in np.rint(self.to_frame(boxes)).astype(np.int64):
+            inside[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = True
+        return inside
+
     def _affine(self, boxes: np.ndarray, inverse: bool) -> np.ndarray:
         (tall, wide), (top, left) = self.shape, self.offset
         scale = np.array([wide / self.width, tall / self.height] * 2)

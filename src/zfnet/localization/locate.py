@@ -112,16 +112,3 @@ def frame_place(working: tuple[int, int], shape: tuple[int, int], size: int) -> 
     square = np.array([[0, 0, size - 1, size - 1]])
     original = np.rint(Frame(*shape, size).from_frame(square)[0]).astype(np.int64)
     return rescale(clip(original, *shape), shape, working)
-
-
-def ideal_map(shape: tuple[int, int], boxes: np.ndarray, size: int) -> np.ndarray:
-    """The perfect saliency (size, size) of an image of `shape`: 1 in its true boxes (k, 4), 0 elsewhere.
-
-    A sanity check of the whole path: `locate` with this map must find a single box again, as far as the frame
-    shows it and the frame's resolution allows.
-    """
-    saliency = np.zeros((size, size), np.float32)
-    corners = np.rint(Frame(*shape, size).to_frame(boxes)).astype(np.int64)
-    for x0, y0, x1, y1 in corners:
-        saliency[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = 1.0
-    return saliency
