@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zfnet import config as schema
-from zfnet.__main__ import CONF, quoted
+from zfnet.__main__ import CONF, flags_first, quoted
 from zfnet.errors import UserError
 
 PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
@@ -48,6 +48,8 @@ def test_help_names_the_profiles_and_loads_no_heavy_package():
         (["profile=tiny_imagenet", "paths.data=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
         (["profile=imagenet", "data.root=/nowhere", "stage=data"], ["data.root", "/nowhere"]),
         (["device=cuda0"], ["device", "auto, cpu, cuda"]),
+        (["profile=imagenet", "gpus=64"], ["gpus: 64", "torch sees"]),
+        (["profile=imagenet", "nodes=2"], ["rendezvous", "host:port"]),
         (["train.lr=0.1,0.2"], ["train.lr", "--multirun", "[0.1,0.2]"]),
     ],
 )
@@ -76,13 +78,23 @@ def test_every_profile_composes_into_the_schema_and_is_possible(profile):
     schema.check(composed)
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "zfnet", "stage=list"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.returncode == 141 and done.stderr == ""
+
+
 def test_a_multirun_sweep_runs_every_point(tmp_path):
     outputs = f"paths.outputs={tmp_path}"
-    code, out, _ = call("--multirun", "stage=list", "seed=0,1", outputs, cwd=tmp_path)
+    code, out, _ = call("stage=list", "--multirun", "seed=0,1", outputs, cwd=tmp_path)
     assert code == 0 and out.count("occlusion ") == 2
 
 
 def test_several_stages_need_no_quotes_and_a_sweep_keeps_its_commas():
+    assert flags_first(["seed=1", "--cfg", "job", "stage=data"]) == ["--cfg", "job", "seed=1", "stage=data"]
     assert quoted(["stage=train,occlusion", "seed=1"]) == ["stage='train,occlusion'", "seed=1"]
     assert quoted(["--multirun", "stage=train,data"]) == ["--multirun", "stage=train,data"]
     assert quoted(["stage='a,b'", "stage=train"]) == ["stage='a,b'", "stage=train"]

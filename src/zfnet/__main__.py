@@ -38,9 +38,14 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
         return 0
-    sys.argv[1:] = quoted(words)
+    sys.argv[1:] = quoted(flags_first(words))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     return exit_code(_compose_and_run)
+
+
+def flags_first(words: list[str]) -> list[str]:
+    """The words with key=value last: Hydra takes no --multirun or --cfg after or between them."""
+    return sorted(words, key=lambda word: "=" in word and not word.startswith("-"))
 
 
 def quoted(words: list[str]) -> list[str]:
@@ -61,7 +66,7 @@ def _compose_and_run() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
-    failed: list[UserError] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
+    failed: list[Exception] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
 
     def job(composed: DictConfig) -> None:
         try:
@@ -75,7 +80,7 @@ def _compose_and_run() -> None:
             if point.mode is RunMode.MULTIRUN and not named:  # a folder for each point: <sweep.dir>/<number>
                 config.paths.outputs = point.runtime.output_dir
             run(config)
-        except UserError as error:
+        except (UserError, BrokenPipeError) as error:
             failed.append(error)
 
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -11,12 +13,17 @@ class UserError(Exception):
 
 
 def exit_code(work: Callable[[], int | None]) -> int:
-    """Do a command's work and return its exit code: what `work` gives (None: 0), 2 for bad input, 130 for Ctrl-C."""
+    """Do a command's work and return its exit code: what `work` gives (None: 0), 2 for bad input, 130 for Ctrl-C, 141
+    where the reader of what it prints has gone.
+    """
     try:
         return work() or 0
     except UserError as error:
         print(f"zfnet: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who reads what we print has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the very end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -121,6 +121,8 @@ def run(config: Config, command: str) -> list[Path]:
     planned, folders = plan(parse_stages(config.stage), config), []
     if any(stage.of_photo for stage in planned):
         importlib.import_module("zfnet.stages").check_photo(config)
+    if any("train" in stage.reads and not result_of(stage, config) for stage in planned):
+        importlib.import_module("zfnet.wiring").check_machine(config)
     for stage in planned:
         folder = folder_of(stage, config)
         done = result_of(stage, config)

@@ -50,7 +50,9 @@ def data(config: Config, out: Path) -> Outcome:
         "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
     }
     figures = contact_sheet(train, out, config.data.seed)
-    return Outcome(numbers, figures, f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes")
+    headline = f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes"
+    bad = numbers["n_unreadable"]
+    return Outcome(numbers, figures, headline + (f"; {bad:,} unreadable left out, see store.json" if bad else ""))
 
 
 def train(config: Config, out: Path) -> Outcome:

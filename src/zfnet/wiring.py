@@ -56,6 +56,15 @@ def trained_model(config: Config) -> ConvNet:
     return load_model(folder_of(config, "train") / "model.pt", pick_device(config.device))
 
 
+def check_machine(config: Config) -> None:
+    """Raise UserError where this machine cannot train as the configuration asks, before images are cached for it."""
+    if config.gpus > torch.cuda.device_count():
+        raise UserError(f"gpus: {config.gpus} were asked for and torch sees {torch.cuda.device_count()}")
+    pick_device(config.device)
+    if config.nodes > 1 and ":" not in config.rendezvous:
+        raise UserError(f"rendezvous: {config.nodes} nodes need a host:port at which they meet")
+
+
 def train_network(
     config: Config,
     model: ModelConfig,
@@ -78,10 +87,6 @@ def train_network(
         train, val = (open_store(Path(cache), divisor) for cache in caches)
         with join_world(device) as world:
             return fit(job, world, train, val)
-    if config.gpus > torch.cuda.device_count():
-        raise UserError(f"gpus: {config.gpus} were asked for and torch sees {torch.cuda.device_count()}")
-    if config.nodes > 1 and ":" not in config.rendezvous:
-        raise UserError(f"rendezvous: {config.nodes} nodes need a host:port at which they meet")
     job.device = device if config.gpus else "cpu"
     job.write(out / "job.json")
     launch("zfnet.training.worker", out / "job.json", processes, nodes=config.nodes, rendezvous=config.rendezvous)

@@ -175,7 +175,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
         if isinstance(image, UserError):
             n_bad += 1
             if n_bad > bad_limit:
-                raise image
+                raise UserError(f"{image}, or leave so many out: data.bad_limit={n_bad} or more") from image
             block.bad.append(row)
         else:
             frames.append(image[0])
