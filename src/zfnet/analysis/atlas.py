@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfnet.analysis.top_tiles import GREY, block, patches, project_all, trim
+from zfnet.analysis.top_tiles import GREY, block, side_by_side
 from zfnet.backprojection.window import receptive_field
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import CUT, contrast, write
+from zfnet.figures.grid import write
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import write_json
@@ -75,9 +75,7 @@ def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, units:
         return [None] * len(units)
     rows, places = (v[units.start : units.stop].numpy()[fires] for v in (best.rows, best.places))
     of_map = np.repeat(np.asarray(units), fires.sum(1))
-    shown = contrast(project_all(model, images, layer, of_map, rows, places), CUT)
-    seen = patches(model, images, layer, rows, places)
-    pairs = [trim(tiles, model, layer, places, images.crop) for tiles in (shown, seen)]
+    pairs = side_by_side(model, images, layer, of_map, rows, places)
     return [_picture(*(_whole(tiles[of_map == unit], fires.shape[1]) for tiles in pairs)) for unit in units]
 
 

@@ -29,11 +29,11 @@ import torch
 from torch import Tensor
 
 from zfnet.analysis.atlas import lay_out
-from zfnet.analysis.top_tiles import GAP, block, patches, project_all, trim
+from zfnet.analysis.top_tiles import GAP, block, side_by_side
 from zfnet.backprojection.window import receptive_field
 from zfnet.config import TopActivationsConfig
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import CUT, PAPER, contrast, mosaic, write, write_text
+from zfnet.figures.grid import PAPER, mosaic, write, write_text
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write
@@ -186,9 +186,7 @@ def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, maps: 
     top = best.rows.shape[1]
     units = np.repeat(maps, top)
     rows, places = best.rows[maps].numpy().reshape(-1), best.places[maps].numpy().reshape(-1, 2)
-    shown = contrast(project_all(model, images, layer, units, rows, places), CUT)
-    seen = patches(model, images, layer, rows, places)
-    pairs = [trim(tiles, model, layer, places, images.crop) for tiles in (shown, seen)]
+    pairs = side_by_side(model, images, layer, units, rows, places)
     blocks = []
     for m, unit in enumerate(maps):
         left, right = (block(tiles[m * top : (m + 1) * top]) for tiles in pairs)

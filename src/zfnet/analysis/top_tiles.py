@@ -11,7 +11,7 @@ import torch
 
 from zfnet.backprojection.window import cut, project_window, receptive_field
 from zfnet.data.store import ImageStore
-from zfnet.figures.grid import PAPER, fit, mosaic
+from zfnet.figures.grid import CUT, PAPER, contrast, fit, mosaic
 from zfnet.models.net import ConvNet
 
 TILE, GAP = 52, 2  # px: a tile as it is shown, between tiles
@@ -38,6 +38,15 @@ def patches(model: ConvNet, images: ImageStore, layer: str, rows: np.ndarray, pl
     pixels = torch.from_numpy(images.center_pixels(rows).copy()).permute(0, 3, 1, 2)
     seen = cut(pixels, receptive_field(model, layer), torch.as_tensor(places), fill=GREY)
     return seen.permute(0, 2, 3, 1).numpy().astype(np.uint8)
+
+
+def side_by_side(
+    model: ConvNet, images: ImageStore, layer: str, units: np.ndarray, rows: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is shown of `units` (n,): their projections as pictures and what they see, each (n, h, h, 3) uint8."""
+    shown = contrast(project_all(model, images, layer, units, rows, places), CUT)
+    seen = patches(model, images, layer, rows, places)
+    return trim(shown, model, layer, places, images.crop), trim(seen, model, layer, places, images.crop)
 
 
 def trim(tiles: np.ndarray, model: ConvNet, layer: str, places: np.ndarray, side: int) -> np.ndarray:
