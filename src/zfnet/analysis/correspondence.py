@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zfnet.analysis.invariance import respond
 from zfnet.analysis.occlusion import crop_boxes
 from zfnet.analysis.parts import PARTS, faces, read_parts
 from zfnet.config import CorrespondenceConfig
@@ -74,14 +75,8 @@ def change_signs(model: ConvNet, images: ImageStore, face: Face, layers: tuple[i
     inputs = images.center([face.row]).repeat(1 + len(squares), 1, 1, 1)
     for covered, (x0, y0, x1, y1) in zip(inputs[1:], squares, strict=True):
         covered[:, y0 : y1 + 1, x0 : x1 + 1] = 0.0
-    names = {model.layer(n): n for n in layers}
-    found, x = {}, inputs.to(next(model.parameters()).device)
-    with torch.inference_mode():
-        for name, module in model.named_children():
-            x = module(x)
-            if name in names:
-                found[names[name]] = signs(x.flatten(1)).cpu()
-    return found
+    features, _ = respond(model, inputs, layers)
+    return {n: signs(x).cpu() for n, x in features.items()}
 
 
 def compare(changes: list[Tensor]) -> dict[str, np.ndarray]:
