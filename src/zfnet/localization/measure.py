@@ -55,8 +55,7 @@ def measure(
             for some, classes, label in zip(boxes, asked, truth.labels, strict=True)
         ])  # fmt: skip
         guessed = np.stack([some[: guesses.shape[1]] for some in boxes])
-        kinds = score(guesses, guessed, known, truth)
-        outcomes[method] = {kind: values for kind, values in kinds.items() if not np.isnan(values).all()}
+        outcomes[method] = _present(score(guesses, guessed, known, truth))
     fallbacks = Counter(kind for one in found for kind in one.fallbacks["grabcut"])
     return {
         "n_images": len(found),
@@ -77,7 +76,12 @@ def _classification(guesses: np.ndarray, truth: Truth, seed: int) -> dict:
         "top5_error": classification_errors(guesses[:, :GUESSES], truth),
         "top1_error": classification_errors(guesses[:, :1], truth),
     }
-    return summarise({kind: values for kind, values in kinds.items() if not np.isnan(values).all()}, seed)
+    return summarise(_present(kinds), seed)
+
+
+def _present(outcomes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without the kinds that no image has."""
+    return {kind: values for kind, values in outcomes.items() if not np.isnan(values).all()}
 
 
 def _boxes_by_method(found: Sequence[Found], config: LocalizationConfig) -> dict[str, list[np.ndarray]]:
