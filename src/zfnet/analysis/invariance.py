@@ -44,6 +44,7 @@ from zfnet.statistics import bootstrap, interval
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
+PAIRS = 256  # of images, over which D_l is the mean
 STABILITY = {  # share of images keeping their class: (kind, amounts; kept means kept under all of them)
     "translation of 10 %": ("translation", (-22.4, 22.4)),
     "scale 1.2": ("scale", (1.2,)),
@@ -152,11 +153,9 @@ def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -
     return {name: interval(np.array(values, dtype=np.float64), seed, "mean") for name, values in kept.items()}
 
 
-def mean_distance(
-    model: ConvNet, images: ImageStore, layers: tuple[int, ...], seed: int, n: int = 256
-) -> dict[int, float]:
-    """D_l: the mean distance between the features of two different images, over up to `n` random pairs."""
-    order = np.random.default_rng([seed, 11]).permutation(len(images))[: 2 * min(n, len(images) // 2)]
+def mean_distance(model: ConvNet, images: ImageStore, layers: tuple[int, ...], seed: int) -> dict[int, float]:
+    """D_l: the mean distance between the features of two different images, over up to PAIRS random pairs."""
+    order = np.random.default_rng([seed, 11]).permutation(len(images))[: 2 * min(PAIRS, len(images) // 2)]
     if len(order) == 0:
         raise UserError("invariance: needs at least two images; raise data.val_per_class")
     distances: dict[int, list[Tensor]] = {layer: [] for layer in layers}
