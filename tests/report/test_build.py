@@ -153,6 +153,21 @@ def test_any_single_stage_makes_a_report(make_outputs, tmp_path, stage) -> None:
         assert page.open == []
 
 
+def test_a_table_is_shown_once_it_has_a_number(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path)
+    build(outputs, outputs / "report")
+    caption = "where the map comes from"
+    assert caption not in read_pages(outputs / "report")["simonyan.html"].text
+    path = outputs / "localization" / "result.json"
+    result = json.loads(path.read_text())
+    error = {"known_error": {"value": 41.5, "low": 36.0, "high": 47.0}}
+    result["numbers"]["sources"] = {"guided": {"grabcut": error, "threshold": error}}
+    path.write_text(json.dumps(result))
+    build(outputs, outputs / "report")
+    page = read_pages(outputs / "report")["simonyan.html"].text
+    assert caption in page and "41.5" in page
+
+
 def test_no_result_at_all_is_an_error(tmp_path) -> None:
     with pytest.raises(UserError, match="no stage has left a result.json"):
         build(tmp_path, tmp_path / "report")

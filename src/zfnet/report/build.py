@@ -158,7 +158,8 @@ def _part(
     artefact: Artefact, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], profile: str, mapped: bool
 ) -> Part:
     command = f"python -m zfnet stage={artefact.stage} profile={profile}"
-    tables = [join(table, artefact.stage, results) for table in artefact.tables]
+    joined = [join(table, artefact.stage, results) for table in artefact.tables]
+    tables = [table for table in joined if any((*table.printed, *table.measured))]
     result = results.get(artefact.stage)
     notes = [text for note in artefact.notes if (text := fill(note, result))]
     page = atlas.INDEX if mapped and artefact.stage == atlas.STAGE else ""
