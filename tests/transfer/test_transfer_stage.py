@@ -51,6 +51,26 @@ def test_a_seed_repeats_every_number(model, images, tmp_path):
     assert first.numbers == again.numbers
 
 
+def test_an_interrupted_stage_computes_only_what_it_lacks(model, images, tmp_path, monkeypatch):
+    whole, asked = stage.run(CONFIG, model, images, tmp_path / "whole", seed=0), []
+    score_folds = stage.score_folds
+
+    def stop_at_the_third(task, classifier, splits):
+        asked.append((classifier, splits[0].per_class))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return score_folds(task, classifier, splits)
+
+    monkeypatch.setattr(stage, "score_folds", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(CONFIG, model, images, tmp_path / "cut", seed=0)
+    resumed = stage.run(CONFIG, model, images, tmp_path / "cut", seed=0)
+    assert resumed.numbers == whole.numbers
+    assert asked == [("svm", 6), ("softmax", 6), ("svm", 6), ("svm", 6), ("softmax", 1), ("softmax", 2), ("softmax", 6)]
+    other = stage.run(replace(CONFIG, c_grid=[0.2]), model, images, tmp_path / "cut", seed=0)
+    assert len(asked) == 13 and other.numbers["table7"]["svm"]["1"]["c"] == [0.2, 0.2]
+
+
 def test_whole_networks_are_trained_on_the_same_splits(model, images, tmp_path):
     seen = []
 

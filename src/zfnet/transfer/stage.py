@@ -16,7 +16,10 @@ away from here first, for the next transfer finds none of them and writes it ane
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,12 @@ from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
 from zfnet.figures import chart, grid
 from zfnet.models.net import ConvNet
+from zfnet.models.pretrained import TRAINED, Numbered
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write, write_json
+from zfnet.transfer.cells import Cells
 from zfnet.transfer.duplicates import Pairs, find_pairs
-from zfnet.transfer.experiment import make_task, score_folds, summary
+from zfnet.transfer.experiment import Task, make_task, score_folds, summary
 from zfnet.transfer.features import extract
 from zfnet.transfer.protocol import Protocol, Split, choose_protocol, draw_split, write_splits
 
@@ -42,7 +47,7 @@ COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture 
 
 def run(
     config: TransferConfig,
-    model: ConvNet,
+    model: ConvNet | Numbered,
     images: ImageStore,
     out: Path,
     seed: int,
@@ -92,27 +97,46 @@ def _draw_splits(config: TransferConfig, index: Index, protocol: Protocol, seed:
 
 
 def _score_layers(
-    config: TransferConfig, model: ConvNet, images: ImageStore, splits: Splits, out: Path
+    config: TransferConfig, model: ConvNet | Numbered, images: ImageStore, splits: Splits, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
-    """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it."""
+    """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
+
+    cells.json keeps each cell as it is made.
+    """
     layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
-    features = extract(model, images, list(layers.values()), config.crops, out / "features", config.batch)
+    folder = out / ("features" if config.network == TRAINED else f"features-{config.network}")
+    features = extract(model, images, list(layers.values()), config.crops, folder, config.batch)
     device = next(model.parameters()).device
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
+    cells = Cells(out / "cells.json", _origin(config, splits, out))
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
-        task = make_task(features[name], images.index.labels, len(images.index.classes), used, config, device)
+        labels = images.index.labels, len(images.index.classes)
+        task = cache(partial(make_task, features[name], *labels, used, config, device))  # made where a cell is missing
+        score = partial(_score, task, splits)
         if n in config.layers:
-            svm[str(n)] = score_folds(task, "svm", splits[largest])
+            svm[str(n)] = cells.get(score, "svm", largest, n)
         if n == model.depth:
-            few_shot = {str(size): score_folds(task, "softmax", folds) for size, folds in splits.items()}
+            few_shot = {str(size): cells.get(score, "softmax", size, n) for size in splits}
             softmax[str(n)] = few_shot[str(largest)]
         elif n in config.softmax_layers:
-            softmax[str(n)] = score_folds(task, "softmax", splits[largest])
+            softmax[str(n)] = cells.get(score, "softmax", largest, n)
     by_class = few_shot[str(largest)]["classes"]
     for cell in (*svm.values(), *softmax.values(), *few_shot.values()):
         cell.pop("classes", None)
     return {"svm": svm, "softmax": softmax}, few_shot, by_class
+
+
+def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int, layer: int) -> dict[str, Any]:
+    return score_folds(task(), classifier, splits[size])
+
+
+def _origin(config: TransferConfig, splits: Splits, out: Path) -> dict[str, Any]:
+    """What the scores are made from: the features, the splits, and how classifiers are chosen."""
+    rows = [part.tobytes() for folds in splits.values() for split in folds for part in (split.train, split.test)]
+    features = json.loads((out / "features" / "features.json").read_text(encoding="utf-8"))["key"]
+    drawn = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
+    return {"features": features, "splits": drawn, "scaling": config.scaling, "c_grid": sorted(config.c_grid)}
 
 
 def _train_folds(train: Train, splits: Sequence[Split], seed: int) -> dict[str, Any]:
