@@ -169,6 +169,15 @@ def test_ten_crop_error_averages_the_probabilities_of_the_crops(trained, stores)
     assert errors(model, val, ALONE, "ten")["top1_error"] == pytest.approx(100 * wrong)
 
 
+def test_a_prediction_that_is_not_read_to_its_end_leaves_the_model_as_it_was(trained, stores):
+    model = load_model(trained[0] / "model.pt").train()
+    batches = predict(model, stores[1], np.arange(6), "center", batch=2)
+    next(batches)
+    assert not model.training
+    del batches
+    assert model.training
+
+
 def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stores, tmp_path):
     start = load_model(trained[0] / "model.pt")
     fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)

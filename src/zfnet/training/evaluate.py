@@ -50,10 +50,12 @@ def predict(
     step = max(1, batch // views)
     was_training = model.training
     model.eval()
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        inputs = images.ten_crops(part).flatten(0, 1) if views == 10 else images.center(part)
-        with autocast(device, precision):
-            logits = model(inputs.to(device).contiguous(memory_format=torch.channels_last))
-        yield part, logits.double().softmax(1).unflatten(0, (len(part), views)).mean(1)
-    model.train(was_training)
+    try:
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            inputs = images.ten_crops(part).flatten(0, 1) if views == 10 else images.center(part)
+            with autocast(device, precision):
+                logits = model(inputs.to(device).contiguous(memory_format=torch.channels_last))
+            yield part, logits.double().softmax(1).unflatten(0, (len(part), views)).mean(1)
+    finally:  # also where the caller has seen enough
+        model.train(was_training)
