@@ -31,7 +31,6 @@ from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
 from zfnet.figures import chart, grid
 from zfnet.models.net import ConvNet
-from zfnet.models.pretrained import TRAINED, Numbered
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write, write_json
 from zfnet.transfer.cells import Cells
@@ -47,7 +46,7 @@ COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture 
 
 def run(
     config: TransferConfig,
-    model: ConvNet | Numbered,
+    model: ConvNet,
     images: ImageStore,
     out: Path,
     seed: int,
@@ -97,14 +96,14 @@ def _draw_splits(config: TransferConfig, index: Index, protocol: Protocol, seed:
 
 
 def _score_layers(
-    config: TransferConfig, model: ConvNet | Numbered, images: ImageStore, splits: Splits, out: Path
+    config: TransferConfig, model: ConvNet, images: ImageStore, splits: Splits, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
 
     cells.json keeps each cell as it is made.
     """
     layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
-    folder = out / ("features" if config.network == TRAINED else f"features-{config.network}")
+    folder = out / "features"
     features = extract(model, images, list(layers.values()), config.crops, folder, config.batch)
     device = next(model.parameters()).device
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
