@@ -64,18 +64,13 @@ def run(
         if not len(maps):
             continue
         shown, fixed = project_snapshots(models, images, layer, best, maps)
-        name = f"layer{layer[4:]}.png"
-        write(out / name, draw(models[-1], layer, shown[:, : config.n_maps], best, maps, epochs, images.crop))
-        figures[name] = (
-            f"Layer {layer[4:]}: the projection of the strongest training image of "
-            f"{min(config.n_maps, len(maps))} random feature maps (rows) "
-            f"at epochs {', '.join(map(str, epochs))} (columns)."
+        name, few = f"layer{layer[4:]}", shown[:, : config.n_maps]
+        write(out / f"{name}.png", draw(models[-1], layer, few, best, maps, epochs, images.crop))
+        figures[f"{name}.png"] = (
+            f"Layer {layer[4:]}: the projection of the strongest training image of {few.shape[1]} random feature maps "
+            f"(rows) at epochs {', '.join(map(str, epochs))} (columns)."
         )
-        steps[f"layer{layer[4:]}"] = {}
-        for t, epoch in enumerate(epochs):  # the column of one epoch, for dashboards that have a slider
-            column = shown[t : t + 1, : config.n_maps], best[t : t + 1], maps, epochs[t : t + 1]
-            steps[f"layer{layer[4:]}"][epoch] = file = f"epochs/layer{layer[4:]}_{epoch:04d}.png"
-            write(out / file, draw(models[-1], layer, *column, images.crop))
+        steps[name] = _draw_steps(models[-1], layer, few, best, maps, epochs, images.crop, out)
         similarity = cosine(fixed, fixed[-1]).T
         numbers["layers"][layer[4:]] = _numbers(similarity, cosine(shown, shown[-1]).T, best, maps, epochs, seed)
         shown_series[layer[4:]] = similarity
@@ -132,6 +127,18 @@ def draw(
     rows = [list(row) for row in zip(*columns, strict=True)]
     labels = [f"map {unit}" for unit in maps[: len(rows)]]
     return mosaic(rows, gap=3, row_labels=labels, column_labels=[f"epoch {epoch}" for epoch in epochs])
+
+
+def _draw_steps(
+    model: ConvNet, layer: str, shown: np.ndarray, best: Sequence[Strongest], maps: np.ndarray, epochs: Sequence[int],
+    crop: int, out: Path,
+) -> dict[int, str]:  # fmt: skip
+    """The figure's columns as pictures of their own, epoch -> file, for dashboards that have a slider."""
+    files = {epoch: f"epochs/layer{layer[4:]}_{epoch:04d}.png" for epoch in epochs}
+    for t, epoch in enumerate(epochs):
+        column = shown[t : t + 1], best[t : t + 1], maps, epochs[t : t + 1]
+        write(out / files[epoch], draw(model, layer, *column, crop))
+    return files
 
 
 def _drawn_rows(n: int, n_images: int, seed: int) -> np.ndarray:

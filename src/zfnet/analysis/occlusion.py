@@ -116,12 +116,7 @@ def slide(model: ConvNet, image: Tensor, label: int, fill: Tensor, places: Grid,
 
 
 def run(
-    config: OcclusionConfig,
-    model: ConvNet,
-    images: ImageStore,
-    out: Path,
-    seed: int,
-    project: Project | None = None,
+    config: OcclusionConfig, model: ConvNet, images: ImageStore, out: Path, seed: int, project: Project | None = None
 ) -> Outcome:
     """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
 
@@ -137,7 +132,6 @@ def run(
         raise UserError("occlusion: the network classifies no image correctly; train it longer (stage=train)")
     maps: list[Maps] = []
     cards: list[Card] = []
-    inside: list[np.ndarray] = []
     for row in track(rows, "occluding images"):
         image, label = images.center([row]).to(device), int(images.index.labels[row])
         found = slide(model, image[0], label, fill, places, name, config.batch)
@@ -145,15 +139,12 @@ def run(
             projection = project(image, name, found.channel)[0] if project else None
             cards.append(_card(images, row, found, fill, places, projection))
         maps.append(found)
-        inside.append(places.inside(crop_boxes(images, row)))
+    inside = [places.inside(crop_boxes(images, row)) for row in rows]
     draw(cards, out / FIGURE)
     numbers = {
         "selection": f"drawn by seed {seed} among the images classified correctly on the centre crop",
-        "square": config.square,
-        "stride": config.stride,
-        "grey": config.grey,
-        "n_places": places.corners.shape[0],
-        "layer": name,
+        **{"square": config.square, "stride": config.stride, "grey": config.grey},
+        **{"n_places": len(places.corners), "layer": name},
         **score(maps[: config.n_score], inside[: config.n_score], seed),
         "shown": [_facts(images, row, found) for row, found in zip(rows, maps[: len(cards)], strict=False)],
     }
