@@ -10,7 +10,7 @@ from zfnet.data.crops import ten_crop_places
 from zfnet.distributed import World
 from zfnet.training import checkpoint
 from zfnet.training.renormalise import Renormaliser, filter_rms
-from zfnet.training.sampling import dropout_masks, plan_epoch
+from zfnet.training.sampling import SPREAD, dropout_masks, plan_epoch
 from zfnet.training.schedule import count_plateaus, learning_rate
 
 
@@ -95,6 +95,12 @@ def test_masks_drop_the_stated_share_and_keep_the_mean():
     mask = dropout_masks({"drop6": 4000}, 0.5, 8, seed=2, step=9)["drop6"]
     assert set(mask.unique().tolist()) == {0.0, 2.0} and mask.mean().item() == pytest.approx(1, abs=0.05)
     assert not torch.equal(mask, dropout_masks({"drop6": 4000}, 0.5, 8, seed=2, step=10)["drop6"])
+    assert not torch.equal(mask, dropout_masks({"drop6": 4000}, 0.5, 8, seed=3, step=9)["drop6"])
+
+
+def test_no_step_of_a_training_has_the_masks_of_another_seed():
+    first = np.sort([seed * SPREAD % 2**32 for seed in range(100)])
+    assert np.diff(np.append(first, first[0] + 2**32)).min() > 10_000_000  # steps
 
 
 def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, capsys):

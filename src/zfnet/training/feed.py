@@ -46,7 +46,7 @@ def feed(
         places = plan.top[rows], plan.left[rows]
         cut = images.raw_crops(rows, *places).to(world.device, non_blocking=True)
         inputs = images.normalise(cut, *places, plan.flip[rows])
-        labels = torch.from_numpy(images.index.labels[rows]).to(world.device)
+        labels = torch.from_numpy(images.index.labels[rows]).to(world.device, non_blocking=True)
         masks = drops.masks(len(whole), first + step, world)
         return Batch(step, inputs.contiguous(memory_format=torch.channels_last), labels, masks, len(whole))
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from zfnet.data.crops import crop_size, ten_crop_places
 
+SPREAD = 2654435769  # 2^32 / golden ratio: the steps of different seeds lie far apart in the 32 bits a CPU's seed has
+
 
 @dataclass(frozen=True)
 class EpochPlan:
@@ -44,7 +46,7 @@ def dropout_masks(
     Each process draws the masks of the whole batch and uses its own rows, so that any number of processes drops the
     same units of the same images. They are drawn on `device`, and differ between kinds of device.
     """
-    generator = torch.Generator(device).manual_seed((seed << 32) ^ step)
+    generator = torch.Generator(device).manual_seed((step + seed * SPREAD) % 2**32)
     return {
         name: (torch.rand((batch, count), generator=generator, device=device) >= p).float() / (1 - p)
         for name, count in units.items()
