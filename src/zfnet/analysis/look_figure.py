@@ -11,9 +11,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from zfnet.data.crops import resize
 
 WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between tiles
 HEADER = 420  # px, height of the photograph
@@ -108,22 +109,16 @@ def _heading(pen: ImageDraw.ImageDraw, y: int, text: str) -> int:
 
 
 def _place(canvas: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:
-    canvas.paste(Image.fromarray(enlarge(tile.picture, side)), (x, y))
+    canvas.paste(Image.fromarray(resize(tile.picture, side, side)), (x, y))
     _write(pen, (x, y + side + 6), tile.label, TEXT - 1, INK, side)
     _write(pen, (x, y + side + 29), tile.note, SMALL, QUIET, side)
-
-
-def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
-    """The picture as a square of `side` px: smooth from few pixels, averaged from many."""
-    shrinks = min(picture.shape[:2]) >= side
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def _shown_photo(photo: np.ndarray, room: tuple[int, int]) -> tuple[np.ndarray, float]:
     """The whole photograph, as large as `room` (width, height) allows, and its scale."""
     scale = min(room[0] / photo.shape[1], room[1] / photo.shape[0])
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+    height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
+    return resize(photo, height, width), scale
 
 
 def _rows(tiles: Sequence[Tile]) -> list[Sequence[Tile]]:

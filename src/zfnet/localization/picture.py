@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from zfnet.config import LocalizationConfig
+from zfnet.data.crops import resize
 from zfnet.data.images import read_rgb
 from zfnet.figures.grid import ACCENT, INK, TRUTH, draw_box, fit, heatmap, mosaic
 from zfnet.localization.boxes import rescale
@@ -71,7 +72,7 @@ def _fade_background(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _draw_boxes(image: np.ndarray, box: np.ndarray, working: tuple[int, int], true: np.ndarray) -> np.ndarray:
     factor = SIDE / max(image.shape[:2])
     to = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
-    tile = cv2.resize(image, to[::-1], interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    tile = resize(image, *to)
     for one in rescale(np.asarray(true).reshape(-1, 4), image.shape[:2], to).tolist():
         tile = draw_box(draw_box(tile, one, INK, 3), one, TRUTH, 1)  # white on any ground
     return fit(draw_box(tile, rescale(box, working, to).tolist(), ACCENT, 2), SIDE)
