@@ -79,6 +79,7 @@ def _compose_and_run() -> None:
             named = re.search(r"paths\.outputs=[^,]*\$\{", words)
             if point.mode is RunMode.MULTIRUN and not named:  # a folder for each point: <sweep.dir>/<number>
                 config.paths.outputs = point.runtime.output_dir
+                config.paths.cache = config.paths.cache or f"{point.sweep.dir}/images"
             run(config)
         except (UserError, BrokenPipeError) as error:
             failed.append(error)

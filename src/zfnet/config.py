@@ -37,6 +37,7 @@ def choice(default: Any, *options: str) -> Any:
 class PathsConfig:
     data: str = "data"  # raw data sets: <data>/<source>
     outputs: str = "outputs"  # <outputs>/<profile>/<stage>
+    cache: str = ""  # image caches that several runs share: <cache>/<hash>; empty: in <outputs>/<profile>/data
 
 
 @dataclass

@@ -144,8 +144,18 @@ def folder_of(stage: Stage, config: Config) -> Path:
     return folder / (Path(config.image).stem + ("" if network == "trained" else f"-{network}"))
 
 
+def cache_folder(config: Config) -> Path:
+    """Where stage data leaves the caches train/ and val/: in its own folder, or where other runs find them too."""
+    stage = STAGES["data"]
+    if not config.paths.cache:
+        return folder_of(stage, config)
+    return Path(config.paths.cache) / fingerprint(stage, config)
+
+
 def result_of(stage: Stage, config: Config) -> dict[str, Any] | None:
     """The stage's result where this configuration would give the same, else None."""
+    if stage.name == "data" and config.paths.cache and not (cache_folder(config) / "val" / "store.json").is_file():
+        return None  # cached elsewhere than this run did, or removed there
     done = record.read_result(folder_of(stage, config))
     return done if done and done.get("fingerprint") == fingerprint(stage, config) else None
 

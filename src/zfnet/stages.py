@@ -19,6 +19,7 @@ from zfnet.distributed import pick_device
 from zfnet.machine import n_cores
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
+from zfnet.pipeline import cache_folder
 from zfnet.record import Outcome
 from zfnet.statistics import mean_std
 from zfnet.wiring import cache, few_classes, folder_of, stores, train_network, trained_model, trainer
@@ -35,8 +36,9 @@ def data(config: Config, out: Path) -> Outcome:
     from zfnet.data.sources import read_source
 
     train_index, val_index = read_source(config)
-    train = cache(config, train_index, out / "train", None)
-    val = cache(config, val_index, out / "val", train.mean)
+    folder = cache_folder(config)
+    train = cache(config, train_index, folder / "train", None)
+    val = cache(config, val_index, folder / "val", train.mean)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),

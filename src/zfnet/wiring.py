@@ -21,6 +21,7 @@ from zfnet.distributed import join_world, launch, pick_device
 from zfnet.errors import UserError
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
+from zfnet.pipeline import cache_folder
 
 
 def folder_of(config: Config, stage: str) -> Path:
@@ -36,14 +37,14 @@ def cache(config: Config, index: Index, folder: Path, mean: np.ndarray | None) -
 
 def stores(config: Config) -> tuple[ImageStore, ImageStore]:
     """(train, val) as the data stage left them."""
-    folder = folder_of(config, "data")
+    folder = cache_folder(config)
     return open_store(folder / "train", config.data.divisor), open_store(folder / "val", config.data.divisor)
 
 
 def few_classes(config: Config, count: int, folder: Path) -> Path:
     """The folder of caches train/ and val/ of the data stage's first `count` classes, made here; 0: its own."""
     if count == 0:
-        return folder_of(config, "data")
+        return cache_folder(config)
     mean = None
     for name, store in zip(("train", "val"), stores(config), strict=True):
         few = store.index.only_classes(store.index.classes[:count])
@@ -79,7 +80,7 @@ def train_network(
     """
     from zfnet.training.fit import Job, fit
 
-    folder, processes = images or folder_of(config, "data"), config.gpus or config.workers
+    folder, processes = images or cache_folder(config), config.gpus or config.workers
     device, divisor = "cuda" if config.gpus else config.device, divisor or config.data.divisor
     caches = str(folder / "train"), str(folder / "val")
     job = Job(model, recipe, config.checkpoints, str(out), device, *caches, divisor)

@@ -28,6 +28,7 @@ from zfnet.data.frames import (
     PackedFrames,
     Packing,
     Written,
+    alone,
     damaged_frames,
     fill,
     finish_build,
@@ -179,17 +180,18 @@ def build_store(
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
     key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), **vars(packing)}
     told = {"key": key, "mean": _digest(mean), "classes": list(index.classes), "names": list(index.names)}
-    facts = _facts(folder)
-    if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
-        (folder / "store.json").unlink(missing_ok=True)
-        written = write_frames(index, folder, packing, bad_limit, key)
-        kept = np.setdiff1d(np.arange(len(index)), written.bad)
-        _write_index(index.take(kept), written, folder)
-        facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
-    if facts != told | {"bad_files": facts["bad_files"]}:  # newly written, or with another mean or other names
-        _write_mean(folder, packing, mean)
-        write_json(folder / "store.json", told | {"bad_files": facts["bad_files"]})
-    finish_build(folder, cache)
+    with alone(folder):
+        facts = _facts(folder)
+        if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
+            (folder / "store.json").unlink(missing_ok=True)
+            written = write_frames(index, folder, packing, bad_limit, key)
+            kept = np.setdiff1d(np.arange(len(index)), written.bad)
+            _write_index(index.take(kept), written, folder)
+            facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
+        if facts != told | {"bad_files": facts["bad_files"]}:  # newly written, or with another mean or other names
+            _write_mean(folder, packing, mean)
+            write_json(folder / "store.json", told | {"bad_files": facts["bad_files"]})
+        finish_build(folder, cache)
     return open_store(folder, divisor)
 
 

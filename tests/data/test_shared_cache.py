@@ -1,0 +1,65 @@
+"""Several runs share one image cache: it is built once, by one of them at a time, and made again when it is gone."""
+
+import shutil
+import threading
+from dataclasses import replace
+
+import pytest
+
+from zfnet import pipeline
+from zfnet.config import Config, DataConfig, PathsConfig, WandbConfig
+from zfnet.data import store as module
+from zfnet.data.frames import alone
+from zfnet.wiring import stores
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """The folders that frames were written to."""
+    folders = []
+
+    def write(index, folder, *options):
+        folders.append(folder)
+        return written(index, folder, *options)
+
+    written = module.write_frames
+    monkeypatch.setattr(module, "write_frames", write)
+    return folders
+
+
+def run(name, picture_folder, tmp_path, **data):
+    paths = PathsConfig(outputs=str(tmp_path / name), cache=str(tmp_path / "cache"))
+    images = replace(DataConfig(source="folder", root=str(picture_folder), size=36), **data)
+    config = Config(stage="data", profile="folder", data=images, paths=paths, wandb=WandbConfig(mode="disabled"))
+    pipeline.run(config, "")
+    return config
+
+
+def test_runs_share_the_cache_of_the_same_images(builds, picture_folder, tmp_path):
+    first, second = (stores(run(name, picture_folder, tmp_path)) for name in ("a", "b"))
+    assert len(builds) == 2  # train and val, once
+    assert (first[0].pixels == second[0].pixels).all() and len(first[1]) == len(second[1])
+    assert not list((tmp_path / "a").rglob("pixels.npy"))
+    larger, _ = stores(run("c", picture_folder, tmp_path, size=40))
+    assert len(builds) == 4 and larger.size == 40 and stores(run("a", picture_folder, tmp_path))[0].size == 36
+
+
+def test_a_shared_cache_that_is_gone_is_made_again(builds, picture_folder, tmp_path):
+    run("a", picture_folder, tmp_path)
+    shutil.rmtree(tmp_path / "cache")
+    assert stores(run("a", picture_folder, tmp_path))[0].size == 36 and len(builds) == 4
+
+
+def test_one_at_a_time_is_in_a_folder(tmp_path, capfd):
+    entered = threading.Event()
+
+    def enter():
+        with alone(tmp_path / "cache"):
+            entered.set()
+
+    other = threading.Thread(target=enter)
+    with alone(tmp_path / "cache"):
+        other.start()
+        assert not entered.wait(0.3)
+    other.join(10)
+    assert entered.is_set() and "another run" in capfd.readouterr().err
