@@ -42,6 +42,7 @@ class Stage:
 
 
 _TRAINING = ("model.width", "model.init", "model.dropout", "train")
+_CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
 
 _TABLE = (
     Stage("data", "images drawn or read, shrunk, cached; mean image", (), ("data",), keeps=True),
@@ -57,7 +58,7 @@ _TABLE = (
     Stage("class_model", "[SVZ13] Fig. 1", ("train",), ("class_model", "seed")),
     Stage("saliency", "[SVZ13] Fig. 2", ("train",), ("saliency", "seed")),
     Stage("patterns", "[K17] Figs. 3, 4, 6", ("train",), ("patterns", "seed")),
-    Stage("transfer", "[ZF13] Tables 4 and 7, Fig. 9", ("train",), ("transfer", "seed"), keeps=True),
+    Stage("transfer", "[ZF13] Tables 4 and 7, Fig. 9", ("train",), ("transfer", "seed", *_CACHING), keeps=True),
     Stage("voc", "[ZF13] Table 6", ("train",), ("voc", "seed"), keeps=True),
     Stage("localization", "[SVZ13] 3.2 and Fig. 3", ("train",), ("localization", "seed"), keeps=True),
 )
@@ -80,8 +81,14 @@ def parse_stages(text: str) -> list[str]:
 
 
 def needs(stage: Stage, config: Config) -> tuple[str, ...]:
-    """What the stage needs in this configuration: a look through somebody else's network needs none of ours."""
-    return () if stage.of_photo and config.look.network != "trained" else stage.needs
+    """What the stage needs in this configuration: with somebody else's network none of what we make of ours."""
+    return () if _network(stage, config)[0] != "trained" else stage.needs
+
+
+def _network(stage: Stage, config: Config) -> tuple[str, str]:
+    """Whose network the stage looks at, and the file of its weights: ours where its section names none."""
+    section = getattr(config, stage.name, None)
+    return getattr(section, "network", "trained"), getattr(section, "weights", "")
 
 
 def plan(names: list[str], config: Config | None = None) -> list[Stage]:
@@ -106,7 +113,9 @@ def fingerprint(stage: Stage, config: Config) -> str:
     files = {key: _raw_files(key, config) for key in stage.reads}
     told["files"] = {key: digest for key, digest in files.items() if digest}
     if "data" in told and config.data.leave_out:
-        told["leave_out"] = sources.leave_out_digest(config)
+        told["leave_out"] = sources.file_digest(config.data.leave_out)
+    if weights := _network(stage, config)[1]:
+        told["weights"] = sources.file_digest(weights)
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
     text = json.dumps([stage.name, stage.version, told, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -121,6 +130,10 @@ def run(config: Config, command: str) -> list[Path]:
     planned, folders = plan(parse_stages(config.stage), config), []
     if any(stage.of_photo for stage in planned):
         importlib.import_module("zfnet.stages").check_photo(config)
+    for stage in planned:
+        network, weights = _network(stage, config)
+        if weights:
+            importlib.import_module("zfnet.models.pretrained").check_weights(stage.name, network, weights)
     if any("train" in stage.reads and not result_of(stage, config) for stage in planned):
         importlib.import_module("zfnet.wiring").check_machine(config)
     for stage in planned:

@@ -206,19 +206,38 @@ def patterns(config: Config, out: Path) -> Outcome:
 
 def transfer(config: Config, out: Path) -> Outcome:
     from zfnet.data.sources import read_transfer_source, why_absent
+    from zfnet.models.pretrained import TRAINED
     from zfnet.transfer import stage as module
 
     if reason := why_absent(config, "transfer"):
         return _skipped(reason)
+    if config.transfer.network != TRAINED:
+        return _borrowed(config, out)
     pretraining, _ = stores(config)
     images = cache(config, read_transfer_source(config), out / "images", pretraining.mean)
     model = trained_model(config)
     trained = {"scratch": trainer(config, images, out, None), "fine-tuned": trainer(config, images, out, model)}
     chosen = trained if config.transfer.trained_epochs else {}
     outcome = module.run(config.transfer, model, images, out, config.seed, pretraining, chosen)
+    outcome.numbers["network"] = _title(config, model)
     if config.transfer.reverse:
         outcome.numbers["reverse"] = _reversed(config, out, model, max(outcome.numbers["protocol"]["per_class"]))
     return outcome
+
+
+def _borrowed(config: Config, out: Path) -> Outcome:
+    """Transfer with a network of torchvision's: frozen features alone, for the rest is about networks trained here."""
+    from zfnet.data.sources import read_transfer_source
+    from zfnet.models.pretrained import DIVISOR, FRAME, Numbered, load_pretrained, mean_image
+    from zfnet.transfer import stage as module
+
+    options, frames = config.transfer, replace(config.data, size=FRAME, divisor=DIVISOR)
+    found = load_pretrained("transfer", options.network, options.weights, pick_device(config.device))
+    index = read_transfer_source(config)
+    images = cache(replace(config, data=frames), index, out / f"images-{FRAME}", mean_image())
+    outcome = module.run(options, Numbered(options.network, found.model), images, out, config.seed)
+    outcome.numbers["network"] = found.title
+    return replace(outcome, headline=f"{outcome.headline}; {found.title}")
 
 
 def _reversed(config: Config, out: Path, model: ConvNet, largest: int) -> dict[str, Any]:
@@ -280,7 +299,8 @@ def report(config: Config, out: Path) -> Outcome:
 
 def look(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import look as module
-    from zfnet.analysis.look_network import TRAINED, from_torchvision, read_photo
+    from zfnet.analysis.look_network import from_torchvision, read_photo
+    from zfnet.models.pretrained import TRAINED
 
     photo, options = read_photo(config.image), config.look
     if options.network == TRAINED:
@@ -291,11 +311,10 @@ def look(config: Config, out: Path) -> Outcome:
 
 
 def check_photo(config: Config) -> None:
-    """Raise UserError for a photograph or weights that cannot be read, before anything is trained for them."""
-    from zfnet.analysis.look_network import check_weights, read_photo
+    """Raise UserError for a photograph that cannot be read, before anything is trained for it."""
+    from zfnet.analysis.look_network import read_photo
 
     read_photo(config.image)
-    check_weights(config.look.network, config.look.weights)
 
 
 def _own_network(config: Config) -> Network:
@@ -305,12 +324,15 @@ def _own_network(config: Config) -> Network:
     from zfnet.analysis.patterns import load_patterns
 
     model, (train, val) = trained_model(config), stores(config)
-    title = f"{config.model.name} trained on {config.data.source}, {model.n_classes} classes"
     if pipeline.result_of(pipeline.STAGES["patterns"], config):
         patterns, told = load_patterns(folder_of(config, "patterns") / "patterns.pt")["a+"], "stage patterns"
     else:
         patterns, told = estimate_patterns(model, train, config.look.n_images, config.seed)
-    return ours(model, val, title, patterns, told)
+    return ours(model, val, _title(config, model), patterns, told)
+
+
+def _title(config: Config, model: ConvNet) -> str:
+    return f"{config.model.name} trained on {config.data.source}, {model.n_classes} classes"
 
 
 def _skipped(reason: str) -> Outcome:

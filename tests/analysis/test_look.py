@@ -15,7 +15,6 @@ from zfnet.analysis import look
 from zfnet.analysis.look_figure import LABEL, WIDTH, Sheet, Tile, draw, plain
 from zfnet.analysis.look_network import (
     as_table,
-    check_weights,
     estimate_patterns,
     from_torchvision,
     ours,
@@ -153,17 +152,6 @@ def test_networks_of_torchvision_are_shown_by_name(name, photo, tmp_path):
     assert {one["class"] for one in outcome.numbers["top"]} <= set(network.names)
 
 
-def test_torchvisions_inputs_are_standardised_as_its_own_transform_does():
-    from torchvision.models import AlexNet_Weights
-    from torchvision.transforms.functional import normalize, to_tensor
-
-    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    known = AlexNet_Weights.DEFAULT.transforms()
-    expected = normalize(to_tensor(picture), known.mean, known.std)
-    found = from_torchvision("resnet18", "random").normalise(picture[None])[0]
-    torch.testing.assert_close(found, expected)
-
-
 def test_the_table_of_a_network_is_the_network():
     model = from_torchvision("alexnet", "random").model
     x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -172,42 +160,6 @@ def test_the_table_of_a_network_is_the_network():
     torch.testing.assert_close(table(x), model(x))
     residual = from_torchvision("resnet18", "random").model
     assert as_table(residual) is residual
-
-
-def test_weights_come_from_a_file_with_as_many_classes_as_it_has(tmp_path):
-    from torchvision.models import resnet18
-
-    torch.manual_seed(3)
-    saved = resnet18(weights=None, num_classes=7).eval()
-    torch.save(
-        {"state_dict": {f"module.{key}": value for key, value in saved.state_dict().items()}}, tmp_path / "w.pth"
-    )
-    network = from_torchvision("resnet18", str(tmp_path / "w.pth"))
-    x = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(network.model(x), saved(x))
-    assert list(network.names) == [f"class {k}" for k in range(7)] and "w.pth" in network.title
-
-
-def test_weights_that_do_not_fit_or_load_are_named(tmp_path):
-    torch.save({"fc.weight": torch.zeros(3, 4)}, tmp_path / "other.pth")
-    (tmp_path / "torn.pth").write_bytes(b"PK torn")
-    for file in ("other.pth", "torn.pth"):
-        with pytest.raises(UserError, match=f"look.weights: .*{file}"):
-            from_torchvision("alexnet", str(tmp_path / file))
-    with pytest.raises(UserError, match="look.weights: gone.pth is not a file"):
-        check_weights("vgg16", "gone.pth")
-    check_weights("vgg16", "random")
-
-
-def test_no_network_and_no_file_says_what_to_fetch(monkeypatch):
-    from torchvision import models
-
-    def refuse(self, *args, **kwargs):
-        raise OSError("no network")
-
-    monkeypatch.setattr(models.VGG16_Weights, "get_state_dict", refuse)
-    with pytest.raises(UserError, match=r"look.network: .*vgg16.*https://.*vgg16.*look.weights=FILE"):
-        from_torchvision("vgg16", "")
 
 
 def test_the_sheet_has_every_tile_in_place():

@@ -168,6 +168,24 @@ def test_a_table_is_shown_once_it_has_a_number(make_outputs, tmp_path) -> None:
     assert caption in page and "41.5" in page
 
 
+def test_a_network_of_torchvision_is_named_and_counts_for_no_claim_nor_key_number(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "transfer")
+    path = outputs / "transfer" / "result.json"
+    result = json.loads(path.read_text())
+    result["numbers"]["network"] = "vgg16, torchvision's weights"
+    judged = []
+    for network in ("trained", "vgg16"):
+        result["config"]["transfer"]["network"] = network
+        path.write_text(json.dumps(result))
+        judged.append(build(outputs, outputs / "report").numbers["claims"])
+        pages = read_pages(outputs / "report")
+        table = pages["zeiler-fergus.html"].text
+        assert "The frozen network here: vgg16, torchvision's weights." in table and "57.9" in table
+        assert ("convnet pretrained" in pages["index.html"].text) == (network == "trained")
+    assert "The network was torchvision's, of which the paper claims nothing." in pages["claims.html"].text
+    assert judged[0]["not measured"] < judged[1]["not measured"] and set(judged[1]) == {"not measured"}
+
+
 def test_no_result_at_all_is_an_error(tmp_path) -> None:
     with pytest.raises(UserError, match="no stage has left a result.json"):
         build(tmp_path, tmp_path / "report")

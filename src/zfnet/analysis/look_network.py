@@ -2,8 +2,7 @@
 
 A photograph becomes a network input as in [ZF13] 3, whatever its size: the short side to the frame, the centre square,
 the centre crop of 224/256 of it. Ours then subtracts the mean image of the training set; torchvision's networks
-subtract ImageNet's mean colour and divide by its standard deviation. Their weights are, in this order: a state dict in
-a file, the file torchvision keeps on this machine or downloads, or random ones (a trial without any meaning).
+subtract ImageNet's mean colour and divide by its standard deviation (zfnet.models.pretrained).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +20,8 @@ from zfnet.data.crops import crop_size, shrink
 from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.models.net import ConvNet
+from zfnet.models.pretrained import FRAME, load_pretrained, standardise
 
-TRAINED, RANDOM = "trained", "random"
-FRAME = 256  # px of torchvision's networks; crops of 224
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
 NARROWEST = 40  # long side / short side of a photograph, from which resizing it would fill the memory
 LAYERS = {  # the last ReLU of each size of map
     "alexnet": ("features.1", "features.4", "features.7", "features.9", "features.11"),
@@ -105,25 +101,9 @@ def estimate_patterns(model: ConvNet, images: ImageStore, count: int, seed: int)
 
 
 def from_torchvision(name: str, weights: str, device: torch.device | str = "cpu") -> Network:
-    """torchvision's network `name` (a key of LAYERS), its weights as `check_weights` takes them.
-
-    Raises UserError naming look.weights where they cannot be had or do not fit.
-    """
-    from torchvision import models
-
-    known = models.get_model_weights(name).DEFAULT
-    saved = None if weights == RANDOM else _state_dict(name, weights, known)
-    n_classes = len(known.meta["categories"]) if saved is None else len(list(saved.values())[-1])
-    with torch.random.fork_rng(devices=[]), torch.device("cpu" if saved is None else "meta"):
-        torch.manual_seed(0)
-        model = models.get_model(name, weights=None, num_classes=n_classes)
-    if saved is not None:
-        _load(model, saved, name, weights)
-    named = known.meta["categories"] if n_classes == len(known.meta["categories"]) else None
-    names = named or [f"class {k}" for k in range(n_classes)]
-    kind = {"": "torchvision's weights", RANDOM: "random weights: a trial, its answers mean nothing"}
-    title = f"{name}, {kind.get(weights, f'weights of {Path(weights).name}')}"
-    return Network(title, model.eval().to(device), names, FRAME, _standardise, LAYERS[name])
+    """torchvision's network `name` (a key of LAYERS); raises UserError as `load_pretrained` does."""
+    found = load_pretrained("look", name, weights, device)
+    return Network(found.title, found.model, found.names, FRAME, standardise, LAYERS[name])
 
 
 def as_table(model: nn.Module) -> nn.Module:
@@ -134,42 +114,3 @@ def as_table(model: nn.Module) -> nn.Module:
     return nn.Sequential(
         *parts["features"].children(), parts["avgpool"], nn.Flatten(), *parts["classifier"].children()
     ).eval()
-
-
-def check_weights(name: str, weights: str) -> None:
-    """Raise UserError for a `look.weights` that cannot be meant: before anything is computed."""
-    if weights and name == TRAINED:
-        raise UserError("look.weights: belongs to a network of torchvision; name it with look.network=vgg16")
-    if weights not in ("", RANDOM) and not Path(weights).expanduser().is_file():
-        raise UserError(f"look.weights: {weights} is not a file; give a state dict of {name} (.pth) or `{RANDOM}`")
-
-
-def _standardise(pixels: np.ndarray) -> Tensor:
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    return (torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255 - mean) / std
-
-
-def _state_dict(name: str, weights: str, known: Any) -> dict[str, Tensor]:
-    """Parameter -> tensor, from the file or from torchvision."""
-    if weights:
-        try:
-            saved = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
-            saved = saved.get("state_dict", saved)
-            return {key.removeprefix("module."): value.float() for key, value in saved.items()}
-        except Exception as error:  # torch.load raises whatever the damage leads to
-            raise UserError(f"look.weights: {weights} is not a state dict that torch can load safely") from error
-    try:
-        return dict(known.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"look.network: no weights of {name} on this machine and none could be downloaded ({error}); fetch "
-            f"{known.url} and give it as look.weights=FILE"
-        ) from error
-
-
-def _load(model: nn.Module, saved: dict[str, Tensor], name: str, weights: str) -> None:
-    try:
-        model.load_state_dict(saved, assign=True)  # no weights were made that these would replace
-    except (RuntimeError, AttributeError) as error:
-        told, file = str(error).strip().splitlines()[-1].strip(), weights or "torchvision's file"
-        raise UserError(f"look.weights: {file} does not hold the weights of {name} ({told})") from error

@@ -109,10 +109,13 @@ def read_voc_source(config: Config) -> tuple[Index, Index, str]:
     return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
 
 
-def leave_out_digest(config: Config) -> str:
-    """Hash of what data.leave_out names, so that a changed list is noticed; "" without one or while it is missing."""
-    file = Path(config.data.leave_out)
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if config.data.leave_out and file.is_file() else ""
+def file_digest(name: str) -> str:
+    """Hash of the file that a key names, so that a change in it is noticed; "" while it is missing."""
+    path = Path(name).expanduser()
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def raw_files(config: Config, section: str) -> str | None:

@@ -56,6 +56,11 @@ class Result:
         return str(self.numbers.get("skipped") or "")
 
     @property
+    def borrowed(self) -> bool:
+        """Whether the network was one of torchvision's, of which the papers claim nothing."""
+        return find(self, f"config.{self.stage}.network") not in (None, "trained")
+
+    @property
     def time(self) -> str:
         return f"{duration(self.content.get('seconds') or 0.0)} on {self.content.get('device') or 'an unknown device'}"
 

@@ -87,11 +87,14 @@ def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
 
 
 def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumber]:
-    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured."""
-    shown = []
+    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured.
+
+    Nothing of a borrowed network: only the notes of the tables name it.
+    """
+    shown, own = [], {stage: result for stage, result in results.items() if not result.borrowed}
     for table in artefact.tables:
         for row in (row for row in table.rows if row.key):
-            cells = list(zip(table.columns, _line(row, table, results).cells, strict=True))
+            cells = list(zip(table.columns, _line(row, table, own).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
             if found := [(name, cell) for name, cell in [*preferred, *cells] if cell.here]:
                 what = f"{found[0][0]}, {table.unit}" if table.unit else found[0][0]

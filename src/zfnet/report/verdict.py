@@ -63,7 +63,7 @@ def judge_all(results: Mapping[str, Result]) -> list[Judged]:
 
 def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
     """One claim; a missing stage or number leaves it unmeasured."""
-    found = claim.measure(results)
+    found = None if claim.stage in results and results[claim.stage].borrowed else claim.measure(results)
     verdict = decide(found, claim.threshold, claim.above)
     gauge = _gauge(found, claim) if found else None
     return Judged(claim, found, verdict, _sentence(found, claim, results), gauge)
@@ -90,9 +90,10 @@ def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
 
 def _sentence(found: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
     if found is None:
-        if claim.stage in results:
-            return results[claim.stage].skipped or f"The result of {claim.stage} does not hold this number."
-        return f"The stage {claim.stage} has not been run."
+        if (result := results.get(claim.stage)) is None:
+            return f"The stage {claim.stage} has not been run."
+        whose = "The network was torchvision's, of which the paper claims nothing." if result.borrowed else ""
+        return result.skipped or whose or f"The result of {claim.stage} does not hold this number."
     side = "above" if claim.above else "below"
     expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
     if found.low is None or found.high is None:

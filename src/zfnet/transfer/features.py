@@ -7,15 +7,16 @@ of [ZF13] 3.
     <folder>/<module>.npy     (n, d) float32, opened as a memory map
     <folder>/features.json    what they were computed from, and how many rows are done
 
-One forward pass fills all the layers, a shard of rows after the other; an interrupted run goes on at its last
-shard.
+One forward pass fills all the layers, a shard of rows after the other, and ends at the last one asked for; an
+interrupted run goes on at its last shard. The network is any module: it is tapped by hooks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ SHARD = 1024  # rows between two notes of how far we are
 
 
 def extract(
-    model: nn.Sequential, images: ImageStore, modules: Sequence[str], crops: str, folder: Path, batch: int = 64
+    model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str, folder: Path, batch: int = 64
 ) -> dict[str, np.ndarray]:
     """(n, d) features of all images at the named modules of `model`, as read-only memory maps by module name.
 
@@ -56,7 +57,7 @@ def extract(
 
 @torch.inference_mode()
 def _forward(
-    model: nn.Sequential, images: ImageStore, modules: Sequence[str], crops: str, rows: np.ndarray, batch: int
+    model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str, rows: np.ndarray, batch: int
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     device = next(model.parameters()).device
     was_training = model.training
@@ -64,24 +65,43 @@ def _forward(
     try:
         for some in np.split(rows, range(batch, len(rows), batch)):
             views = images.ten_crops(some) if crops == "ten" else images.center(some)[:, None]  # (b, crops, 3, h, w)
-            outputs = _outputs(model, views.flatten(0, 1).to(device), modules)
-            yield some, {name: x.flatten(1).unflatten(0, views.shape[:2]).mean(1) for name, x in outputs.items()}
+            yield some, _tap(model, views.to(device), modules)
     finally:
         model.train(was_training)
 
 
-def _outputs(model: nn.Sequential, x: Tensor, modules: Sequence[str]) -> dict[str, Tensor]:
-    wanted, outputs = set(modules), {}
-    for name, module in model.named_children():
-        x = module(x)
-        if name in wanted:
-            outputs[name] = x
-        if len(outputs) == len(wanted):
-            return outputs
-    raise ValueError(f"no module {sorted(wanted - set(outputs))[0]!r} in this network")
+class _Enough(Exception):
+    """All that was asked for has passed."""
 
 
-def _widths(model: nn.Sequential, images: ImageStore, modules: Sequence[str]) -> dict[str, int]:
+def _tap(model: nn.Module, views: Tensor, modules: Sequence[str]) -> dict[str, Tensor]:
+    """(b, d) outputs of the named modules, means over the views (b, crops, 3, h, w) of each image.
+
+    The mean is taken, and so copied, as an output passes: the next module may be a ReLU that works in place.
+    """
+    known, outputs = dict(model.named_modules()), {}
+    if unknown := sorted(set(modules) - set(known)):
+        raise ValueError(f"no module {unknown[0]!r} in this network")
+
+    def taker(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def take(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            outputs[name] = output.flatten(1).unflatten(0, views.shape[:2]).mean(1)
+            if len(outputs) == len(set(modules)):
+                raise _Enough
+
+        return take
+
+    hooks = [known[name].register_forward_hook(taker(name)) for name in modules]
+    try:
+        with contextlib.suppress(_Enough):
+            model(views.flatten(0, 1))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def _widths(model: nn.Module, images: ImageStore, modules: Sequence[str]) -> dict[str, int]:
     _, outputs = next(_forward(model, images, modules, "center", np.arange(1), 1))
     return {name: values.shape[1] for name, values in outputs.items()}
 
@@ -105,7 +125,7 @@ def _rows_done(folder: Path, key: dict[str, Any]) -> int:
     return int(note["done"]) if whole and note.get("key") == key else 0
 
 
-def _key(model: nn.Sequential, images: ImageStore, modules: Sequence[str], crops: str) -> dict[str, Any]:
+def _key(model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str) -> dict[str, Any]:
     weights = hashlib.sha256(repr(model).encode())
     for name, value in model.state_dict().items():
         weights.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

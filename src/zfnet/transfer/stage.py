@@ -31,6 +31,7 @@ from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
 from zfnet.figures import chart, grid
 from zfnet.models.net import ConvNet
+from zfnet.models.pretrained import TRAINED, Numbered
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write, write_json
 from zfnet.transfer.cells import Cells
@@ -46,7 +47,7 @@ COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture 
 
 def run(
     config: TransferConfig,
-    model: ConvNet,
+    model: ConvNet | Numbered,
     images: ImageStore,
     out: Path,
     seed: int,
@@ -96,18 +97,18 @@ def _draw_splits(config: TransferConfig, index: Index, protocol: Protocol, seed:
 
 
 def _score_layers(
-    config: TransferConfig, model: ConvNet, images: ImageStore, splits: Splits, out: Path
+    config: TransferConfig, model: ConvNet | Numbered, images: ImageStore, splits: Splits, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
 
-    cells.json keeps each cell as it is made.
+    cells.json, beside the features, keeps each cell as it is made.
     """
     layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
-    folder = out / "features"
+    folder = out / ("features" if config.network == TRAINED else f"features-{config.network}")
     features = extract(model, images, list(layers.values()), config.crops, folder, config.batch)
     device = next(model.parameters()).device
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
-    cells = Cells(out / "cells.json", _origin(config, splits, out))
+    cells = Cells(folder / "cells.json", _origin(config, splits, folder))
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
         labels = images.index.labels, len(images.index.classes)
@@ -130,10 +131,10 @@ def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int,
     return score_folds(task(), classifier, splits[size])
 
 
-def _origin(config: TransferConfig, splits: Splits, out: Path) -> dict[str, Any]:
+def _origin(config: TransferConfig, splits: Splits, folder: Path) -> dict[str, Any]:
     """What the scores are made from: the features, the splits, and how classifiers are chosen."""
     rows = [part.tobytes() for folds in splits.values() for split in folds for part in (split.train, split.test)]
-    features = json.loads((out / "features" / "features.json").read_text(encoding="utf-8"))["key"]
+    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))["key"]
     drawn = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
     return {"features": features, "splits": drawn, "scaling": config.scaling, "c_grid": sorted(config.c_grid)}
 
