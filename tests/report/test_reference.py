@@ -91,6 +91,20 @@ def test_blocks_are_filled_and_the_rest_of_the_text_stays(run: Path, tmp_path: P
     assert reference.renewed(new, run.parent) == new
 
 
+def test_the_table_of_artefacts_has_times_and_key_numbers(run: Path) -> None:
+    change(run, seconds=65.2, headline="ten | crop error")
+    table = "<!-- artefacts -->\n| what | target | stage |\n|---|---|---|\n| errors | `make a` | `train` |\n"
+    table += "| nothing | `make b` | `never_run` | old |\n<!-- end of artefacts -->\n"
+    for profile in (run.name, "unpublished"):
+        table += f"<!-- results: {profile} -->\n<!-- end of results -->\n"
+    new = reference.renewed(table, run.parent)
+    lines = new.splitlines()[1:5]
+    assert lines[0] == f"| what | target | stage | {run.name} |" and lines[1] == "|---|---|---|---|"
+    assert lines[2] == "| errors | `make a` | `train` | 1 min 05 s: ten \\| crop error |"
+    assert lines[3] == "| nothing | `make b` | `never_run` | · |"
+    assert reference.renewed(new, run.parent) == new
+
+
 def test_the_readme_says_what_is_published() -> None:
     text = reference.README.read_text(encoding="utf-8")
     assert reference.BLOCK.search(text)

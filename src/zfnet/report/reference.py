@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "outputs" / "reference"
 README = REPOSITORY / "README.md"
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
+MADE = re.compile(r"(<!-- artefacts -->\n)(.*?)(<!-- end of artefacts -->)", re.S)
 LIMIT = 5 * 2**20  # bytes of one profile
 WIDEST, QUALITY = 1200, 82  # of a published picture
 PLACE = re.compile(r"(?<![\w./<])[~/][\w.~-]*(?:/[\w.~-]+)+")  # a path from the root or from home
@@ -71,12 +72,37 @@ def write_readme(readme: Path, reference: Path) -> None:
 
 
 def renewed(text: str, reference: Path) -> str:
-    """The README's text with its blocks `<!-- results: profile -->` filled."""
+    """The README's text with its blocks `<!-- results: profile -->` and the table of `<!-- artefacts -->` filled."""
+    profiles = {block[2]: read(reference / block[2]) for block in BLOCK.finditer(text)}
+    published = {profile: results for profile, results in profiles.items() if results}
 
     def fill(block: re.Match[str]) -> str:
         return f"{block[1]}{summary(reference / block[2])}\n{block[3]}"
 
-    return BLOCK.sub(fill, text)
+    def fill_made(block: re.Match[str]) -> str:
+        head, rule, *rows = block[2].splitlines()
+        lines = [_row(head, (f" {profile} " for profile in published)), _row(rule, ["---"] * len(published))]
+        lines += [_row(row, [_made(results, _stage(row)) for results in published.values()]) for row in rows]
+        return "\n".join([f"{block[1]}{lines[0]}", *lines[1:], block[3]])
+
+    return MADE.sub(fill_made, BLOCK.sub(fill, text))
+
+
+def _row(line: str, cells: Iterable[str]) -> str:
+    """A row of the table of artefacts: artefact, target and stage as they are, then a cell for each profile."""
+    return "|".join([*line.split("|")[:4], *cells, ""])
+
+
+def _stage(row: str) -> str:
+    return row.split("|")[3].strip().strip("`")
+
+
+def _made(results: Mapping[str, Result], stage: str) -> str:
+    """How long a stage took and its key number."""
+    if stage not in results or results[stage].skipped:
+        return " · "
+    content = results[stage].content
+    return f" {duration(content['seconds'])}: {_cell(content['headline'])} "
 
 
 def summary(folder: Path) -> str:
