@@ -137,11 +137,11 @@ def test_one_trained_fold_is_judged_by_its_test_images(make_outputs, tmp_path) -
     assert claims.pretrained_gain(found, max).n == 5  # type: ignore[union-attr]
     numbers["table4"]["scratch"] = {"30": {"mean": 0.4, "std": 0.0, "folds": [0.4]}}
     numbers["few_shot"]["30"]["folds"] = [0.5] * 5
-    numbers["protocol"]["test_per_class"] = 50
+    numbers["n_test"] = 50 * numbers["n_classes"]
     gain = claims.pretrained_gain(found, max)
     assert gain is not None and gain.value == pytest.approx(10)
     assert gain.low == pytest.approx(10 - 5.6, abs=0.2)  # of 600 images each: sqrt(2) x 4.0
-    del numbers["protocol"]["test_per_class"]
+    del numbers["n_test"]
     assert claims.pretrained_gain(found, max) == Measure(pytest.approx(10))
 
 

@@ -132,9 +132,8 @@ def pretrained_gain(results: Results, own_size: Callable[[list[int]], int]) -> M
     pair = [evidence.folds(results, "transfer", path) or [] for path in (ours, theirs)]
     if min(map(len, pair)) > 1:
         return scaled(evidence.paired(*pair), 100)
-    tested = [evidence.raw(results, "transfer", path) for path in ("n_classes", "protocol.test_per_class")]
-    count = tested[0] * tested[1] if all(tested) else None
-    return minus(*(evidence.measure(100 * values[0], count) if values else None for values in pair))
+    n_test = evidence.number(evidence.raw(results, "transfer", "n_test"))
+    return minus(*(evidence.measure(100 * values[0], n_test) if values else None for values in pair))
 
 
 def a_tenth(sizes: list[int]) -> int:

@@ -78,6 +78,7 @@ def run(
         "chance": 1 / len(index.classes),
         "n_classes": len(index.classes),
         "n_images": len(index),
+        "n_test": len(splits[max(splits)][0].test),
         "depth": model.depth,
         "protocol": {**vars(protocol), "per_class": list(protocol.per_class)},
     }
