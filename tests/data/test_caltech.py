@@ -100,3 +100,18 @@ def test_the_other_set_does_not_stand_in(caltech101):
 def test_clutter_can_be_a_class(caltech256):
     assert "257.clutter" in read_caltech(caltech256, background=True).classes
     assert read_caltech(caltech256, background=True).names[-1] == "background"
+
+
+def test_a_set_unpacked_beside_its_archive_is_found_from_the_folder_of_the_archive(caltech101):
+    plant(caltech101, "caltech-101.zip")
+    (caltech101 / "caltech101").mkdir()
+    (caltech101 / "101_ObjectCategories").rename(caltech101 / "caltech101" / "101_ObjectCategories")
+    assert read_caltech(caltech101, source="caltech101").classes == ("ant", "car_side", "Faces")
+
+
+def test_the_archive_of_the_other_set_is_not_what_is_missing(tmp_path):
+    plant(tmp_path, "caltech-101.zip")
+    with pytest.raises(UserError, match=r"caltech-101\.zip is still packed: make data-unpack DATA="):
+        read_caltech(tmp_path, source="caltech101")
+    with pytest.raises(UserError, match=r"holds no 256_ObjectCategories \(256_ObjectCategories\.tar from"):
+        read_caltech(tmp_path, source="caltech256")

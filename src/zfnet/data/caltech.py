@@ -22,7 +22,11 @@ LAYOUTS = {  # folder: its archive and where it is obtained
 }
 FOLDERS = {"caltech101": "101_ObjectCategories", "caltech256": "256_ObjectCategories"}
 BACKGROUND = ("BACKGROUND_Google", "257.clutter")
-ARCHIVES = ("caltech-101.zip", "101_ObjectCategories.tar.gz", "256_ObjectCategories.tar")
+ARCHIVES = {
+    "101_ObjectCategories": ("caltech-101.zip", "101_ObjectCategories.tar.gz"),
+    "256_ObjectCategories": ("256_ObjectCategories.tar",),
+}
+HOMES = (".", "caltech-101", *FOLDERS)  # where a root holds them: as the zip has it, and as we unpack
 
 
 def read_caltech(root: Path, background: bool = False, source: str = "") -> Index:
@@ -43,13 +47,13 @@ def read_caltech(root: Path, background: bool = False, source: str = "") -> Inde
 
 
 def _find(root: Path, layouts: list[str]) -> Path:
-    for folder in (root, *(root / name for name in layouts), *(root / "caltech-101" / name for name in layouts)):
+    for folder in (root, *(root / home / name for home in HOMES for name in layouts)):
         if folder.name in layouts and folder.is_dir():
             nested = folder / folder.name
             return nested if nested.is_dir() else folder
-    packed = [path for name in ARCHIVES for path in (root / name, root / "caltech-101" / name) if path.is_file()]
-    if packed:
-        raise UserError(f"transfer.root: {packed[0]} is still packed; unpack it where it lies")
+    archives = [root / home / file for home in HOMES for name in layouts for file in ARCHIVES[name]]
+    for packed in filter(Path.is_file, archives):
+        raise UserError(f"transfer.root: {packed} is still packed: make data-unpack DATA={packed.parent}")
     wanted = " or ".join(f"{name} ({LAYOUTS[name]})" for name in layouts)
     raise UserError(f"transfer.root: {root} holds {'neither ' if len(layouts) > 1 else 'no '}{wanted}")
 
