@@ -10,6 +10,8 @@ from sklearn.svm import LinearSVC
 
 from zfnet.transfer.gram import gram, kernels
 from zfnet.transfer.linear import (
+    LOSSES,
+    ROUGH,
     SOFTMAX,
     SVM,
     Problem,
@@ -58,6 +60,35 @@ def test_softmax_decides_as_logistic_regression(width, c):
     targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, SOFTMAX)
     peer = LogisticRegression(C=c, tol=1e-9, max_iter=100_000).fit(x[:N_TRAIN].astype(np.float64), labels[:N_TRAIN])
     np.testing.assert_allclose(decisions(x, targets, SOFTMAX, c), peer.decision_function(x[N_TRAIN:]), atol=1e-4)
+
+
+@pytest.mark.parametrize("c", [10.0, 100.0, 1000.0])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_many_more_rows_than_features_and_overlapping_classes_are_fitted_at_a_large_c(loss, c):
+    rng = np.random.default_rng(30)
+    labels = np.arange(240) % 8
+    x = np.maximum(rng.normal(size=(240, 30)) + 0.15 * rng.normal(size=(8, 30))[labels], 0)
+    x = x / np.linalg.norm(x, axis=1).mean()
+    kernel = gram(x, np.arange(240))
+    v = fit(kernel, targets_of(torch.from_numpy(labels), 8, LOSSES[loss]), LOSSES[loss], c)
+    if loss == "svm":
+        peer = LinearSVC(C=c, dual=False, tol=1e-10, max_iter=1_000_000).fit(x, labels)
+    else:
+        peer = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x, labels)
+    np.testing.assert_allclose(decide(kernel, v), peer.decision_function(x), atol=5e-5)
+
+
+@pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
+def test_a_rough_fit_of_a_small_c_decides_as_an_exact_one(loss):
+    x, labels = draw(300)
+    train, test = torch.arange(N_TRAIN), torch.arange(N_TRAIN, len(x))
+    kernel, outer = kernels(gram(x, np.arange(len(x))), train, test, "center")
+    targets = targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, loss)
+    for c in (1e-4, 1e-3, 1e-2):
+        exact = decide(outer, fit(kernel, targets, loss, c))
+        for start in (None, fit(kernel, targets, loss, 10 * c)):
+            rough = decide(outer, fit(kernel, targets, loss, c, start, ROUGH))
+            assert float((rough - exact).norm() / exact.norm()) < 10 * ROUGH
 
 
 @pytest.mark.parametrize("scaling", ["mean", "unit", "center"])

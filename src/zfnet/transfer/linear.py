@@ -22,9 +22,13 @@ method of Chapelle, Neural Computation 2007, in the geometry of w). The systems 
                        a step need not be exact, as the next gradient, in float64, says what it left undone
 
 F is 1-strongly convex in w, hence |w - w*| <= |gradient|. A minimum is found when the gradient is shorter than
-`tolerance` times |w| (times 1 where |w| < 1): decision values are then exact to that part of the longest that a feature
-vector could have (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen on a held-out part of
-the training images, never on the test images.
+`tolerance` times |w| (at the least NOTHING, which says that w is 0): decision values are then exact to that part of the
+longest that a feature vector could have (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen
+on a held-out part of the training images, never on the test images.
+
+Where there are more rows than features, K has directions along which w does not change and beta may grow. A product
+with K leaves nothing of them but rounding, which float32 may have too much of: conjugate gradients notice (a Hessian
+has no negative curvature), and that step is found again in float64.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from zfnet.transfer.gram import multiply
 
 TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
+NOTHING = 1e-3  # a shorter w is taken for this long; C = 0.01 leaves a softmax of 100 classes a |w| of 0.1
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
 FIRST_STEPS = 12  # of them in float32
@@ -181,7 +186,8 @@ class Problem:
         return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
 
     def enough(self, v: Tensor, image: Tensor, tolerance: float) -> Tensor:
-        return tolerance * self.inner(v, image).clamp(min=1).sqrt()  # length of a gradient that need not be shorter
+        lengths = self.inner(v, image).clamp(min=NOTHING**2).sqrt()
+        return tolerance * lengths  # of a gradient that need not be shorter
 
     def gradient(self, v: Tensor, image: Tensor) -> Tensor:
         return self._penalised(v, self.loss.slope(_values(image), self.y))
@@ -211,15 +217,16 @@ def fit(
     if start is None and c > EASY:
         start = fit(space, y, loss, c / 10, tolerance=ROUGH)
     v = space.kernel.new_zeros(len(y) + 1, y.shape[1]) if start is None else start.clone()
-    problem = Problem(space, y, loss, c)
+    problem, length = Problem(space, y, loss, c), float("inf")
     if space.is_tame(10 * c):
         v, length = _descend(problem.single(), v.float(), max(tolerance, ROUGH), FIRST_STEPS)
         v = v.double()
-        if length <= tolerance:
-            return v
-    v, length = _descend(problem, v, tolerance, STEPS)
+    if not length <= tolerance:
+        v, length = _descend(problem, v, tolerance, STEPS)
     if not length <= tolerance:
         raise ArithmeticError(f"no minimum found at C = {c}: the gradient is {length:.1e} of |w| long")
+    if loss is SOFTMAX:
+        v[-1] -= v[-1].mean()  # which the loss does not feel, and float32 lets drift
     return v
 
 
@@ -310,30 +317,42 @@ def _conjugate_gradients(
 
     The shorter r, the closer, so that Newton's steps converge quadratically.
     """
-    f, space = _values(image), problem.space
     length = problem.inner(r, image_r).clamp(min=0).sqrt()
     enough = torch.maximum(length * length.clamp(NEAREST, 0.1), least).square()
-    weight = problem.c * problem.loss.bend(f, problem.y)
-    if space.is_tame(float(weight.max())):
-        problem = problem.single()
-        space, f = problem.space, f.float()
-        r, image_r, enough, weight = (x.float() for x in (r, image_r, enough, weight))
-    curvature = problem.loss.curvature(f, problem.y)
+    f, weight = _values(image), problem.c * problem.loss.bend(_values(image), problem.y)
+    if problem.space.is_tame(float(weight.max())):
+        s, image_s, arrived = _iterate(problem.single(), *(x.float() for x in (f, r, image_r, enough, weight)))
+        if arrived or image.dtype == torch.float32:
+            return s.to(image), image_s.to(image)
+    s, image_s, _ = _iterate(problem, f, r, image_r, enough, weight)
+    return s, image_s
+
+
+def _iterate(
+    problem: Problem, f: Tensor, r: Tensor, image_r: Tensor, enough: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, bool]:
+    """What conjugate gradients find at decision values f, and whether every class got to a residual of `enough`.
+
+    A class that meets no positive curvature has come to the end of its precision, and keeps what it has.
+    """
+    space, curvature = problem.space, problem.loss.curvature(f, problem.y)
     s, image_s = torch.zeros_like(r), torch.zeros_like(r)
     p, image_p = space.precondition(r, image_r, weight)
     size = problem.inner(r, image_p)
-    left = torch.ones_like(enough, dtype=torch.bool)
+    left, ended = torch.ones_like(enough, dtype=torch.bool), torch.zeros_like(enough, dtype=torch.bool)
     for _ in range(INNER_STEPS):
         bent = problem.hessian(curvature, p, image_p)
-        along = torch.where(left, size / problem.inner(bent, image_p), 0.0)
+        bend = problem.inner(bent, image_p)
+        ended |= left & ~((size > 0) & (bend > 0))
+        along = torch.where(left & ~ended, size / bend, 0.0)
         s, image_s = s + along * p, image_s + along * image_p
         r = r - along * bent
         image_r = space.image(r)
-        left = problem.inner(r, image_r) > enough
+        left = (problem.inner(r, image_r) > enough) & ~ended
         if not left.any():
             break
         z, image_z = space.precondition(r, image_r, weight)
         previous, size = size, problem.inner(r, image_z)
         turn = torch.where(left, size / previous, 0.0)
         p, image_p = z + turn * p, image_z + turn * image_p
-    return s.to(image), image_s.to(image)
+    return s, image_s, not bool((left | ended).any())
