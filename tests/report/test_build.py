@@ -11,8 +11,10 @@ import pytest
 from zfnet.errors import UserError
 from zfnet.report.__main__ import main as report_command
 from zfnet.report.build import build
-from zfnet.report.page import inline
+from zfnet.report.page import inline, typeset
 from zfnet.report.paper import papers
+from zfnet.report.results import read
+from zfnet.report.tables import join
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -145,6 +147,24 @@ def test_missing_stages_are_said_with_their_command(make_outputs, tmp_path) -> N
     assert "86.2 ± 0.8" in pages["zeiler-fergus.html"].text  # published numbers stay
 
 
+def test_a_table_has_no_row_nor_column_without_a_number(make_outputs, tmp_path) -> None:
+    results = read(make_outputs(tmp_path, "train"))
+    artefacts = [artefact for paper in papers() for artefact in paper.artefacts]
+    tables = [(table, artefact.stage) for artefact in artefacts for table in artefact.tables]
+    assert any(len(join(table, stage, {}).lines) < len(table.rows) for table, stage in tables)
+    for table, stage in tables:
+        joined = join(table, stage, results)
+        assert all(any(cell.published or cell.here for cell in line.cells) for line in joined.lines)
+        assert sum(span for _, span in joined.groups) == sum(joined.printed) + sum(joined.measured)
+        assert all(span for _, span in joined.groups)
+    lines = {line.label for table, stage in tables for line in join(table, stage, results).lines}
+    assert "ZF, 1 convnet" in lines and "mean of single networks here, ± over seeds" not in lines
+
+
+def test_sentences_are_typeset_and_escaped() -> None:
+    assert typeset("ZF's \"slight\" <b> S_a± of a_b's") == "ZF’s “slight” &lt;b&gt; S<sub>a±</sub> of a_b’s"
+
+
 @pytest.mark.parametrize("stage", ["data", "transfer", "correspondence", "ablations"])
 def test_any_single_stage_makes_a_report(make_outputs, tmp_path, stage) -> None:
     outputs = make_outputs(tmp_path, stage)
@@ -180,7 +200,7 @@ def test_a_network_of_torchvision_is_named_and_counts_for_no_claim_nor_key_numbe
         judged.append(build(outputs, outputs / "report").numbers["claims"])
         pages = read_pages(outputs / "report")
         table = pages["zeiler-fergus.html"].text
-        assert "The frozen network here: vgg16, torchvision's weights." in table and "57.9" in table
+        assert "The frozen network here: vgg16, torchvision’s weights." in table and "57.9" in table
         assert ("convnet pretrained" in pages["index.html"].text) == (network == "trained")
     assert "The network was torchvision's, of which the paper claims nothing." in pages["claims.html"].text
     assert judged[0]["not measured"] < judged[1]["not measured"] and set(judged[1]) == {"not measured"}

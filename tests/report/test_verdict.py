@@ -151,3 +151,8 @@ def test_a_skipped_stage_says_why(make_outputs, tmp_path) -> None:
     claim = next(claim for claim in claims.CLAIMS if claim.stage == "correspondence")
     judged = verdict.judge(claim, found)
     assert judged.verdict is verdict.UNMEASURED and judged.sentence == "no eyes anywhere"
+
+
+def test_a_count_of_claims_is_a_sentence() -> None:
+    said = [verdict.counted(verdict.HOLDS, 1), verdict.counted(verdict.HOLDS, 13), verdict.counted(verdict.FAILS, 2)]
+    assert said == ["1 holds", "13 hold", "2 do not hold"]

@@ -140,8 +140,10 @@ def _write_overview(
     out: Path, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], shared: Mapping[str, Any]
 ) -> None:
     hero = next((f for stage in HERO for f in reversed(figures.get(stage, [])) if f.raster), None)
+    artefacts = [artefact for paper in papers() for artefact in paper.artefacts]
+    opening = next((artefact for artefact in artefacts if hero in claimed(artefact, figures)), None)
     listed = [(FILES[paper.key], paper) for paper in papers()]
-    values = {"hero": hero, "pictures": figures.get("data", []), "keys": _keys(listed, results)}
+    values = {"hero": hero, "opening": opening, "pictures": figures.get("data", []), "keys": _keys(listed, results)}
     write_page(out, "index.html", "index.html", papers=listed, results=results, **values, **shared)
 
 

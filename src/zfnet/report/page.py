@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import jinja2
 from markupsafe import Markup
+from markupsafe import escape as safe
 from PIL import Image
 
 from zfnet.record import atomic_write
@@ -89,16 +90,24 @@ def inline(svg: str, alt: str = "") -> tuple[Markup | None, float]:
     return Markup(f'{head}{label} style="--w:{width:.0f}px"{svg[end:]}'), width
 
 
+def typeset(text: str) -> Markup:
+    """A sentence for the page, escaped: curly quotes, and the estimators S_w, S_a± with their subscripts."""
+    curly = re.sub(r"(?<=\w)'", "’", re.sub(r'"([^"]*)"', r"“\1”", text))
+    return Markup(re.sub(r"\bS_(\w±?)", r"S<sub>\1</sub>", str(safe(curly))))
+
+
 @cache
 def environment() -> jinja2.Environment:
     """Templates of this package, everything escaped, an unknown name an error."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("zfnet.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["typeset"] = typeset
+    return made
 
 
 def write_page(out: Path, file: str, template: str, **values: object) -> None:

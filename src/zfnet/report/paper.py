@@ -18,7 +18,7 @@ import yaml
 SPREAD = re.compile(r"^(-?[\d.]+) ± ([\d.]+)$")
 SURE = {
     "V": "checked against a transcription of the paper",
-    "R": "from memory, to be checked",
+    "R": "not checked against its source",
     "I": "our own arithmetic from what the paper states",
 }
 

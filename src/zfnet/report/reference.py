@@ -28,7 +28,7 @@ from zfnet.report.paper import papers
 from zfnet.report.results import Result, read
 from zfnet.report.scale import describe
 from zfnet.report.tables import key_rows
-from zfnet.report.verdict import judge_all, tally
+from zfnet.report.verdict import counted, judge_all, tally
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "outputs" / "reference"
@@ -111,7 +111,7 @@ def summary(folder: Path) -> str:
     if not results:
         return f"Nothing has been published yet: `make reference PROFILE={folder.name}`."
     judged = judge_all(results)
-    counts = ", ".join(f"{count} {verdict.words}" for verdict, count in tally(judged))
+    counts = ", ".join(counted(verdict, count) for verdict, count in tally(judged))
     lines = [
         describe(results),
         "",

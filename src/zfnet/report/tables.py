@@ -63,6 +63,12 @@ class Joined:
     svg: Markup | None
 
     @property
+    def groups(self) -> list[tuple[str, int]]:
+        """The table's columns and how many of the page each takes: published, here or both."""
+        spans = zip(self.table.columns, map(sum, zip(self.printed, self.measured, strict=True)), strict=True)
+        return [(name, span) for name, span in spans if span]
+
+    @property
     def broad(self) -> bool:
         return sum(self.printed) + sum(self.measured) >= BROAD
 
@@ -78,8 +84,9 @@ class KeyNumber:
 
 def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
     """The table of an artefact of `stage` with the numbers that the stages measured."""
-    lines = tuple(_line(row, table, results) for row in table.rows)
-    columns = list(zip(*(line.cells for line in lines), strict=True))
+    rows = (_line(row, table, results) for row in table.rows)
+    lines = tuple(line for line in rows if any(cell.published or cell.here for cell in line.cells))
+    columns = [[line.cells[place] for line in lines] for place in range(len(table.columns))]
     measured = tuple(any(cell.here for cell in column) for column in columns)
     printed = tuple(any(cell.published for cell in column) for column in columns)
     notes = tuple(filter(None, (fill(note, results.get(stage)) for note in table.notes)))
@@ -97,8 +104,7 @@ def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumbe
             cells = list(zip(table.columns, _line(row, table, own).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
             if found := [(name, cell) for name, cell in [*preferred, *cells] if cell.here]:
-                what = f"{found[0][0]}, {table.unit}" if table.unit else found[0][0]
-                shown.append(KeyNumber(row.label.removeprefix("– "), what, found[0][1]))
+                shown.append(KeyNumber(row.label.removeprefix("– "), _measured(found[0][0], table), found[0][1]))
     return shown
 
 
@@ -115,7 +121,7 @@ def decimals(value: float, like: Published | None, unit: str) -> int:
     """How many decimals a measured number is shown with."""
     if like is not None and "." in like.text and like.value is not None:
         return len(like.text.split(" ")[0].partition(".")[2])
-    if unit == "%":
+    if unit.endswith("%"):
         return 1
     return 0 if value == int(value) else min(decimals_for(value), 3)
 
@@ -173,5 +179,9 @@ def _dots(table: Table, lines: tuple[Line, ...]) -> Markup | None:
         for line, cell in cells
         if cell.measure
     ]
-    name = table.columns[table.dots]
-    return inline(chart.dots(rows, f"{name}, {table.unit}" if table.unit else name))[0] if rows else None
+    return inline(chart.dots(rows, _measured(table.columns[table.dots], table)))[0] if rows else None
+
+
+def _measured(column: str, table: Table) -> str:
+    """What the numbers of a column are, without the table around them: "val top-1: error, %"."""
+    return f"{column}: {table.unit}" if table.unit else column

@@ -22,15 +22,18 @@ from zfnet.report.results import Measure, Result
 @dataclass(frozen=True)
 class Verdict:
     words: str
+    many: str  # the words after a count that is not one
     sentence: str
     sign: str
     css: str
 
 
-HOLDS = Verdict("holds", "Holds.", "✓", "holds")
-FAILS = Verdict("does not hold", "Does not hold here.", "✕", "fails")
-OPEN = Verdict("cannot be told at this scale", "Cannot be told at this scale.", "?", "open")
-UNMEASURED = Verdict("not measured", "Not measured.", "·", "unmeasured")
+HOLDS = Verdict("holds", "hold", "Holds.", "✓", "holds")
+FAILS = Verdict("does not hold", "do not hold", "Does not hold here.", "✕", "fails")
+OPEN = Verdict(
+    "cannot be told at this scale", "cannot be told at this scale", "Cannot be told at this scale.", "?", "open"
+)
+UNMEASURED = Verdict("not measured", "not measured", "Not measured.", "·", "unmeasured")
 VERDICTS = (HOLDS, FAILS, OPEN, UNMEASURED)
 
 
@@ -80,6 +83,11 @@ def decide(found: Measure | None, threshold: float, above: bool) -> Verdict:
     if found.high < threshold:
         return FAILS if above else HOLDS
     return OPEN
+
+
+def counted(verdict: Verdict, count: int) -> str:
+    """How many claims came out so, in words: "1 holds", "13 hold"."""
+    return f"{count} {verdict.words if count == 1 else verdict.many}"
 
 
 def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
