@@ -71,7 +71,7 @@ def test_an_unknown_part_is_named(capsys):
     assert "no part 'trainign'; known: training" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [name for name in PARTS if name != "gpu"])  # see test_gpu.py
 def test_every_part_runs_and_gives_whole_rows(name, tmp_path):
     assert main(["--quick", "--out", str(tmp_path), name]) == 0
     rows = json.loads((tmp_path / "quick.json").read_text())["rows"]

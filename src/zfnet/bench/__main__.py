@@ -3,6 +3,7 @@
 Each part is a module with `rows(quick) -> [{name, ours, peer, unit, ratio, target, holds, note}]`. result.json is
 written after every part, rows of parts that did not run now stay in it, and each says of which part and commit it is.
 A part that fails costs the others nothing: its traceback is printed, `failed` names it, and the exit code is 1.
+The part `gpu` is left out where torch sees no GPU, and its earlier rows are kept.
 --quick asks whether everything runs: tiny inputs, one round, numbers that mean nothing, in quick.json.
 """
 
@@ -22,7 +23,7 @@ import torch
 from zfnet import record
 from zfnet.machine import device_name
 
-PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization")
+PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization", "gpu")
 OUT = Path("outputs/bench")
 HEAD = f"{'':52}{'ours':>10}{'peer':>10}  {'unit':10}{'ratio':>8}{'target':>8}"
 
@@ -37,7 +38,13 @@ def main(words: Sequence[str]) -> int:
     if unknown:
         print(f"zfnet.bench: no part {unknown[0]!r}; known: {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    return run(chosen.parts or PARTS, chosen.out / ("quick.json" if chosen.quick else "result.json"), chosen.quick)
+    parts = chosen.parts or list(PARTS)
+    if "gpu" in parts and not torch.cuda.is_available():
+        print("zfnet.bench: gpu needs a GPU, and torch sees none; left out", file=sys.stderr)
+        parts = [part for part in parts if part != "gpu"]
+        if not parts:
+            return 1
+    return run(parts, chosen.out / ("quick.json" if chosen.quick else "result.json"), chosen.quick)
 
 
 def run(parts: Sequence[str], path: Path, quick: bool) -> int:

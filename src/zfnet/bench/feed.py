@@ -33,7 +33,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     n, rounds = (2 * BATCH, 1) if quick else (512, 3)
     with tempfile.TemporaryDirectory() as name:
         photos = _photographs(Path(name) / "photographs")
-        index = _index(photos)
+        index = photo_index(photos)
         store = build_store(index, Path(name) / "jpeg", SIZE, 1.0, cache="jpeg", quality=QUALITY)
         kilobytes = np.mean([index.file(row).stat().st_size for row in range(len(index))]) / 1000
         told = f"{len(index)} photographs of {kilobytes:.0f} kB, {n} drawn a round"
@@ -110,11 +110,14 @@ def _loader(photographs: Any, drawn: np.ndarray) -> Any:
 def _photographs(folder: Path) -> Path:
     """A folder of photographs in the ImageFolder layout: real ones where they are, else drawn into `folder`."""
     real = Path(os.environ.get("ZFNET_REAL_DATA", "nowhere")) / "imagenet-photos"
-    if real.is_dir():
-        return real
+    return real if real.is_dir() else draw_photographs(folder, 2)
+
+
+def draw_photographs(folder: Path, per_class: int) -> Path:
+    """Drawn pictures of 24 classes, enlarged to 500 x 375, in `folder` in the ImageFolder layout."""
     from zfnet.data.menagerie import draw_menagerie
 
-    counts = {"train_per_class": 2, "val_per_class": 1, "caltech_per_class": 2, "voc_images": 1}
+    counts = {"train_per_class": per_class, "val_per_class": 1, "caltech_per_class": 2, "voc_images": 1}
     draw_menagerie(folder.with_name("menagerie"), seed=0, processes=n_cores(), **counts)
     for path in sorted((folder.with_name("menagerie") / "ilsvrc" / "train").rglob("*.JPEG")):
         large = cv2.resize(read_rgb(path)[..., ::-1], (500, 375), interpolation=cv2.INTER_CUBIC)
@@ -123,7 +126,8 @@ def _photographs(folder: Path) -> Path:
     return folder
 
 
-def _index(photos: Path) -> Index:
+def photo_index(photos: Path) -> Index:
+    """The photographs of a folder in the ImageFolder layout, labelled."""
     classes = sorted(path.name for path in photos.iterdir() if path.is_dir())
     found = [(f"{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(photos / name)]
     return make_index(photos, found, classes)

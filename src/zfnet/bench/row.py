@@ -32,6 +32,11 @@ def size_row(name: str, ours: float, peer: float, target: float, note: str) -> d
     return _row(name, ours, peer, "kB", peer / ours, target, note)
 
 
+def limit_row(name: str, ours: float, limit: float, unit: str, note: str) -> dict[str, Any]:
+    """Ours against the most that it may be."""
+    return _row(name, ours, limit, unit, limit / max(ours, 1e-9 * limit), 1.0, note)
+
+
 def _row(name: str, ours: float, peer: float, unit: str, ratio: float, target: float, note: str) -> dict[str, Any]:
     return {
         **{"name": name, "ours": ours, "peer": peer, "unit": unit},
