@@ -134,7 +134,9 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(run: Run, perfect: tasks.S
         run("stopped", saliency=interrupted(perfect, 4))
     partial = tmp_path / "stopped" / "partial.jsonl"
     assert len(partial.read_text().splitlines()) == 1 + 4
-    partial.write_text(partial.read_text() + '{"row": 6, "sha')  # cut off in the middle of a line
+    key, *lines = partial.read_text().splitlines(keepends=True)
+    damaged = [key, "\0" * 30 + "\n", '{"row": 6}\n', *lines, '{"row": 6, "sha']  # the last cut off in the middle
+    partial.write_text("".join(damaged))
     asked: list[int] = []
     resumed = run("stopped", saliency=lambda rows, classes: asked.append(int(rows[0])) or perfect(rows, classes))
     assert len(asked) == (7 - 4) + CONFIG.n_shown  # three images were left; then the picture
@@ -176,6 +178,12 @@ def test_the_prediction_file_scores_as_the_stage_does(run: Run, tmp_path: Path) 
 def test_a_blacklist_of_other_images_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("2000\n")
     with pytest.raises(UserError, match=r"localization\.blacklist"):
+        run(config=replace(CONFIG, blacklist=str(tmp_path / "bad.txt")))
+
+
+def test_a_blacklist_of_all_images_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("".join(f"{number}\n" for number in range(1, 1000)))
+    with pytest.raises(UserError, match=r"localization\.blacklist: .* names all of these 7 images"):
         run(config=replace(CONFIG, blacklist=str(tmp_path / "bad.txt")))
 
 

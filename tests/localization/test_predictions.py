@@ -102,6 +102,13 @@ def test_a_blacklist_beyond_the_file_is_refused(tmp_path: Path) -> None:
         scored(tmp_path, GUESSED, TRUTH, "5\n")
 
 
+def test_nothing_left_to_score_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"b\.txt names every image"):
+        scored(tmp_path, GUESSED, TRUTH, "1\n2\n3\n4\n")
+    with pytest.raises(UserError, match=r"t\.txt: empty"):
+        scored(tmp_path, "", "")
+
+
 def test_the_command_scores_a_file_and_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, good = tmp_path / "truth.txt", tmp_path / "predictions.txt"
     truth.write_text("1 0 0 9 9\n2 0 0 9 9\n")

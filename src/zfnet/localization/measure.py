@@ -32,6 +32,8 @@ def truth_of(images: ImageStore, rows: np.ndarray, blacklist: str) -> Truth:
     blacklisted = np.array([found is not None and int(found[1]) in skipped for found in numbers], dtype=bool)
     if skipped and not blacklisted.any():
         raise UserError(f"localization.blacklist: {blacklist} names none of these {len(rows)} images")
+    if blacklisted.all():
+        raise UserError(f"localization.blacklist: {blacklist} names all of these {len(rows)} images; none can be scored")
     return Truth(images.index.labels[rows], [images.index.boxes[row] for row in rows], blacklisted)
 
 

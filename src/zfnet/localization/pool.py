@@ -1,8 +1,8 @@
 """Many images in many processes, image by image, so that an interrupted run goes on where it was.
 
 Every finished image is a line of an append-only file; its first line is a key that says what the work was (the
-caller hashes configuration, images and classes into it), so that a file of other work is thrown away. A last line
-that was cut off is forgotten. Nothing depends on the order of completion: the result of an image depends on its
+caller hashes configuration, images and classes into it), so that a file of other work is thrown away. A line that was
+cut off or damaged is forgotten. Nothing depends on the order of completion: the result of an image depends on its
 task alone.
 
 Processes are spawned (the parent may hold a GPU), OpenCV keeps to one thread in each, chunks are single images and
@@ -11,6 +11,7 @@ at most four tasks a process wait, so the maps of 50,000 images are never in mem
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import signal
@@ -57,10 +58,11 @@ def read_partial(path: Path, key: str) -> dict[int, Found]:
     """The whole lines of an interrupted run with this key; the file is started anew when there is none."""
     done: dict[int, Found] = {}
     if path.exists():
-        first, *lines = path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
-        if first == key:
-            found = (Found(**json.loads(line)) for line in lines)
-            done = {one.row: one for one in found}
+        first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] or [""]
+        for line in lines if first == key else []:
+            with contextlib.suppress(ValueError, TypeError):
+                one = Found(**json.loads(line))
+                done[one.row] = one
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [key, *(json.dumps(asdict(found)) for found in done.values())]
     path.write_text("\n".join(kept) + "\n", encoding="utf-8")  # without what was cut off

@@ -84,13 +84,16 @@ def read_blacklist(path: Path) -> set[int]:
 def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) -> dict[str, dict[str, float]]:
     """{value, low, high} in per cent of top-5 and top-1 localisation and classification errors of a file.
 
-    Needs no network and no images. Raises UserError when the two files do not have the same number of lines.
+    Needs no network and no images. Raises UserError when the two files do not have the same number of lines, or no
+    image is left to score.
     """
     guessed, true = read_predictions(predictions), read_predictions(truth)
     if len(guessed) != len(true):
         raise UserError(f"{predictions}: {len(guessed)} lines, but {truth} has {len(true)}; one line an image")
     labels, boxes = pack(guessed)
     known = _truth(true, truth, blacklist)
+    if known.blacklisted.all():
+        raise UserError(f"{truth}: " + (f"{blacklist} names every image" if true else "empty; one line an image"))
     return summarise(
         {
             "top5_error": localisation_errors(labels, boxes, known),
