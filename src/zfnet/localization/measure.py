@@ -33,7 +33,7 @@ def truth_of(images: ImageStore, rows: np.ndarray, blacklist: str) -> Truth:
     if skipped and not blacklisted.any():
         raise UserError(f"localization.blacklist: {blacklist} names none of these {len(rows)} images")
     if blacklisted.all():
-        raise UserError(f"localization.blacklist: {blacklist} names all of these {len(rows)} images; none can be scored")
+        raise UserError(f"localization.blacklist: {blacklist} names all of these {len(rows)} images; none is left")
     return Truth(images.index.labels[rows], [images.index.boxes[row] for row in rows], blacklisted)
 
 
