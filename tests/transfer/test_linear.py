@@ -76,6 +76,7 @@ def test_many_more_rows_than_features_and_overlapping_classes_are_fitted_at_a_la
     else:
         peer = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x, labels)
     np.testing.assert_allclose(decide(kernel, v), peer.decision_function(x), atol=5e-5)
+    assert loss == "svm" or abs(float(v[-1].sum())) < 1e-9  # of biases that differ by a constant, those around 0
 
 
 @pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
@@ -194,6 +195,22 @@ def test_each_way_solves_newtons_system(way):
     left = problem.hessian(loss.curvature(f, problem.y), s, image_s) + g
     share = (left * space.image(left)).sum() / (g * space.image(g)).sum()
     assert float(share) < (1e-16 if way == "factorised" else 0.1**2)
+
+
+@pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
+def test_a_residual_that_the_features_hardly_see_does_not_mislead_conjugate_gradients(loss):
+    x, labels = draw(12)
+    space = Space.of(gram(x[:N_TRAIN], np.arange(N_TRAIN)))
+    problem = Problem(space, targets_of(torch.from_numpy(labels[:N_TRAIN]), N_CLASSES, loss), loss, 2.0)
+    v = 0.1 * torch.randn(N_TRAIN + 1, N_CLASSES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    image = space.image(v)
+    basis = torch.linalg.qr(torch.from_numpy(x[:N_TRAIN]).double()).Q
+    unseen = 1e6 * (v[:-1] - basis @ (basis.T @ v[:-1]))  # K takes it to nothing but rounding
+    r = -problem.gradient(v, image)
+    r[:-1] += unseen
+    s, image_s = _conjugate_gradients(problem, image, r, space.image(r), torch.tensor(1e-5))
+    left = problem.hessian(loss.curvature(image[:-1] + image[-1], problem.y), s, image_s) - r
+    assert float((left * space.image(left)).sum() / (r * space.image(r)).sum()) < 0.1**2
 
 
 def test_the_leading_directions_are_orthonormal_and_carry_the_rows_squares():
