@@ -8,6 +8,7 @@ import pytest
 
 from zfnet.config import LocalizationConfig
 from zfnet.localization.boxes import iou
+from zfnet.localization.boxes import mask_box
 from zfnet.localization.segment import (
     BACKGROUND,
     FOREGROUND,
@@ -194,6 +195,14 @@ def test_smoothing_does_not_leak_from_outside() -> None:
 
 def test_no_smoothing_leaves_the_map() -> None:
     np.testing.assert_array_equal(smooth(blob(), EVERYWHERE, 0.0), blob())
+
+
+def test_the_largest_component_is_the_one_of_most_pixels_not_of_the_widest_extent() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[0, :] = True  # nine pixels, nine wide
+    mask[3:7, 2:6] = True  # sixteen
+    mask[8, 8] = True
+    assert mask_box(largest_component(mask)).tolist() == [2, 3, 5, 6]
 
 
 def test_largest_component_joins_diagonals_and_prefers_the_first_of_equals() -> None:

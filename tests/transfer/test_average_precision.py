@@ -63,4 +63,4 @@ def test_result_files_are_as_the_server_takes_them(tmp_path):
     scores = np.array([[0.25, -1.5], [1, 2]])
     paths = write_results(tmp_path, "test", ["bird", "boat"], ["2008_000001", "2008_000004"], scores)
     assert [path.name for path in paths] == ["comp2_cls_test_bird.txt", "comp2_cls_test_boat.txt"]
-    assert paths[1].read_text() == "2008_000001 -1.500000\n2008_000004 2.000000\n"
+    assert paths[1].read_text() == "2008_000001 -1.5\n2008_000004 2.0\n"

@@ -60,12 +60,13 @@ def write_results(
 ) -> list[Path]:
     """One file a class, <competition>_cls_<split>_<class>.txt, a line "<image> <score>" for each image.
 
-    scores: (n, classes), the higher the surer. comp2 is the competition that allows other training data,
+    scores: (n, classes), the higher the surer, written with all their digits: a small C makes probabilities that
+    rounded ones could not tell apart. comp2 is the competition that allows other training data,
     comp1 the one that does not. The server wants these files under results/VOC<year>/Main/ of an archive.
     """
     paths = [folder / f"{competition}_cls_{split}_{name}.txt" for name in classes]
     for path, column in zip(paths, scores.T, strict=True):
-        lines = [f"{image} {score:.6f}\n" for image, score in zip(images, column, strict=True)]
+        lines = [f"{image} {float(score)!r}\n" for image, score in zip(images, column, strict=True)]
         with atomic_write(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
     return paths
