@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from zfnet.config import LocalizationConfig
-from zfnet.localization.boxes import iou
-from zfnet.localization.boxes import mask_box
+from zfnet.localization.boxes import iou, mask_box
 from zfnet.localization.segment import (
     BACKGROUND,
     FOREGROUND,
