@@ -50,6 +50,8 @@ def test_help_names_the_profiles_and_loads_no_heavy_package():
         (["device=cuda0"], ["device", "auto, cpu, cuda"]),
         (["profile=imagenet", "gpus=64"], ["gpus: 64", "torch sees"]),
         (["profile=imagenet", "nodes=2"], ["rendezvous", "host:port"]),
+        (["stage", "train"], ["stage", "key=value", "stage=train"]),
+        (["--profile", "folder"], ["--profile", "no dashes", "profile="]),
         (["train.lr=0.1,0.2"], ["train.lr", "--multirun", "[0.1,0.2]"]),
     ],
 )
@@ -58,6 +60,12 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, words, told):
     assert code == 2
     assert err.count("\n") == 1 and err.startswith("zfnet: ") and "Traceback" not in err
     assert all(word in err for word in told)
+
+
+def test_outputs_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = call("stage=data", f"paths.outputs={tmp_path / 'file'}", "wandb.mode=disabled")
+    assert code == 2 and err.count("\n") == 1 and f"{tmp_path / 'file'}" in err and "paths.outputs" in err
 
 
 def test_stage_list_tells_every_stage(tmp_path):

@@ -1,6 +1,7 @@
 """Atomic writes and metrics."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +24,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     for write in (record.write_json, lambda path, _: record.log_metrics(path.parent, epoch=1)):
         with pytest.raises(UserError, match=str(tmp_path / "file")):
             write(tmp_path / "file" / "x.json", {})
+
+
+def test_a_full_disk_is_named_where_torch_says_nothing(tmp_path, monkeypatch):
+    def fail(free: int) -> None:
+        monkeypatch.setattr(record.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        with record.atomic_write(tmp_path / "x.pt"):
+            raise RuntimeError("unexpected pos 8468800 vs 8468688")
+
+    with pytest.raises(UserError, match="x.pt: cannot be written .no space left"):
+        fail(0)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        fail(2**30)
 
 
 def test_metrics_survive_a_cut_last_line(tmp_path):

@@ -38,6 +38,9 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
         return 0
+    keys = set(schema.keys())
+    if dashed := [word for word in words if word.startswith("--") and word[2:].partition("=")[0] in keys]:
+        return exit_code(lambda: _refuse(dashed[0]))
     sys.argv[1:] = quoted(flags_first(words))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     return exit_code(_compose_and_run)
@@ -101,7 +104,8 @@ def run(config: schema.Config) -> None:
         for stage in pipeline.STAGES.values():
             print(f"{stage.name:16} {stage.artefact}")
         return
-    command = shlex.join(["python", "-m", "zfnet", *sys.argv[1:]])
+    words = [re.sub(r"^stage='(.*)'$", r"stage=\1", word) for word in sys.argv[1:]]  # as they were typed
+    command = shlex.join(["python", "-m", "zfnet", *words])
     folders = pipeline.run(config, command)
     index = folders[-1] / "index.html"
     print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")
@@ -125,8 +129,14 @@ def explain(error: BaseException) -> str:
     if several := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
         key, values = several[1], several[2]
         return f"{key}: several values; a sweep over them needs --multirun, a list brackets: '{key}=[{values}]'"
+    if bare := re.search(r"Error parsing override '([\w./-]+)'", text):
+        return f"{bare[1]}: not a setting; settings are given as key=value, e.g. stage=train"
     first = next((line for line in text.splitlines() if "could not be converted" in line or "Invalid" in line), "")
     return f"{key or 'configuration'}: {first or str(error).splitlines()[0]}"
+
+
+def _refuse(word: str) -> None:
+    raise UserError(f"{word}: settings have no dashes, they are given as key=value: {word[2:].partition('=')[0]}=...")
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

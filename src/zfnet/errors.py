@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
+
+PLACES = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}  # the disk's, not ours
 
 
 class UserError(Exception):
@@ -24,6 +27,12 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # who reads what we print has seen enough: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the very end
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        where = error.filename or "the disk"
+        print(f"zfnet: {where}: {error.strerror}; paths.outputs can name another folder", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

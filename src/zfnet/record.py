@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any
 from zfnet.errors import UserError
 
 RESULT = "result.json"
+FULL = 2**20  # bytes that are left on a disk that is called full
 METRICS = "metrics.jsonl"
 
 
@@ -42,6 +44,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except RuntimeError as error:  # torch's writer does not say why it stopped
+        if shutil.disk_usage(path.parent).free > FULL:
+            raise
+        raise UserError(f"{path}: cannot be written (no space left on the disk)") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -12,7 +12,16 @@ from urllib.parse import unquote
 import pytest
 
 from zfnet.errors import UserError
-from zfnet.report.compare import compare, compare_numbers, curves, differing, find_runs, settings, short_names
+from zfnet.report.compare import (
+    compare,
+    compare_claims,
+    compare_numbers,
+    curves,
+    differing,
+    find_runs,
+    settings,
+    short_names,
+)
 
 
 class Page(HTMLParser):
@@ -53,7 +62,7 @@ def sweep(make_outputs, tmp_path) -> Path:
 
 def test_only_the_keys_that_differ_are_shown(sweep) -> None:
     runs = find_runs([str(sweep)])
-    assert [run.name for run in runs] == ["0", "1"]
+    assert [run.name for run in runs] == ["lr 0.01", "lr 0.02"]
     assert differing([settings(run) for run in runs]) == [("train.lr", ["0.01", "0.02"])]
     assert differing([{"a": 1, "b": 2}, {"a": 1}]) == [("b", ["2", ""])]
 
@@ -119,3 +128,10 @@ def test_the_command_says_where_the_page_is(sweep, tmp_path) -> None:
     assert done.stdout.strip() == f"comparison: {tmp_path / 'page' / 'index.html'}"
     done = subprocess.run(words[:3], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def test_a_claim_that_no_run_measured_takes_no_row(make_outputs, tmp_path) -> None:
+    for number in range(2):
+        make_outputs(tmp_path / str(number), "train")
+    assert compare_claims(find_runs([str(tmp_path)])) == []
+    assert "No run has measured one" in compare([str(tmp_path)], tmp_path / "page").read_text(encoding="utf-8")

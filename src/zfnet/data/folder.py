@@ -35,7 +35,8 @@ def _classes(folder: Path) -> list[str]:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "Annotations")
     names = [name for name in names if not name.startswith(".")]
     if len(names) < 2:
-        raise UserError(f"data.root: {folder} has {len(names)} class folders and needs at least two; {_HINT}")
+        found = "1 class folder" if names else "0 class folders"
+        raise UserError(f"data.root: {folder} has {found} and needs at least two; {_HINT}")
     return names
 
 

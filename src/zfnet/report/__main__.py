@@ -14,6 +14,8 @@ def main(words: list[str]) -> int:
 
 
 def _build(words: list[str]) -> None:
+    if {"-h", "--help"} & set(words):
+        return print(__doc__)
     if len(words) != 1:
         raise UserError("name one folder: python -m zfnet.report outputs/menagerie")
     print(build(Path(words[0]), Path(words[0]) / "report").headline)

@@ -32,7 +32,7 @@ from zfnet.report.paper import papers
 from zfnet.report.results import Measure, Result, find, read
 from zfnet.report.scale import describe
 from zfnet.report.tables import Cell, key_rows, show
-from zfnet.report.verdict import judge_all, tally
+from zfnet.report.verdict import UNMEASURED, judge_all, tally
 
 OUT = Path("outputs/compare")
 PICTURES = {"first_layer": "filters_own*", "top_activations": "layer[25].*", "class_model": "*", "saliency": "*",
@@ -86,9 +86,19 @@ def find_runs(words: Sequence[str]) -> list[Run]:
     folders = list(dict.fromkeys(folder.resolve() for path in named for folder in _runs_below(path)))
     if len(folders) < 2:
         raise UserError(f"RUNS: {len(folders)} with results in {' '.join(words) or 'nothing'}; at least two are needed")
-    return [
-        Run(name, folder, in_order(read(folder))) for name, folder in zip(short_names(folders), folders, strict=True)
+    names = short_names(folders)
+    return named_by_settings([Run(*one, in_order(read(one[1]))) for one in zip(names, folders, strict=True)])
+
+
+def named_by_settings(runs: list[Run]) -> list[Run]:
+    """The points of a sweep, which are only numbered, under the one or two keys that tell them apart."""
+    told = [row for row in differing([settings(run) for run in runs]) if not row[0].startswith("(")]
+    names = [
+        ", ".join(f"{key.rpartition('.')[2]} {values[place]}" for key, values in told) for place in range(len(runs))
     ]
+    if len(told) not in (1, 2) or len(set(names)) < len(names) or not all(run.name.isdigit() for run in runs):
+        return runs
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
@@ -135,11 +145,12 @@ def compare_numbers(runs: Sequence[Run]) -> list[Compared]:
 
 
 def compare_claims(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Each claim with its verdict in every run, and whether the runs disagree."""
-    columns = [judge_all(run.results) for run in runs]
+    """Each claim that a run measured, with its verdict in every run, and whether the runs disagree."""
+    rows = zip(*(judge_all(run.results) for run in runs), strict=True)
     return [
         {"claim": row[0].claim, "judged": row, "differ": len({one.verdict.words for one in row}) > 1}
-        for row in zip(*columns, strict=True)
+        for row in rows
+        if any(one.verdict is not UNMEASURED for one in row)
     ]
 
 
@@ -233,6 +244,8 @@ def _say_curves(runs: Sequence[Run]) -> str:
 
 
 def main(words: list[str]) -> int:
+    if {"-h", "--help"} & set(words):
+        return exit_code(lambda: print((__doc__ or "").strip()))
     folders = [word for word in words if not word.startswith("out=")]
     out = next((Path(word[4:]) for word in words if word.startswith("out=")), OUT)
     return exit_code(lambda: print(f"comparison: {compare(folders, out)}"))

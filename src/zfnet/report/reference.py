@@ -101,8 +101,9 @@ def _made(results: Mapping[str, Result], stage: str) -> str:
     """How long a stage took and its key number."""
     if stage not in results or results[stage].skipped:
         return " · "
-    content = results[stage].content
-    return f" {duration(content['seconds'])}: {_cell(content['headline'])} "
+    content, numbers = results[stage].content, results[stage].numbers
+    seconds = max(content["seconds"], numbers.get("train_seconds", 0))  # of a resumed training more than its last part
+    return f" {duration(seconds)}: {_cell(content['headline'])} "
 
 
 def summary(folder: Path) -> str:
@@ -214,6 +215,8 @@ def _cell(text: str) -> str:
 
 
 def main(words: list[str]) -> None:
+    if {"-h", "--help"} & set(words):
+        return print((__doc__ or "").strip())
     for outputs in map(Path, words):
         publish(outputs, REFERENCE / outputs.name)
         print(f"published: {REFERENCE / outputs.name}")
