@@ -77,7 +77,7 @@ def ablations(config: Config, out: Path) -> Outcome:
         rows = [*rows, "zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
     recipe = replace(config.train, epochs=config.ablations.epochs or config.train.epochs, snapshots=[])
     images = few_classes(config, config.ablations.n_classes, out / "images")
-    numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}}
+    numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}, "train_seconds": 0.0}
     for name in rows:
         model, changed, divisor = _variant(config, recipe, name)
         runs = [
@@ -85,6 +85,7 @@ def ablations(config: Config, out: Path) -> Outcome:
             for seed in config.ablations.seeds
         ]
         numbers["rows"][name] = _ablation_row(runs)
+        numbers["train_seconds"] += sum(run["train_seconds"] for run in runs)
         print(f"  {name:22} val top-1 error {numbers['rows'][name]['val_top1_error']['mean']:.1f} %", flush=True)
     numbers |= {key: runs[0][key] for key in ("n_classes", "n_train", "n_val")}
     best = min(numbers["rows"], key=lambda name: numbers["rows"][name]["val_top1_error"]["mean"])

@@ -122,6 +122,8 @@ def test_the_ablations_can_train_on_the_first_classes_only(config, tmp_path):
     whole, few = (open_store(path / "train", 64.0) for path in (folder / "data", folder / "ablations" / "images"))
     assert load_model(folder / "ablations" / "zfnet" / "seed_0" / "model.pt").n_classes == 2 < len(whole.index.classes)
     assert list(few.index.paths) == list(whole.index.paths[whole.index.labels < 2])
+    trained = json.loads((folder / "ablations" / "zfnet" / "seed_0" / "trained.json").read_text())
+    assert numbers["train_seconds"] == trained["train_seconds"] > 0
     assert (numbers["n_classes"], numbers["n_train"]) == (2, len(few)) and not np.array_equal(few.mean, whole.mean)
     val = open_store(folder / "ablations" / "images" / "val", 64.0)
     assert numbers["n_val"] == len(val) and np.array_equal(few.mean, val.mean)
