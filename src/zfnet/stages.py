@@ -77,7 +77,8 @@ def ablations(config: Config, out: Path) -> Outcome:
         rows = [*rows, "zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
     recipe = replace(config.train, epochs=config.ablations.epochs or config.train.epochs, snapshots=[])
     images = few_classes(config, config.ablations.n_classes, out / "images")
-    numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds), "rows": {}, "train_seconds": 0.0}
+    numbers: dict[str, Any] = {"epochs": recipe.epochs, "seeds": list(config.ablations.seeds)}
+    numbers |= {"rows": {}, "train_seconds": 0.0}
     for name in rows:
         model, changed, divisor = _variant(config, recipe, name)
         runs = [
