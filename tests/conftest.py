@@ -16,6 +16,15 @@ from zfnet.data.store import ImageStore, build_store
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """For many tiny steps: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def write_pictures(root: Path, classes: int = 3, count: int = 10, side: int = 72) -> Path:
     """Textured pictures whose class is a colour and a stripe width, so that a network can learn them."""
     rng = np.random.default_rng(7)

@@ -200,7 +200,8 @@ class PatternsConfig:
     batch: int = number(128, at_least=1)
 
 
-NETWORKS = ("trained", "alexnet", "vgg16", "resnet18")  # the profile's own, and those of torchvision
+TRAINED = "trained"  # the profile's own network
+NETWORKS = (TRAINED, "alexnet", "vgg16", "resnet18")  # and those of torchvision
 
 
 @dataclass
@@ -223,7 +224,7 @@ class TransferConfig:
     reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done
     duplicates: float = number(0.975, above=0, at_most=1)  # correlation from which images are near-duplicates [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass
-    network: str = choice("trained", *NETWORKS)  # whose frozen features: the profile's own, or torchvision's
+    network: str = choice(TRAINED, *NETWORKS)  # whose frozen features: the profile's own, or torchvision's
     weights: str = ""  # of torchvision's network: a state dict; empty: torchvision's own; `random`: a trial
 
 
@@ -286,7 +287,7 @@ class LocalizationConfig:
 class LookConfig:
     """Stage look: the photograph is the key `image`."""
 
-    network: str = choice("trained", *NETWORKS)  # the profile's own, or torchvision's
+    network: str = choice(TRAINED, *NETWORKS)  # the profile's own, or torchvision's
     weights: str = ""  # of torchvision's network: a state dict; empty: torchvision's own; `random`: a trial
     square: float = number(0.22, above=0, at_most=0.9)  # side of the grey square / side of the crop
     places: int = number(15, at_least=2)  # of the square along each side of the crop

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zfnet import record
-from zfnet.config import Config
+from zfnet.config import TRAINED, Config
 from zfnet.data import sources
 from zfnet.errors import UserError
 from zfnet.machine import device_name
@@ -82,13 +82,13 @@ def parse_stages(text: str) -> list[str]:
 
 def needs(stage: Stage, config: Config) -> tuple[str, ...]:
     """What the stage needs in this configuration: with somebody else's network none of what we make of ours."""
-    return () if _network(stage, config)[0] != "trained" else stage.needs
+    return () if _network(stage, config)[0] != TRAINED else stage.needs
 
 
 def _network(stage: Stage, config: Config) -> tuple[str, str]:
     """Whose network the stage looks at, and the file of its weights: ours where its section names none."""
     section = getattr(config, stage.name, None)
-    return getattr(section, "network", "trained"), getattr(section, "weights", "")
+    return getattr(section, "network", TRAINED), getattr(section, "weights", "")
 
 
 def plan(names: list[str], config: Config | None = None) -> list[Stage]:
@@ -154,7 +154,7 @@ def folder_of(stage: Stage, config: Config) -> Path:
     if not stage.of_photo:
         return folder
     network = config.look.network
-    return folder / (Path(config.image).stem + ("" if network == "trained" else f"-{network}"))
+    return folder / (Path(config.image).stem + ("" if network == TRAINED else f"-{network}"))
 
 
 def cache_folder(config: Config) -> Path:

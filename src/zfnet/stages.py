@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from zfnet.config import Config, ModelConfig, TrainConfig
+from zfnet.config import TRAINED, Config, ModelConfig, TrainConfig
 from zfnet.distributed import pick_device
 from zfnet.machine import n_cores
 from zfnet.models.checkpoint import load_model
@@ -208,7 +208,6 @@ def patterns(config: Config, out: Path) -> Outcome:
 
 def transfer(config: Config, out: Path) -> Outcome:
     from zfnet.data.sources import read_transfer_source, why_absent
-    from zfnet.models.pretrained import TRAINED
     from zfnet.transfer import stage as module
 
     if reason := why_absent(config, "transfer"):
@@ -302,7 +301,6 @@ def report(config: Config, out: Path) -> Outcome:
 def look(config: Config, out: Path) -> Outcome:
     from zfnet.analysis import look as module
     from zfnet.analysis.look_network import from_torchvision, read_photo
-    from zfnet.models.pretrained import TRAINED
 
     photo, options = read_photo(config.image), config.look
     if options.network == TRAINED:

@@ -14,16 +14,8 @@ from zfnet.bench import gpu
 from zfnet.bench.__main__ import main
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = gpu.Sizes(36, 0.125, 24, batches=(4, 8), steps=2, compared=20, per_class=1, product=64, rounds=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny steps: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:torch.profiler")

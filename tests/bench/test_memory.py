@@ -15,16 +15,8 @@ from zfnet.bench.memory import ALLOWED, memory_row, peaks, resident
 from zfnet.models.net import build
 
 STEPS, WARM = 200, 50
+pytestmark = pytest.mark.usefixtures("one_thread")
 BOUND = 20.0  # MB; keeping the projections of 4 images alone takes 23
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Hundreds of tiny steps: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

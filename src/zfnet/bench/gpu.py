@@ -32,13 +32,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zfnet.bench.feed import QUALITY, draw_photographs, photo_index
 from zfnet.bench.row import in_turn, limit_row, rate_row
-from zfnet.bench.training import norm_rows
+from zfnet.bench.training import norm_rows, with_norms
 from zfnet.data.crops import crop_size
 from zfnet.data.store import ImageStore, build_store
 from zfnet.distributed import World
 from zfnet.machine import device_name
 from zfnet.models.net import ConvNet, build
-from zfnet.models.normalization import LocalResponseNorm
 from zfnet.training.evaluate import predict
 from zfnet.training.feed import Batch, Dropouts, feed
 from zfnet.training.fit import Seeded
@@ -163,18 +162,13 @@ def flops_of_step(sizes: Sizes) -> float:
 
     crop = crop_size(sizes.frame)
     with torch.device("meta"):
-        model, images = without_norms(build("zfnet", sizes.classes, crop, sizes.width)), torch.empty(1, 3, crop, crop)
+        model, images = (
+            with_norms(build("zfnet", sizes.classes, crop, sizes.width), nn.Identity),
+            torch.empty(1, 3, crop, crop),
+        )
     with FlopCounterMode(display=False) as counter:
         model(images).sum().backward()
     return counter.get_total_flops()
-
-
-def without_norms(model: ConvNet) -> ConvNet:
-    """`model`, its contrast normalisation taken out."""
-    for name, module in list(model.named_children()):
-        if isinstance(module, LocalResponseNorm):
-            setattr(model, name, nn.Identity())
-    return model
 
 
 def peak(device: torch.device, sizes: Sizes) -> float:
@@ -204,7 +198,7 @@ def heaviest(step: Step, batch: Batch, n: int = 5) -> list[tuple[str, float]]:
 
 def norm_free_row(store: ImageStore, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     """What contrast normalisation costs a step."""
-    size, models = sizes.batches[-1], (network(sizes, device), without_norms(network(sizes, device)))
+    size, models = sizes.batches[-1], (network(sizes, device), with_norms(network(sizes, device), nn.Identity))
     (batch,) = batches(store, models[0], 1, size)
     ours, peer = (training_step(model, "bf16") for model in models)
     with_it, without = in_turn(lambda: ours(batch), lambda: peer(batch), rounds=5 * sizes.rounds)

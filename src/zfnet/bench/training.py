@@ -69,17 +69,18 @@ def norm_rows(x: Tensor, rounds: int, target: float = TARGET) -> list[dict[str, 
     ]
 
 
-def _stock(model: ConvNet) -> ConvNet:
-    stock = copy.deepcopy(model)
-    for name, module in list(stock.named_children()):
+def with_norms(model: ConvNet, norm: type[nn.Module]) -> ConvNet:
+    """A copy of `model` with `norm` in place of its contrast normalisation."""
+    changed = copy.deepcopy(model)
+    for name, module in list(changed.named_children()):
         if isinstance(module, LocalResponseNorm):
-            setattr(stock, name, StockNorm())
-    return stock
+            setattr(changed, name, norm())
+    return changed
 
 
 def _forward_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     precision = resolve("auto", CPU)
-    ours, stock = copy.deepcopy(model).eval().to(memory_format=torch.channels_last), _stock(model).eval()
+    ours, stock = copy.deepcopy(model).eval().to(memory_format=torch.channels_last), with_norms(model, StockNorm).eval()
     inputs = images.contiguous(memory_format=torch.channels_last)
 
     def forward() -> Tensor:
@@ -94,7 +95,7 @@ def _forward_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
 
 def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     precision, labels = resolve("auto", CPU), torch.arange(len(images))
-    ours, stock = copy.deepcopy(model).to(memory_format=torch.channels_last), _stock(model)
+    ours, stock = copy.deepcopy(model).to(memory_format=torch.channels_last), with_norms(model, StockNorm)
     inputs = images.contiguous(memory_format=torch.channels_last)
     renormalise = Renormaliser(ours, 0.1, 1.0)
     fused = torch.optim.SGD(ours.parameters(), 0.01, 0.9, weight_decay=5e-4, fused=True)

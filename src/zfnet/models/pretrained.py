@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zfnet.config import TRAINED
 from zfnet.errors import UserError
 
-TRAINED, RANDOM = "trained", "random"  # a network that is ours instead; weights that are nobody's
+RANDOM = "random"  # weights that are nobody's
 FRAME = 256  # px
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1
 DIVISOR = 255.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zfnet.config import TRAINED
 from zfnet.progress import duration
 from zfnet.record import RESULT, read_result
 
@@ -58,7 +59,7 @@ class Result:
     @property
     def borrowed(self) -> bool:
         """Whether the network was one of torchvision's, of which the papers claim nothing."""
-        return find(self, f"config.{self.stage}.network") not in (None, "trained")
+        return find(self, f"config.{self.stage}.network") not in (None, TRAINED)
 
     @property
     def time(self) -> str:

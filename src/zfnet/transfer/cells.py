@@ -26,10 +26,9 @@ class Cells:
         except (OSError, ValueError, LookupError, TypeError):
             pass
 
-    def get(self, make: Callable[..., Any], *about: str | int) -> Any:
-        """make(*about), unless that cell is there already."""
-        name = " ".join(map(str, about))
+    def get(self, name: str, make: Callable[..., Any], *arguments: Any) -> Any:
+        """The cell `name`, which is make(*arguments) unless it is there already."""
         if name not in self.made:
-            self.made[name] = make(*about)
+            self.made[name] = make(*arguments)
             write_json(self.path, {"key": self.key, "cells": self.made})
         return self.made[name]

@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from zfnet.config import TransferConfig
+from zfnet.config import TRAINED, TransferConfig
 from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
 from zfnet.figures import chart, grid
 from zfnet.models.net import ConvNet
-from zfnet.models.pretrained import TRAINED, Numbered
+from zfnet.models.pretrained import Numbered
 from zfnet.progress import track
 from zfnet.record import Outcome, atomic_write, write_json
 from zfnet.transfer.cells import Cells
@@ -116,19 +116,19 @@ def _score_layers(
         task = cache(partial(make_task, features[name], *labels, used, config, device))  # made where a cell is missing
         score = partial(_score, task, splits)
         if n in config.layers:
-            svm[str(n)] = cells.get(score, "svm", largest, n)
+            svm[str(n)] = cells.get(f"svm {largest} {n}", score, "svm", largest)
         if n == model.depth:
-            few_shot = {str(size): cells.get(score, "softmax", size, n) for size in splits}
+            few_shot = {str(size): cells.get(f"softmax {size} {n}", score, "softmax", size) for size in splits}
             softmax[str(n)] = few_shot[str(largest)]
         elif n in config.softmax_layers:
-            softmax[str(n)] = cells.get(score, "softmax", largest, n)
+            softmax[str(n)] = cells.get(f"softmax {largest} {n}", score, "softmax", largest)
     by_class = few_shot[str(largest)]["classes"]
     for cell in (*svm.values(), *softmax.values(), *few_shot.values()):
         cell.pop("classes", None)
     return {"svm": svm, "softmax": softmax}, few_shot, by_class
 
 
-def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int, layer: int) -> dict[str, Any]:
+def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int) -> dict[str, Any]:
     return score_folds(task(), classifier, splits[size])
 
 
