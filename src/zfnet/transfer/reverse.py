@@ -19,7 +19,7 @@ from zfnet.config import TransferConfig
 from zfnet.data.store import ImageStore
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
-from zfnet.statistics import bootstrap
+from zfnet.statistics import interval
 from zfnet.transfer.experiment import Task, make_task, score
 from zfnet.transfer.features import extract
 from zfnet.transfer.gram import threads_for
@@ -80,5 +80,4 @@ def draw(
 def _cell(task: Task, classifier: str, split: Split, seed: int) -> dict[str, float]:
     with threads_for(len(split.train)):
         accuracies, c = score(task, classifier, split)
-    low, high = bootstrap(accuracies, seed)
-    return {"value": float(accuracies.mean()), "low": low, "high": high, "c": c}
+    return {**interval(accuracies, seed), "c": c}
