@@ -154,6 +154,16 @@ def test_the_fingerprint_depends_on_the_needs():
     assert fingerprint(STAGES["saliency"], a) != fingerprint(STAGES["saliency"], b)
 
 
+def test_positions_of_parts_that_change_are_noticed(tmp_path, config):
+    parts = tmp_path / "parts.csv"
+    parts.write_text("file,part,x,y,radius\n")
+    config = replace(config, correspondence=replace(config.correspondence, parts=str(parts)))
+    before = fingerprint(STAGES["correspondence"], config)
+    assert fingerprint(STAGES["correspondence"], config) == before
+    parts.write_text("file,part,x,y,radius\n1.jpg,nose,1,2,3\n")
+    assert fingerprint(STAGES["correspondence"], config) != before
+
+
 @pytest.fixture
 def photographs(tmp_path, config):
     """A configuration that reads a folder of photographs, and the folder."""

@@ -165,7 +165,7 @@ class OcclusionConfig:
 
 @dataclass
 class CorrespondenceConfig:
-    parts: str = ""  # CSV file,part,x,y,radius; empty: the parts.csv of the data set, where it has one
+    parts: str = ""  # CSV file,part,x,y,radius; empty: that of the data set, see conf/parts
     n_images: int = number(5, at_least=2)  # [ZF13] 4.4
     repeats: int = number(10, at_least=1)  # random choices of the images [our choice]
     n_random: int = number(10, at_least=1)  # random places an image [NS]

@@ -54,10 +54,10 @@ _TABLE = (
     Stage("first_layer", "[ZF13] Fig. 6", ("train", "ablations"), ("first_layer", "seed"), version=2),
     Stage("invariance", "[ZF13] Fig. 5", ("train",), ("invariance", "seed")),
     Stage("occlusion", "[ZF13] Fig. 7", ("train",), ("occlusion", "seed"), version=2),
-    Stage("correspondence", "[ZF13] Table 1, Fig. 8", ("train",), ("correspondence", "seed")),
+    Stage("correspondence", "[ZF13] Table 1, Fig. 8", ("train",), ("correspondence", "seed"), version=2),
     Stage("class_model", "[SVZ13] Fig. 1", ("train",), ("class_model", "seed")),
     Stage("saliency", "[SVZ13] Fig. 2", ("train",), ("saliency", "seed")),
-    Stage("patterns", "[K17] Figs. 3, 4, 6", ("train",), ("patterns", "seed")),
+    Stage("patterns", "[K17] Figs. 3, 4, 6", ("train",), ("patterns", "seed"), version=2),
     Stage("transfer", "[ZF13] Tables 4 and 7, Fig. 9", ("train",), ("transfer", "seed", *_CACHING), keeps=True),
     Stage("voc", "[ZF13] Table 6", ("train",), ("voc", "seed"), keeps=True),
     Stage("localization", "[SVZ13] 3.2 and Fig. 3", ("train",), ("localization", "seed"), keeps=True),
@@ -114,6 +114,8 @@ def fingerprint(stage: Stage, config: Config) -> str:
     told["files"] = {key: digest for key, digest in files.items() if digest}
     if "data" in told and config.data.leave_out:
         told["leave_out"] = sources.file_digest(config.data.leave_out)
+    if "correspondence" in told and (parts := sources.given_parts(config)):
+        told["parts"] = sources.file_digest(str(parts))
     if weights := _network(stage, config)[1]:
         told["weights"] = sources.file_digest(weights)
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]

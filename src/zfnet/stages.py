@@ -185,7 +185,12 @@ def correspondence(config: Config, out: Path) -> Outcome:
     if parts is None:
         missing = "no positions of eyes and noses for this data set"
         return _skipped(f"{missing}; give a CSV file,part,x,y,radius with correspondence.parts")
-    return module.run(config.correspondence, trained_model(config), stores(config)[1], parts, out, config.seed)
+    try:
+        return module.run(config.correspondence, trained_model(config), stores(config)[1], parts, out, config.seed)
+    except module.TooFewFaces as error:
+        if config.correspondence.parts:
+            raise
+        return _skipped(str(error))
 
 
 def class_model(config: Config, out: Path) -> Outcome:

@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from zfnet import stages
 from zfnet.analysis.correspondence import Face, change_signs, choose, compare, disagreement, run, signs
 from zfnet.analysis.parts import PARTS, faces, read_parts
-from zfnet.config import CorrespondenceConfig
+from zfnet.config import Config, CorrespondenceConfig
+from zfnet.data import sources
 from zfnet.data.index import Index
+from zfnet.data.sources import OUR_PARTS
 from zfnet.data.store import ImageStore
+from zfnet.data.tiny_imagenet import read_tiny_imagenet
 from zfnet.errors import UserError
 from zfnet.models.net import ConvNet, build
 
 HEADER = "file,part,x,y,radius\n"
+BREEDS = {"Chihuahua", "Yorkshire terrier", "golden retriever", "Labrador retriever", "German shepherd"}
 
 
 def network() -> ConvNet:
@@ -150,3 +155,42 @@ def test_a_missing_part_file_and_too_few_faces_are_named(tmp_path: Path) -> None
         read_parts(tmp_path / "parts.csv")
     with pytest.raises(UserError, match="centre crop of 2 of the 8 images; 3 are needed"):
         run(CorrespondenceConfig(n_images=3), network(), store(), part_file(tmp_path, 2), tmp_path, seed=0)
+
+
+def test_our_positions_of_tiny_imagenet_are_faces_the_right_way_up() -> None:
+    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    assert len(found) >= 30 and all(set(places) == set(PARTS) for places in found.values())
+    for file, places in found.items():
+        (left, *_), (right, *_), (nose_x, nose_y, _) = (places[part] for part in PARTS)
+        eyes = (places["left_eye"][1] + places["right_eye"][1]) / 2
+        assert left < right and nose_y > eyes, file
+        assert all(0 <= value <= 63 for x, y, _ in places.values() for value in (x, y)), file
+
+
+@pytest.mark.real
+def test_our_positions_lie_on_five_breeds_of_the_real_tiny_imagenet(real_data: Path) -> None:
+    index = read_tiny_imagenet(real_data)[1]
+    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    rows = {Path(str(path)).name: row for row, path in enumerate(index.paths)}
+    labels = [int(index.labels[rows[file]]) for file in found]
+    names, counts = np.unique([index.names[label] for label in labels], return_counts=True)
+    assert {name.split(",")[0] for name in names} == BREEDS and counts.min() >= 5
+
+
+def test_too_few_faces_of_ours_pass_the_stage_over_and_too_few_of_a_given_file_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = part_file(tmp_path, 2)
+    monkeypatch.setattr(sources, "OUR_PARTS", tmp_path)
+    monkeypatch.setattr(stages, "trained_model", lambda config: network())
+    monkeypatch.setattr(stages, "stores", lambda config: (store(), store()))
+    config = Config(correspondence=CorrespondenceConfig(n_images=3))
+    config.data.source = "folder"
+    assert "no positions" in stages.correspondence(config, tmp_path).headline
+    parts.rename(tmp_path / "folder.csv")
+    assert "2 of the 8 images; 3 are needed" in stages.correspondence(config, tmp_path).headline
+    config.correspondence.parts = str(tmp_path / "folder.csv")
+    with pytest.raises(UserError, match="3 are needed"):
+        stages.correspondence(config, tmp_path)
+    config.correspondence.n_images = 2
+    assert stages.correspondence(config, tmp_path).numbers["n_faces"] == 2

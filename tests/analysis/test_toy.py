@@ -31,6 +31,13 @@ def test_turning_the_distractor_turns_the_weights_and_not_the_pattern() -> None:
     assert max(found["a_to_signal"]) < 2
 
 
+def test_all_directions_of_the_distractor_are_measured_alike() -> None:
+    found = measure(n=2000)
+    turns = np.array(found["turns"])
+    assert len(turns) == 18 and np.allclose(np.diff(turns), 10) and turns[0] + turns[-1] == 180
+    np.testing.assert_allclose(found["w_to_signal"], np.abs(90 - turns), atol=1e-6)
+
+
 def test_angles_do_not_depend_on_length_or_sign() -> None:
     assert angle(np.array([2.0, 0.0]), np.array([-1.0, 1.0])) == pytest.approx(45)
 

@@ -46,6 +46,10 @@ ROUNDING = 1e-6  # of the layer's largest feature
 KINDS = (*PARTS, "random")
 
 
+class TooFewFaces(UserError):
+    """The file of positions places fewer faces in the images than are compared."""
+
+
 @dataclass(frozen=True)
 class Face:
     """One picture with what to cover in it, squares x0 y0 x1 y1 in its centre crop."""
@@ -91,11 +95,11 @@ def compare(changes: list[Tensor]) -> dict[str, np.ndarray]:
 def run(config: CorrespondenceConfig, model: ConvNet, images: ImageStore, parts: Path, out: Path, seed: int) -> Outcome:
     """Table 1 over `repeats` random choices of `n_images` faces; writes correspondence.jpg (Fig. 8).
 
-    Raises UserError for a bad part file, naming the line, and for too few faces.
+    Raises UserError for a bad part file, naming the line, and TooFewFaces.
     """
     squares = faces(images, read_parts(parts))
     if len(squares) < config.n_images:
-        raise UserError(
+        raise TooFewFaces(
             f"correspondence.parts: {parts} places all of {', '.join(PARTS)} in the centre crop of {len(squares)} of "
             f"the {len(images)} images; {config.n_images} are needed"
         )

@@ -19,6 +19,7 @@ from zfnet.figures import chart
 
 SIGNAL = np.array([1.0, 0.0])
 TURNS = (20.0, 45.0, 90.0, 135.0)  # degrees of a_d in the figure; 45 is the paper's (1, 1)
+ALL_TURNS = tuple(range(5, 180, 10))  # measured: all directions alike but the signal's own
 BOX = 1.6  # half the height of a panel, in data units
 SHOWN = 150  # samples drawn
 
@@ -51,7 +52,7 @@ def angle(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.degrees(np.arccos(min(1.0, cosine))))
 
 
-def measure(turns: Sequence[float] = TURNS, n: int = 10_000, seed: int = 0) -> dict[str, Any]:
+def measure(turns: Sequence[float] = ALL_TURNS, n: int = 10_000, seed: int = 0) -> dict[str, Any]:
     """For every turn of the distractor: degrees from w and from a to the signal, and from w to the distractor."""
     toys = [learn(_direction(turn), n, seed) for turn in turns]
     return {

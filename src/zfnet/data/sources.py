@@ -17,6 +17,7 @@ from zfnet.errors import UserError
 from zfnet.machine import n_cores
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
+OUR_PARTS = Path(__file__).resolve().parents[3] / "conf" / "parts"  # positions of eyes and noses, a file a data set
 
 
 def read_source(config: Config) -> tuple[Index, Index]:
@@ -181,11 +182,18 @@ def blacklist_file(config: Config, images: Index) -> str:
     return str(find_blacklist(_data_folder(config), images) or "")
 
 
-def parts_file(config: Config) -> Path | None:
-    """Where the positions of eyes and noses are: the configured file, or the drawn one; None without either."""
+def given_parts(config: Config) -> Path | None:
+    """The file of positions of eyes and noses that is configured, or ours for this data set; None without either."""
     if config.correspondence.parts:
         return Path(config.correspondence.parts)
-    return drawn_menagerie(config) / "ilsvrc" / "parts.csv" if config.data.source == "menagerie" else None
+    ours = OUR_PARTS / f"{config.data.source}.csv"
+    return ours if ours.exists() else None
+
+
+def parts_file(config: Config) -> Path | None:
+    """The given file of positions, or the one that is drawn with the menagerie; None without either."""
+    drawn = config.data.source == "menagerie"
+    return given_parts(config) or (drawn_menagerie(config) / "ilsvrc" / "parts.csv" if drawn else None)
 
 
 def drawn_menagerie(config: Config) -> Path:
