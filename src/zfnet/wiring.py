@@ -5,7 +5,6 @@ The functions of zfnet.stages share these; nothing else calls them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +77,7 @@ def train_network(
 
     divisor: of the inputs; None: the data's. images: the folder of other caches, train/ and val/.
     """
-    from zfnet.training.fit import Job, fit
+    from zfnet.training.fit import Job, fit, read_numbers
 
     folder, processes = images or cache_folder(config), config.gpus or config.workers
     device, divisor = "cuda" if config.gpus else config.device, divisor or config.data.divisor
@@ -91,7 +90,7 @@ def train_network(
     job.device = device if config.gpus else "cpu"
     job.write(out / "job.json")
     launch("zfnet.training.worker", out / "job.json", processes, nodes=config.nodes, rendezvous=config.rendezvous)
-    return json.loads((out / "trained.json").read_text(encoding="utf-8"))
+    return read_numbers(out)
 
 
 def trainer(config: Config, images: ImageStore, out: Path, start: ConvNet | None) -> Callable[..., list[float]]:

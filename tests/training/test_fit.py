@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,6 +184,26 @@ def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stor
     fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
     torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
     assert not torch.allclose(weights(tmp_path)["fc8.weight"], start.fc8.weight)
+
+
+def test_another_network_to_start_from_is_another_training(trained, stores, tmp_path):
+    start = load_model(trained[0] / "model.pt")
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
+    start.initialise("he", seed=5)
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
+    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
+
+
+def test_a_training_that_has_ended_is_measured_again_only_on_other_images(trained, stores, tmp_path, monkeypatch):
+    shutil.copytree(trained[0], tmp_path / "same")
+    measured = []
+    monkeypatch.setattr(module, "errors", lambda *given, **named: measured.append(1) or errors(*given, **named))
+    again = replace(job(tmp_path / "same"), checkpoints=CheckpointsConfig(minutes=1.0))
+    assert fit(again, ALONE, *stores) == trained[1] and not measured
+    assert read_metrics(tmp_path / "same") == trained[1]["history"]
+    train, val = stores
+    fewer = fit(again, ALONE, train, val.take(np.arange(4)))
+    assert measured and fewer["n_val"] == 4 and fewer["history"] == trained[1]["history"]
 
 
 def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.localization.locate import Found, Methods, Task
 from zfnet.localization.pool import locate_all
+from zfnet.models.checkpoint import hash_network
 from zfnet.models.net import ConvNet
 
 Saliency = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows (b,), classes (b,) -> maps (b, size, size) >= 0
@@ -62,7 +62,6 @@ class TaskMaker:
         """One line that is the same just when every image's work is."""
         index, asked = self.images.index, [(row, list(classes)) for row, classes in sorted(self.asked.items())]
         work = [asdict(methods), source, index.fingerprint(), str(index.root), self.images.size, asked, self.seed]
-        digest = hashlib.sha256(json.dumps(work).encode())
-        for values in model.state_dict().values():
-            digest.update(values.cpu().contiguous().numpy())
-        return digest.hexdigest()
+        found = hash_network(model)
+        found.update(json.dumps(work).encode())
+        return found.hexdigest()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from zfnet.errors import UserError
 from zfnet.models.net import ConvNet, build
 from zfnet.record import atomic_write
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 
 def save_model(path: Path, model: ConvNet, name: str, width: float, **facts: Any) -> None:
@@ -32,3 +37,11 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> ConvNet:
     except (RuntimeError, KeyError, EOFError, ValueError, TypeError, UnpicklingError) as error:
         raise UserError(f"{path}: not a whole zfnet checkpoint ({str(error).splitlines()[0]}); delete it") from error
     return model.eval().to(device)
+
+
+def hash_network(model: nn.Module) -> _Hash:
+    """SHA-256 of a network's modules and weights, to which more can be added."""
+    found = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return found

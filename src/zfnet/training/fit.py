@@ -7,6 +7,7 @@ end. Interrupted at any step, it goes on from its last checkpoint and ends in th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -23,7 +24,7 @@ from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
 from zfnet.data.store import ImageStore
 from zfnet.distributed import World
 from zfnet.errors import UserError
-from zfnet.models.checkpoint import save_model
+from zfnet.models.checkpoint import hash_network, save_model
 from zfnet.models.net import ConvNet, build
 from zfnet.progress import track
 from zfnet.record import log_metrics, restart_metrics, write_json
@@ -37,6 +38,8 @@ from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
 
+NUMBERS = "trained.json"
+VERSION = 1  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to write a checkpoint or to stop
 
 
@@ -79,13 +82,22 @@ class Seeded(nn.Module):
 def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvNet | None = None) -> dict[str, Any]:
     """Train as `job` says (or go on with it) and return its numbers; writes model.pt and snapshots/ under job.out.
 
+    A training that has ended is not measured again: its numbers are those of its trained.json.
+
     start: a trained network whose hidden layers are the initial weights (fine-tuning).
 
     Raises UserError when the loss is not finite or does not move.
     """
     # ---- data, model, optimiser ---------------------------------------------------------------------------
-    keep_memory()
     config, out = job.train, Path(job.out)
+    key = _job_key(job, train, start)
+    measured = _measured(key, val)
+    ended = read_numbers(out, measured)
+    if not any(world.any(not ended)):
+        if world.leads:
+            restart_metrics(out, ended["history"])
+        return ended
+    keep_memory()
     n_classes = len(train.index.classes)
     precision = resolve(config.precision, world.device)
     model = build(job.model.name, n_classes, train.crop, job.model.width, job.model.dropout)
@@ -104,7 +116,6 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
         seeded = DistributedDataParallel(seeded)
 
     # ---- where we stand -----------------------------------------------------------------------------------
-    key = _job_key(job, train)
     place = checkpoint.restore(out / "checkpoints", model, optimiser, key)
     if world.leads:
         restart_metrics(out, place.history)
@@ -188,9 +199,18 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     }
     if world.leads:
         _save(out / "model.pt", model, job, train)
-        write_json(out / "trained.json", numbers)
+        write_json(out / NUMBERS, {"of": measured, **numbers})
     world.wait()
     return numbers
+
+
+def read_numbers(out: Path, measured: str = "") -> dict[str, Any]:
+    """What `fit` returned, from the folder of a training that has ended; {} where none or another has."""
+    if not (out / NUMBERS).exists() or not (out / "model.pt").exists():
+        return {}
+    numbers = json.loads((out / NUMBERS).read_text(encoding="utf-8"))
+    of = numbers.pop("of", "")
+    return numbers if measured in ("", of) else {}
 
 
 def _save(path: Path, model: ConvNet, job: Job, images: ImageStore) -> None:
@@ -199,7 +219,15 @@ def _save(path: Path, model: ConvNet, job: Job, images: ImageStore) -> None:
     )
 
 
-def _job_key(job: Job, images: ImageStore) -> str:
+def _measured(key: str, val: ImageStore) -> str:
+    """Hash of what the numbers at the end depend on."""
+    told = json.dumps([VERSION, key, val.index.fingerprint()])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _job_key(job: Job, images: ImageStore, start: ConvNet | None) -> str:
     """What a checkpoint must agree on to be gone on with; the number of processes may change."""
-    told = [asdict(job.model), asdict(job.train), images.divisor, images.index.fingerprint()]
+    told: list[Any] = [asdict(job.model), asdict(job.train), images.divisor, images.index.fingerprint()]
+    if start is not None:
+        told.append(hash_network(start).hexdigest())
     return json.dumps(told, sort_keys=True)

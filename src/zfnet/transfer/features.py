@@ -14,7 +14,6 @@ interrupted run goes on at its last shard. The network is any module: it is tapp
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.data.store import ImageStore
+from zfnet.models.checkpoint import hash_network
 from zfnet.progress import track
 from zfnet.record import write_json
 
@@ -126,12 +126,10 @@ def _rows_done(folder: Path, key: dict[str, Any]) -> int:
 
 
 def _key(model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str) -> dict[str, Any]:
-    weights = hashlib.sha256(repr(model).encode())
-    for name, value in model.state_dict().items():
-        weights.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    weights.update(np.ascontiguousarray(images.mean).tobytes())
+    network = hash_network(model)
+    network.update(np.ascontiguousarray(images.mean).tobytes())
     return {
-        "network": weights.hexdigest()[:16],
+        "network": network.hexdigest()[:16],
         "images": images.index.fingerprint(),
         "size": images.size,
         "divisor": images.divisor,
