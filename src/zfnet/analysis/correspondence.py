@@ -181,5 +181,5 @@ def _one_class(images: ImageStore, choices: np.ndarray) -> bool:
 
 def _headline(numbers: dict[str, Any]) -> str:
     gap = numbers["layer5"]["difference"]
-    tighter = f"parts tighter than random places by {gap['mean']:.3f} at layer 5"
-    return f"{tighter} (95 %: {gap['low']:.3f} to {gap['high']:.3f})"
+    looser = f"layer 5: random places disagree by {gap['mean']:+.3f} more than parts"
+    return f"{looser} (95 %: {gap['low']:+.3f} to {gap['high']:+.3f})"
