@@ -12,6 +12,7 @@ import torch
 
 from zfnet.data.folder import read_folder
 from zfnet.data.store import ImageStore, build_store
+from zfnet.transfer import gram
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
@@ -19,10 +20,8 @@ torch.set_num_threads(min(2, os.cpu_count() or 1))
 @pytest.fixture(scope="module")
 def one_thread():
     """For many tiny steps: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with gram.one_thread():
+        yield
 
 
 def write_pictures(root: Path, classes: int = 3, count: int = 10, side: int = 72) -> Path:

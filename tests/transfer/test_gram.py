@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zfnet.transfer import gram as module
-from zfnet.transfer.gram import gram, kernels, multiply, threads_for
+from zfnet.transfer.gram import gram, kernels, multiply, one_thread
 
 
 @pytest.mark.parametrize("rows, columns", [(4096, 4096), (4, 7), (1, 1), (13, 50)])
@@ -53,6 +53,7 @@ def test_an_unknown_scaling_is_an_error():
 
 def test_threads_are_given_back():
     before = torch.get_num_threads()
-    with threads_for(10):
+    with pytest.raises(ZeroDivisionError), one_thread():
         assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
     assert torch.get_num_threads() == before

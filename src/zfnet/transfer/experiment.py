@@ -18,7 +18,7 @@ from torch import Tensor
 from zfnet.config import TransferConfig
 from zfnet.statistics import mean_std
 from zfnet.transfer.choice import choose
-from zfnet.transfer.gram import gram, kernels, threads_for
+from zfnet.transfer.gram import gram, kernels
 from zfnet.transfer.linear import LOSSES, ROUGH, Loss, Space, decide, fit, targets_of
 from zfnet.transfer.protocol import Split, class_accuracies, hold_out
 
@@ -92,8 +92,7 @@ def score_folds(task: Task, classifier: str, splits: Sequence[Split]) -> dict[st
 
     "classes" holds the mean over folds of each class's accuracy.
     """
-    with threads_for(len(splits[0].train)):
-        scores = [score(task, classifier, split) for split in splits]
+    scores = [score(task, classifier, split) for split in splits]
     by_class = np.stack([accuracies for accuracies, _ in scores])
     means = {"c": [c for _, c in scores], "classes": by_class.mean(0).tolist()}
     return {**summary(np.nanmean(by_class, 1).tolist()), **means}

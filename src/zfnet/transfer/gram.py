@@ -30,7 +30,7 @@ from torch import Tensor
 
 COLUMNS = 2048  # feature columns read at a time: 9,144 rows of them are 150 MB
 ROWS = 4096  # rows of K made at a time
-LARGE = 1000  # rows from which threads, and NumPy's BLAS, pay
+LARGE = 1000  # rows from which NumPy's BLAS, and its threads, pay
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -41,16 +41,20 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 
 @contextmanager
-def threads_for(rows: int) -> Iterator[None]:
-    """One thread while a problem of fewer than LARGE rows is solved: waiting for the others would take longer."""
+def one_thread() -> Iterator[None]:
+    """One thread of torch's on the CPU, beside all those of NumPy's BLAS.
+
+    Torch's others wait for work by spinning, on the cores that BLAS needs: with them a fit took four times as long.
+    """
     threads = torch.get_num_threads()
-    torch.set_num_threads(threads if rows >= LARGE else 1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
 
 
+@one_thread()
 def gram(features: np.ndarray, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Inner products of the given rows of (n, d) features, as a float64 matrix on `device`.
 

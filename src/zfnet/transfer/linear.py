@@ -40,7 +40,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zfnet.transfer.gram import multiply
+from zfnet.transfer.gram import multiply, one_thread
 
 TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
@@ -131,6 +131,7 @@ class Space:
     strengths: Tensor
 
     @staticmethod
+    @one_thread()
     def of(kernel: Tensor) -> Space:
         count = min(DIRECTIONS, len(kernel))
         u = torch.randn(len(kernel) + 1, count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -204,6 +205,7 @@ def _values(image: Tensor) -> Tensor:
     return image[:-1] + image[-1]  # f = K beta + b
 
 
+@one_thread()
 def fit(
     kernel: Tensor | Space, y: Tensor, loss: Loss, c: float, start: Tensor | None = None, tolerance: float = TOLERANCE
 ) -> Tensor:

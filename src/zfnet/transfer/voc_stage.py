@@ -27,7 +27,7 @@ from zfnet.record import Outcome
 from zfnet.transfer.average_precision import average_precision, bootstrap_precisions, write_results
 from zfnet.transfer.choice import choose
 from zfnet.transfer.features import extract
-from zfnet.transfer.gram import gram, kernels, threads_for
+from zfnet.transfer.gram import gram, kernels
 from zfnet.transfer.linear import LOSSES, ROUGH, SOFTMAX, Loss, Space, decide, fit
 
 ALL_POINTS_SINCE = 2010  # before, AP was the mean over eleven recalls
@@ -50,8 +50,7 @@ def run(
     numbers |= {"depth": model.depth, "split": split, "rule": "eleven points" if eleven else "all points"}
     scores = {}
     for kind in ("softmax", "svm"):
-        with threads_for(len(train)):
-            scores[kind], c = _scores(products, targets, LOSSES[kind], config, seed, eleven)
+        scores[kind], c = _scores(products, targets, LOSSES[kind], config, seed, eleven)
         write_results(out / kind / "results" / f"VOC{year}" / "Main", split, classes, stems, scores[kind])
         found = _precisions(test, scores[kind], seed, eleven)
         numbers.setdefault("table6", {})[kind] = {"c": c, **found}
