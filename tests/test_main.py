@@ -86,11 +86,12 @@ def test_every_profile_composes_into_the_schema_and_is_possible(profile):
     schema.check(composed)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
-    words = [sys.executable, "-m", "zfnet", "stage=list"]
-    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    words, environment = [sys.executable, "-m", "zfnet", "stage=list"], os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=environment)
     os.close(writer)
     assert done.returncode == 141 and done.stderr == ""
 

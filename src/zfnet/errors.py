@@ -20,7 +20,9 @@ def exit_code(work: Callable[[], int | None]) -> int:
     where the reader of what it prints has gone.
     """
     try:
-        return work() or 0
+        code = work() or 0
+        sys.stdout.flush()  # into a closed pipe it fails here, not after everything
+        return code
     except UserError as error:
         print(f"zfnet: {error}", file=sys.stderr)
         return 2
