@@ -12,7 +12,7 @@ import torch
 
 from zfnet.data.folder import read_folder
 from zfnet.data.store import ImageStore, build_store
-from zfnet.transfer import gram
+from zfnet.machine import one_thread as one_thread_of_torch
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
@@ -20,7 +20,7 @@ torch.set_num_threads(min(2, os.cpu_count() or 1))
 @pytest.fixture(scope="module")
 def one_thread():
     """For many tiny steps: threads would only wait for each other."""
-    with gram.one_thread():
+    with one_thread_of_torch():
         yield
 
 

@@ -1,6 +1,7 @@
 """The command line as a person meets it: help at once, one line for every mistake, exit code 2."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,38 @@ def test_a_reader_that_has_seen_enough_is_no_error(unbuffered):
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, env=environment)
     os.close(writer)
     assert done.returncode == 141 and done.stderr == ""
+
+
+NEEDS_A_MOMENT = """
+import signal, time
+from zfnet.errors import exit_code
+from zfnet.training.interrupt import StopOnInterrupt
+
+def work():
+    with StopOnInterrupt() as stop:
+        print("at work", flush=True)
+        while not stop.asked:
+            time.sleep(0.01)
+        print("checkpoint", flush=True)
+    print("after it", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)"])  # the second: as under nohup
+def test_being_ended_from_outside_is_answered_like_ctrl_c(number, before):
+    words = [sys.executable, "-c", f"{NEEDS_A_MOMENT}\n{before}\nraise SystemExit(exit_code(work))"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes) as command:
+        for told in ("at work", "checkpoint"):
+            assert command.stdout.readline() == told + "\n"
+            if told == "at work":
+                command.send_signal(number)
+        assert command.stdout.readline() == "after it\n"
+        command.send_signal(number)
+        _, said = command.communicate(timeout=60)
+    assert command.returncode == 130 and "interrupted" in said and "Traceback" not in said
 
 
 def test_a_multirun_sweep_runs_every_point(tmp_path):

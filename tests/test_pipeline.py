@@ -154,14 +154,36 @@ def test_the_fingerprint_depends_on_the_needs():
     assert fingerprint(STAGES["saliency"], a) != fingerprint(STAGES["saliency"], b)
 
 
-def test_positions_of_parts_that_change_are_noticed(tmp_path, config):
-    parts = tmp_path / "parts.csv"
-    parts.write_text("file,part,x,y,radius\n")
-    config = replace(config, correspondence=replace(config.correspondence, parts=str(parts)))
-    before = fingerprint(STAGES["correspondence"], config)
-    assert fingerprint(STAGES["correspondence"], config) == before
-    parts.write_text("file,part,x,y,radius\n1.jpg,nose,1,2,3\n")
-    assert fingerprint(STAGES["correspondence"], config) != before
+@pytest.mark.parametrize(
+    ("stage", "key"),
+    [
+        ("data", "leave_out"),
+        ("correspondence", "parts"),
+        ("localization", "blacklist"),
+        ("transfer", "weights"),
+        ("look", "weights"),
+    ],
+)
+def test_a_named_file_that_changes_is_noticed_by_the_stage_that_reads_it(tmp_path, config, stage, key):
+    file = tmp_path / "named"
+    section = replace(getattr(config, stage), **{key: str(file)})
+    config = replace(config, **{stage: section})
+    prints = {fingerprint(STAGES[stage], config)}  # before it is there
+    for text in ("a\n", "b\n"):
+        file.write_text(text)
+        assert fingerprint(STAGES[stage], config) == fingerprint(STAGES[stage], config)
+        prints.add(fingerprint(STAGES[stage], config))
+    assert len(prints) == 3
+
+
+def test_boxed_images_of_elsewhere_that_change_are_noticed(tmp_path, config):
+    boxed = tmp_path / "boxed"
+    boxed.mkdir()
+    config = replace(config, localization=replace(config.localization, images=str(boxed)))
+    before = fingerprint(STAGES["localization"], config)
+    (boxed / "1.jpg").write_bytes(b"1")
+    pipeline.sources.forget_listings()
+    assert fingerprint(STAGES["localization"], config) != before
 
 
 @pytest.fixture

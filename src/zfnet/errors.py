@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 PLACES = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}  # the disk's, not ours
 
@@ -16,9 +18,10 @@ class UserError(Exception):
 
 
 def exit_code(work: Callable[[], int | None]) -> int:
-    """Do a command's work and return its exit code: what `work` gives (None: 0), 2 for bad input, 130 for Ctrl-C, 141
-    where the reader of what it prints has gone.
+    """Do a command's work and return its exit code: what `work` gives (None: 0), 2 for bad input, 130 for Ctrl-C and
+    for being ended from outside, 141 where the reader of what it prints has gone.
     """
+    _take_for_interrupts()
     try:
         code = work() or 0
         sys.stdout.flush()  # into a closed pipe it fails here, not after everything
@@ -38,3 +41,16 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("\nzfnet: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _take_for_interrupts() -> None:
+    """A time limit, a scheduler that takes its node back and a closed terminal are answered like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        answer = signal.getsignal(signal.SIGINT)
+        (answer if callable(answer) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    with contextlib.suppress(ValueError):  # not in the main thread, which alone gets signals
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, interrupt)

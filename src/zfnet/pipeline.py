@@ -112,12 +112,8 @@ def fingerprint(stage: Stage, config: Config) -> str:
         told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
     files = {key: _raw_files(key, config) for key in stage.reads}
     told["files"] = {key: digest for key, digest in files.items() if digest}
-    if "data" in told and config.data.leave_out:
-        told["leave_out"] = sources.file_digest(config.data.leave_out)
-    if "correspondence" in told and (parts := sources.given_parts(config)):
-        told["parts"] = sources.file_digest(str(parts))
-    if weights := _network(stage, config)[1]:
-        told["weights"] = sources.file_digest(weights)
+    named = {key: sources.named_files(config, key) for key in stage.reads}
+    told |= {"named": {key: digests for key, digests in named.items() if digests}} if any(named.values()) else {}
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
     text = json.dumps([stage.name, stage.version, told, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

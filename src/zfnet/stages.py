@@ -37,8 +37,8 @@ def data(config: Config, out: Path) -> Outcome:
 
     train_index, val_index = read_source(config)
     folder = cache_folder(config)
-    train = cache(config, train_index, folder / "train", None)
-    val = cache(config, val_index, folder / "val", train.mean)
+    train = cache(config, "data", train_index, folder / "train", None)
+    val = cache(config, "data", val_index, folder / "val", train.mean)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),
@@ -220,7 +220,7 @@ def transfer(config: Config, out: Path) -> Outcome:
     if config.transfer.network != TRAINED:
         return _borrowed(config, out)
     pretraining, _ = stores(config)
-    images = cache(config, read_transfer_source(config), out / "images", pretraining.mean)
+    images = cache(config, "transfer", read_transfer_source(config), out / "images", pretraining.mean)
     model = trained_model(config)
     trained = {"scratch": trainer(config, images, out, None), "fine-tuned": trainer(config, images, out, model)}
     chosen = trained if config.transfer.trained_epochs else {}
@@ -239,8 +239,8 @@ def _borrowed(config: Config, out: Path) -> Outcome:
 
     options, frames = config.transfer, replace(config.data, size=FRAME, divisor=DIVISOR)
     found = load_pretrained("transfer", options.network, options.weights, pick_device(config.device))
-    index = read_transfer_source(config)
-    images = cache(replace(config, data=frames), index, out / f"images-{FRAME}", mean_image())
+    index, folder = read_transfer_source(config), out / f"images-{FRAME}"
+    images = cache(replace(config, data=frames), "transfer", index, folder, mean_image())
     outcome = module.run(options, Numbered(options.network, found.model), images, out, config.seed)
     outcome.numbers["network"] = found.title
     return replace(outcome, headline=f"{outcome.headline}; {found.title}")
@@ -274,7 +274,7 @@ def voc(config: Config, out: Path) -> Outcome:
     train, test, split = read_voc_source(config)
     mean = stores(config)[0].mean
     parts = (("train", train), ("test", test))
-    train_images, test_images = (cache(config, index, out / "images" / part, mean) for part, index in parts)
+    train_images, test_images = (cache(config, "voc", index, out / "images" / part, mean) for part, index in parts)
     return module.run(config.voc, trained_model(config), train_images, test_images, out, config.seed, year, split)
 
 
@@ -290,7 +290,7 @@ def localization(config: Config, out: Path) -> Outcome:
     further = None
     if options.images:
         boxed = read_boxed(Path(options.images), "localization.images", val.index.classes, val.index.names)
-        further = cache(config, boxed, out / "images" / "store", train.mean)
+        further = cache(config, "localization", boxed, out / "images" / "store", train.mean)
     options = replace(options, blacklist=blacklist_file(config, val.index))
     names = {options.saliency, *options.compare}
     sources = {name: make_source(name, model, train, config.seed) for name in sorted(names)}

@@ -15,6 +15,7 @@ import torch
 
 from zfnet.config import Config, ModelConfig, TrainConfig
 from zfnet.data.index import Index
+from zfnet.data.sources import raw_files
 from zfnet.data.store import ImageStore, build_store, open_store
 from zfnet.distributed import join_world, launch, pick_device
 from zfnet.errors import UserError
@@ -28,10 +29,13 @@ def folder_of(config: Config, stage: str) -> Path:
     return Path(config.paths.outputs) / config.profile / stage
 
 
-def cache(config: Config, index: Index, folder: Path, mean: np.ndarray | None) -> ImageStore:
-    """The image cache of `index` in `folder`, built unless it is there; `mean` as in build_store."""
-    data = config.data
-    return build_store(index, folder, data.size, data.divisor, mean, data.bad_limit, data.cache, data.quality)
+def cache(config: Config, section: str, index: Index, folder: Path, mean: np.ndarray | None) -> ImageStore:
+    """The image cache of `index` in `folder`, built unless it is there; `mean` as in build_store.
+
+    section: of the configuration, the one that says which folder the images lie in.
+    """
+    data, files = config.data, raw_files(config, section) or ""
+    return build_store(index, folder, data.size, data.divisor, mean, data.bad_limit, data.cache, data.quality, files)
 
 
 def stores(config: Config) -> tuple[ImageStore, ImageStore]:
@@ -47,7 +51,7 @@ def few_classes(config: Config, count: int, folder: Path) -> Path:
     mean = None
     for name, store in zip(("train", "val"), stores(config), strict=True):
         few = store.index.only_classes(store.index.classes[:count])
-        mean = cache(config, few, folder / name, mean).mean
+        mean = cache(config, "data", few, folder / name, mean).mean
     return folder
 
 

@@ -1,18 +1,23 @@
 """The image cache: pixels, mean, crops, and what happens to bad files."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from zfnet.config import Config, DataConfig, PathsConfig
 from zfnet.data.crops import shrink, ten_crop_places
 from zfnet.data.folder import read_folder
 from zfnet.data.images import read_rgb
 from zfnet.data.index import make_index
+from zfnet.data.sources import forget_listings
 from zfnet.data.store import build_store, open_store
 from zfnet.errors import UserError
+from zfnet.wiring import cache
 
 
 def test_the_cache_holds_every_shrunk_image_and_their_mean(stores):
@@ -48,6 +53,44 @@ def test_a_cache_is_not_made_twice(stores, store_folders):
     before = (store_folders[0] / "pixels.npy").stat().st_mtime_ns
     build_store(stores[0].index, store_folders[0], 36, 64.0)
     assert (store_folders[0] / "pixels.npy").stat().st_mtime_ns == before
+
+
+def test_pictures_replaced_under_their_names_are_read_anew(picture_folder, tmp_path):
+    root = Path(shutil.copytree(picture_folder, tmp_path / "images"))
+    options = DataConfig(source="folder", root=str(root), size=36, divisor=64.0)
+    config = Config(data=options, paths=PathsConfig(data=str(tmp_path), outputs=str(tmp_path)))
+
+    def cached():
+        forget_listings()
+        return cache(config, "data", read_folder(root, 0.2, seed=0)[0], tmp_path / "cache", None)
+
+    before = cached()
+    first, pixels = before.fingerprint(), np.array(before.pixels)
+    assert cached().fingerprint() == first
+    cv2.imwrite(str(before.index.file(3)), np.full((50, 60, 3), 99, np.uint8))
+    after = cached()
+    assert after.index.fingerprint() == before.index.fingerprint() and after.fingerprint() != first
+    np.testing.assert_array_equal(after.pixels[3], np.full((36, 36, 3), after.pixels[3][0, 0]))
+    np.testing.assert_array_equal(np.delete(after.pixels, 3, axis=0), np.delete(pixels, 3, axis=0))
+
+
+@pytest.mark.parametrize("packing", ["raw", "jpeg"])
+def test_the_fingerprint_is_of_all_that_a_network_gets_to_see(stores, tmp_path, packing):
+    train = build_store(stores[0].index, tmp_path, 36, 64.0, None, 0, packing)
+    rows = np.arange(len(train))
+    assert train.fingerprint() == train.take(rows).fingerprint() == open_store(tmp_path, 64.0).fingerprint()
+    if packing == "raw":  # the frames' own checksums are those that are made where none are at hand
+        assert replace(train, checksums=None).fingerprint() == train.fingerprint()
+    moved, pixels = train.index.labels.copy(), np.array(train.pixels)
+    moved[0], pixels[4, 7, 7, 1] = (moved[0] + 1) % 3, pixels[4, 7, 7, 1] ^ 1
+    others = [
+        replace(train, divisor=1.0),
+        replace(train, mean=train.mean + 1),
+        replace(train, index=replace(train.index, labels=moved)),
+        replace(train, pixels=pixels, checksums=None),
+        train.take(rows[:-1]),
+    ]
+    assert len({train.fingerprint(), *(other.fingerprint() for other in others)}) == 6
 
 
 @pytest.fixture

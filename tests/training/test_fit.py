@@ -194,6 +194,17 @@ def test_another_network_to_start_from_is_another_training(trained, stores, tmp_
     torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
 
 
+def test_other_pictures_under_the_same_names_are_another_training(trained, stores, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "same")
+    train, val = stores
+    dark = replace(train, pixels=train.pixels // 2, checksums=None)
+    assert dark.index.fingerprint() == train.index.fingerprint()
+    for folder in ("same", "anew"):
+        fit(job(tmp_path / folder), ALONE, dark, val)
+    assert_same_weights(tmp_path / "same", tmp_path / "anew", rtol=0, atol=0)
+    assert not torch.equal(weights(tmp_path / "same")["fc8.weight"], weights(trained[0])["fc8.weight"])
+
+
 def test_a_training_that_has_ended_is_measured_again_only_on_other_images(trained, stores, tmp_path, monkeypatch):
     shutil.copytree(trained[0], tmp_path / "same")
     measured = []

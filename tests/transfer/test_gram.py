@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from zfnet.machine import one_thread
 from zfnet.transfer import gram as module
-from zfnet.transfer.gram import gram, kernels, multiply, one_thread
+from zfnet.transfer.gram import gram, kernels, multiply
 
 
 @pytest.mark.parametrize("rows, columns", [(4096, 4096), (4, 7), (1, 1), (13, 50)])

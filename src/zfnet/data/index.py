@@ -86,11 +86,13 @@ class Index:
         return self.take(np.sort(by_class[rank < count]))
 
     def fingerprint(self) -> str:
-        """Hash of what the index says: paths, labels, classes and boxes (not the pixels)."""
+        """Hash of what the index says: paths, labels, classes, boxes and targets (not the pixels)."""
         digest = hashlib.sha256("\0".join((*self.classes, *map(str, self.paths))).encode())
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         for boxes in self.boxes:
             digest.update(np.ascontiguousarray(boxes, dtype=np.int64).tobytes() + b"|")
+        if self.targets is not None:
+            digest.update(np.ascontiguousarray(self.targets).tobytes())
         return digest.hexdigest()[:16]
 
 

@@ -110,15 +110,6 @@ def read_voc_source(config: Config) -> tuple[Index, Index, str]:
     return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
 
 
-def file_digest(name: str) -> str:
-    """Hash of the file that a key names, so that a change in it is noticed; "" while it is missing."""
-    path = Path(name).expanduser()
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
 def raw_files(config: Config, section: str) -> str | None:
     """Digest of what lies in the raw folder that a section of the configuration reads, so that more photographs or
     boxes are noticed: names and sizes, of (Tiny) ImageNet only how many files each folder holds.
@@ -126,18 +117,37 @@ def raw_files(config: Config, section: str) -> str | None:
     "" where the section reads no such folder or a drawn one, None where the folder is not there (any more). The
     folder is listed once a run: `forget_listings` begins anew.
     """
-    if section not in _FOLDERS_OF or getattr(config, section).source in ("menagerie", "none"):
+    folder = _raw_folder(config, section)
+    if folder is None:
         return ""
-    folder = _FOLDERS_OF[section](config)
     if not folder.is_dir():
         return None
     is_large = section == "data" and config.data.source != "folder"
     return _list_counts(folder) if is_large else _list_files(folder)
 
 
+def named_files(config: Config, section: str) -> list[str]:
+    """Digests of the single files that a section of the configuration names, so that a change in one is noticed.
+
+    They are lists of images, positions of parts and weights; "" stands for a file that is not there.
+    """
+    options = getattr(config, section, None)
+    names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights")]
+    if section == "correspondence":
+        names.append(str(given_parts(config) or ""))
+    return [_file_digest(Path(name).expanduser()) for name in names if name]
+
+
 def forget_listings() -> None:
     _list_files.cache_clear()
     _list_counts.cache_clear()
+
+
+def _file_digest(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 @cache
@@ -171,6 +181,15 @@ def _transfer_folder(config: Config) -> Path:
 
 
 _FOLDERS_OF = {"data": _data_folder, "transfer": _transfer_folder, "voc": lambda config: voc_folder(config)[0]}
+
+
+def _raw_folder(config: Config, section: str) -> Path | None:
+    """The folder of given photographs that the section reads; None where it reads none, or a drawn one."""
+    if section == "localization":
+        return Path(config.localization.images) if config.localization.images else None
+    if section not in _FOLDERS_OF or getattr(config, section).source in ("menagerie", "none"):
+        return None
+    return _FOLDERS_OF[section](config)
 
 
 def blacklist_file(config: Config, images: Index) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,6 +53,7 @@ class ImageStore:
     shapes: np.ndarray  # (n, 2) height, width of the originals
     mean: np.ndarray  # (size, size, 3) float32
     divisor: float
+    checksums: np.ndarray | None = None  # (n,) CRC-32 of the frames as they are stored; None: made when asked for
 
     def __len__(self) -> int:
         return len(self.index)
@@ -67,9 +69,18 @@ class ImageStore:
     def take(self, rows: Rows) -> ImageStore:
         """The images of `rows` only."""
         rows = np.asarray(rows)
-        return replace(
-            self, index=self.index.take(rows), pixels=self.pixels.take(rows, axis=0), shapes=self.shapes[rows]
-        )
+        checksums = None if self.checksums is None else self.checksums[rows]
+        pixels, shapes = self.pixels.take(rows, axis=0), self.shapes[rows]
+        return replace(self, index=self.index.take(rows), pixels=pixels, shapes=shapes, checksums=checksums)
+
+    def fingerprint(self) -> str:
+        """Hash of all that a network gets to see: which images, their pixels, the mean and the divisor."""
+        checksums = self.checksums
+        if checksums is None:
+            checksums = np.array([zlib.crc32(self.pixels[row].tobytes()) for row in range(len(self))], np.int64)
+        digest = hashlib.sha256(f"{self.index.fingerprint()} {self.size} {self.divisor} {_digest(self.mean)}".encode())
+        digest.update(np.ascontiguousarray(checksums, np.int64).tobytes())
+        return digest.hexdigest()[:16]
 
     def frame(self, row: int) -> Frame:
         return Frame(int(self.shapes[row, 0]), int(self.shapes[row, 1]), self.size)
@@ -169,16 +180,18 @@ def build_store(
     bad_limit: int = 0,
     cache: str = "raw",
     quality: int = 90,
+    files: str = "",
 ) -> ImageStore:
     """Shrink every image of `index` into `folder` (threads, progress, resumable) unless it is there, and open it.
 
     mean: the training split's mean image; None computes it from these images (the training split itself).
     cache, quality: `raw` pixels, or `jpeg` of that quality.
+    files: a digest of the image files; where it is another than before, they are read anew.
     Raises UserError naming the first file that cannot be read once more than `bad_limit` are bad; those within the
     limit are left out and named in store.json.
     """
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
-    key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), **vars(packing)}
+    key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
     told = {"key": key, "mean": _digest(mean), "classes": list(index.classes), "names": list(index.names)}
     with alone(folder):
         facts = _facts(folder)
@@ -208,7 +221,8 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
             Path(facts["key"]["root"]), arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets
         )
         pixels = _open_pixels(folder, facts["key"], arrays)
-        return ImageStore(index, pixels, arrays["shapes"], np.load(folder / "mean.npy"), divisor)
+        mean, checksums = np.load(folder / "mean.npy"), arrays["checksums"]
+        return ImageStore(index, pixels, arrays["shapes"], mean, divisor, checksums)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: no whole image cache ({error}); delete it and run stage=data again") from error
 
@@ -216,16 +230,13 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
 def damaged_files(folder: Path) -> list[str]:
     """The images of the cache in `folder` whose frames are not as they were written. Raises as `open_store`."""
     store = open_store(folder, 1.0)
-    checksums = np.load(folder / "index.npz").get("checksums", np.zeros(0))
-    if len(checksums) != len(store):
-        raise UserError(f"{folder}: an image cache without checksums; delete it and run stage=data again")
+    checksums = np.load(folder / "index.npz")["checksums"]
     return [str(store.index.paths[row]) for row in damaged_frames(store.pixels, checksums)]
 
 
 def _open_pixels(folder: Path, key: dict[str, Any], arrays: Any) -> np.ndarray | PackedFrames:
     packing = Packing(key["size"], key.get("kind", "raw"), key.get("quality", 0))
-    lengths = arrays.get("lengths", np.zeros(0, np.int64))
-    return open_frames(folder, packing, lengths, arrays.get("checksums", np.zeros(0, np.int64)))
+    return open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
 
 
 def _facts(folder: Path) -> dict[str, Any]:

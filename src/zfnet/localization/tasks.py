@@ -60,8 +60,9 @@ class TaskMaker:
 
     def _key(self, methods: Methods, model: ConvNet, source: str) -> str:
         """One line that is the same just when every image's work is."""
-        index, asked = self.images.index, [(row, list(classes)) for row, classes in sorted(self.asked.items())]
-        work = [asdict(methods), source, index.fingerprint(), str(index.root), self.images.size, asked, self.seed]
+        asked = [(row, list(classes)) for row, classes in sorted(self.asked.items())]
+        root = str(self.images.index.root)
+        work = [asdict(methods), source, self.images.fingerprint(), root, asked, self.seed]
         found = hash_network(model)
         found.update(json.dumps(work).encode())
         return found.hexdigest()

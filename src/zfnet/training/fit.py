@@ -92,11 +92,11 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     config, out = job.train, Path(job.out)
     key = _job_key(job, train, start)
     measured = _measured(key, val)
-    ended = read_numbers(out, measured)
-    if not any(world.any(not ended)):
+    if not any(world.any(not _has_ended(out, measured))):
+        numbers = read_numbers(out)
         if world.leads:
-            restart_metrics(out, ended["history"])
-        return ended
+            restart_metrics(out, numbers["history"])
+        return numbers
     keep_memory()
     n_classes = len(train.index.classes)
     precision = resolve(config.precision, world.device)
@@ -204,13 +204,18 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     return numbers
 
 
-def read_numbers(out: Path, measured: str = "") -> dict[str, Any]:
-    """What `fit` returned, from the folder of a training that has ended; {} where none or another has."""
-    if not (out / NUMBERS).exists() or not (out / "model.pt").exists():
-        return {}
+def read_numbers(out: Path) -> dict[str, Any]:
+    """What `fit` returned, from the folder of a training that has ended."""
     numbers = json.loads((out / NUMBERS).read_text(encoding="utf-8"))
-    of = numbers.pop("of", "")
-    return numbers if measured in ("", of) else {}
+    del numbers["of"]
+    return numbers
+
+
+def _has_ended(out: Path, measured: str) -> bool:
+    """Whether the folder holds the network and the numbers of this very training."""
+    if not (out / NUMBERS).exists() or not (out / "model.pt").exists():
+        return False
+    return json.loads((out / NUMBERS).read_text(encoding="utf-8")).get("of") == measured
 
 
 def _save(path: Path, model: ConvNet, job: Job, images: ImageStore) -> None:
@@ -221,13 +226,13 @@ def _save(path: Path, model: ConvNet, job: Job, images: ImageStore) -> None:
 
 def _measured(key: str, val: ImageStore) -> str:
     """Hash of what the numbers at the end depend on."""
-    told = json.dumps([VERSION, key, val.index.fingerprint()])
+    told = json.dumps([VERSION, key, val.fingerprint()])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _job_key(job: Job, images: ImageStore, start: ConvNet | None) -> str:
     """What a checkpoint must agree on to be gone on with; the number of processes may change."""
-    told: list[Any] = [asdict(job.model), asdict(job.train), images.divisor, images.index.fingerprint()]
+    told: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint()]
     if start is not None:
         told.append(hash_network(start).hexdigest())
     return json.dumps(told, sort_keys=True)

@@ -21,12 +21,11 @@ Rectified features share a large mean, which says nothing of the class; without 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
+
+from zfnet.machine import one_thread
 
 COLUMNS = 2048  # feature columns read at a time: 9,144 rows of them are 150 MB
 ROWS = 4096  # rows of K made at a time
@@ -38,20 +37,6 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     if a.device.type == "cpu" and len(a) >= LARGE:
         return torch.from_numpy(a.numpy() @ b.numpy())
     return a @ b
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch's on the CPU, beside all those of NumPy's BLAS.
-
-    Torch's others wait for work by spinning, on the cores that BLAS needs: with them a fit took four times as long.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @one_thread()

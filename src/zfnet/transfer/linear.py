@@ -40,7 +40,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zfnet.transfer.gram import multiply, one_thread
+from zfnet.machine import one_thread
+from zfnet.transfer.gram import multiply
 
 TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
 ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
