@@ -10,7 +10,7 @@ import pytest
 
 from zfnet.errors import UserError
 from zfnet.report.__main__ import main as report_command
-from zfnet.report.build import build
+from zfnet.report.build import build, needed_stages
 from zfnet.report.page import inline, typeset
 from zfnet.report.paper import papers
 from zfnet.report.results import read
@@ -134,6 +134,14 @@ def test_names_from_a_run_are_escaped(report) -> None:
 def test_scale_of_the_run_is_said(report) -> None:
     text = read_pages(report)["index.html"].text
     assert "5760 images of 24 classes at 56 px" in text and "1.28 million images of 1000 classes" in text
+
+
+def test_stages_stand_in_the_order_of_the_papers_after_the_data(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "patterns", "train", "data", "saliency", "occlusion")
+    build(outputs, outputs / "report")
+    stages = ["data", "train", "occlusion", "saliency", "patterns"]
+    assert needed_stages()[:3] == ["train", "ensemble", "ablations"]
+    assert [name for name in read_pages(outputs / "report")["provenance.html"].ids if name in stages] == stages
 
 
 def test_missing_stages_are_said_with_their_command(make_outputs, tmp_path) -> None:

@@ -97,13 +97,16 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
 
 def needed_stages() -> list[str]:
     """The stages whose numbers or figures the report shows, in the order of the papers."""
-    return list(dict.fromkeys(artefact.stage for paper in papers() for artefact in paper.artefacts))
+    stages = []
+    for artefact in (artefact for paper in papers() for artefact in paper.artefacts):
+        stages += [artefact.stage, *(row.stage for table in artefact.tables for row in table.rows)]
+    return list(dict.fromkeys(stages))
 
 
 def in_order(results: Mapping[str, Result]) -> dict[str, Result]:
-    """The results in the order of the papers, after what comes before all of them."""
-    needed = needed_stages()
-    return dict(sorted(results.items(), key=lambda item: needed.index(item[0]) if item[0] in needed else -1))
+    """The results in the order of the papers: the data before all of them, what they do not need at the end."""
+    needed = ["data", *needed_stages()]
+    return dict(sorted(results.items(), key=lambda item: needed.index(item[0]) if item[0] in needed else len(needed)))
 
 
 def missing_stages(results: Mapping[str, Result]) -> list[str]:
