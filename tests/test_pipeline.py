@@ -176,6 +176,18 @@ def test_a_named_file_that_changes_is_noticed_by_the_stage_that_reads_it(tmp_pat
     assert len(prints) == 3
 
 
+def test_a_report_whose_texts_have_changed_is_written_again(tmp_path, config, ran, monkeypatch):
+    ours = pipeline.PACKAGE / "report"
+    for text in ("claims = 1", "claims = 2"):
+        package = tmp_path / text
+        shutil.copytree(ours, package / "report")
+        (package / "report" / "claims.py").write_text(text)
+        monkeypatch.setattr(pipeline, "PACKAGE", package)
+        ran.clear()
+        pipeline.run(config, "")
+    assert ran == ["report"]
+
+
 def test_boxed_images_of_elsewhere_that_change_are_noticed(tmp_path, config):
     boxed = tmp_path / "boxed"
     boxed.mkdir()

@@ -16,6 +16,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from zfnet.errors import UserError
 from zfnet.machine import device_name
 from zfnet.mirror import Mirror, under_agent
 from zfnet.progress import duration
+
+PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     keeps: bool = False  # its folder holds what can be gone on with: not emptied before it runs again
     version: int = 1
+    made_of: str = ""  # folder of this package with its texts: made again when one of them is another
     of_photo: bool = False  # looks at the user's `image`: checked before anything runs, never "done", not in the report
 
 
@@ -63,7 +67,11 @@ _TABLE = (
     Stage("localization", "[SVZ13] 3.2 and Fig. 3", ("train",), ("localization", "seed"), keeps=True),
 )
 _REPORT = Stage(
-    "report", "every table and figure beside the papers'", tuple(stage.name for stage in _TABLE), ("report",), version=2
+    "report",
+    "every table and figure beside the papers'",
+    tuple(stage.name for stage in _TABLE),
+    ("report",),
+    made_of="report",
 )
 _LOOK = Stage("look", "every method on a photograph: image=FILE", ("train",), ("image", "look", "seed"), of_photo=True)
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_TABLE, _REPORT, _LOOK)}
@@ -114,9 +122,20 @@ def fingerprint(stage: Stage, config: Config) -> str:
     told["files"] = {key: digest for key, digest in files.items() if digest}
     named = {key: sources.named_files(config, key) for key in stage.reads}
     told |= {"named": {key: digests for key, digests in named.items() if digests}} if any(named.values()) else {}
+    if stage.made_of:
+        told["made_of"] = _texts(PACKAGE / stage.made_of)
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
     text = json.dumps([stage.name, stage.version, told, before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _texts(folder: Path) -> str:
+    """Hash of the files of a folder and of those below it."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def run(config: Config, command: str) -> list[Path]:
