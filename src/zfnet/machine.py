@@ -1,8 +1,9 @@
-"""What numbers are computed on: how many cores are ours, who computes on them, and the device in words."""
+"""What numbers are computed on: the cores that are ours, their threads and memory, and the device in words."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 from collections.abc import Iterator
@@ -22,6 +23,20 @@ def device_name(device: Any) -> str:
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name()
     return f"{_processor()}, {n_cores()} cores"
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of returning it page by page (no effect elsewhere).
+
+    Large tensors are allocated and freed at every step; without this most of the time goes into page faults. It holds
+    for the whole process.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_top_pad, 64 << 20)
 
 
 @contextlib.contextmanager

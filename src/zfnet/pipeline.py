@@ -24,7 +24,7 @@ from zfnet import record
 from zfnet.config import TRAINED, Config
 from zfnet.data import sources
 from zfnet.errors import UserError
-from zfnet.machine import device_name
+from zfnet.machine import device_name, keep_memory
 from zfnet.mirror import Mirror, under_agent
 from zfnet.progress import duration
 
@@ -143,6 +143,7 @@ def run(config: Config, command: str) -> list[Path]:
 
     Raises UserError; what was computed before the error stays.
     """
+    keep_memory()
     sources.forget_listings()
     planned, folders = plan(parse_stages(config.stage), config), []
     if any(stage.of_photo for stage in planned):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.machine import one_thread
 from zfnet.transfer import gram as module
 from zfnet.transfer.gram import gram, kernels, multiply
 
@@ -50,11 +49,3 @@ def test_features_of_zeros_stay_zero(scaling):
 def test_an_unknown_scaling_is_an_error():
     with pytest.raises(ValueError, match="'length'"):
         kernels(torch.eye(2, dtype=torch.float64), torch.arange(1), torch.arange(1, 2), "length")
-
-
-def test_threads_are_given_back():
-    before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), one_thread():
-        assert torch.get_num_threads() == 1
-        raise ZeroDivisionError
-    assert torch.get_num_threads() == before

@@ -36,12 +36,12 @@ from zfnet.bench.training import norm_rows, with_norms
 from zfnet.data.crops import crop_size
 from zfnet.data.store import ImageStore, build_store
 from zfnet.distributed import World
-from zfnet.machine import device_name
+from zfnet.machine import device_name, keep_memory
 from zfnet.models.net import ConvNet, build
 from zfnet.training.evaluate import predict
 from zfnet.training.feed import Batch, Dropouts, feed
 from zfnet.training.fit import Seeded
-from zfnet.training.precision import autocast, keep_memory
+from zfnet.training.precision import autocast
 from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import plan_epoch
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfnet.bench.row import ROUNDS, in_turn, rate_row
+from zfnet.machine import keep_memory
 from zfnet.models.net import ConvNet, build
 from zfnet.models.normalization import LocalResponseNorm
-from zfnet.training.precision import autocast, keep_memory, resolve
+from zfnet.training.precision import autocast, resolve
 from zfnet.training.renormalise import Renormaliser
 
 BATCH = 16

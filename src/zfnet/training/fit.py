@@ -24,6 +24,7 @@ from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
 from zfnet.data.store import ImageStore
 from zfnet.distributed import World
 from zfnet.errors import UserError
+from zfnet.machine import keep_memory
 from zfnet.models.checkpoint import hash_network, save_model
 from zfnet.models.net import ConvNet, build
 from zfnet.progress import track
@@ -33,7 +34,7 @@ from zfnet.training.evaluate import errors
 from zfnet.training.feed import Dropouts, feed, sample_rows
 from zfnet.training.health import check_loss, dead_units, not_finite
 from zfnet.training.interrupt import StopOnInterrupt
-from zfnet.training.precision import autocast, keep_memory, resolve
+from zfnet.training.precision import autocast, resolve
 from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
