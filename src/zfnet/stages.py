@@ -102,10 +102,10 @@ def ensemble(config: Config, out: Path) -> Outcome:
     if not seeds and not options.wide:
         return _skipped("ensemble.seeds is empty and ensemble.wide is false")
     folders = {f"seed_{seed}": replace(recipe, seed=seed) for seed in seeds}
-    for name, changed in folders.items():
-        train_network(config, config.model, changed, out / name)
+    runs = [train_network(config, config.model, changed, out / name) for name, changed in folders.items()]
     if options.wide:
-        train_network(config, replace(config.model, name=f"{config.model.name}-wide345"), recipe, out / "wide")
+        wide = replace(config.model, name=f"{config.model.name}-wide345")
+        runs.append(train_network(config, wide, recipe, out / "wide"))
     device, (_, val) = pick_device(config.device), stores(config)
     precision = resolve(config.train.precision, device)
 
@@ -116,6 +116,7 @@ def ensemble(config: Config, out: Path) -> Outcome:
     other = probabilities(out / "wide") if options.wide else None
     rows = module.table2(alike, other, val.index.labels)
     numbers = {"seeds": [config.train.seed, *seeds], "epochs": recipe.epochs, "n_val": len(val), **rows}
+    numbers["train_seconds"] = sum(run["train_seconds"] for run in runs)
     best = rows.get("all") or rows["average"]
     mean = rows["single"]["top1_error"]["mean"]
     headline = f"{best['n_networks']} networks: top-1 error {best['top1_error']:.1f} %, singly {mean:.1f} %"

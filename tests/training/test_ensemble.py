@@ -91,6 +91,10 @@ def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(confi
     first = json.loads((folder / "train" / "trained.json").read_text())
     assert numbers["single"]["top1_error"]["runs"][0] == first["top1_error"]
     assert load_model(folder / "ensemble" / "wide" / "model.pt").conv4.out_channels == 128  # an eighth of 1024
+    parts = [
+        json.loads((folder / "ensemble" / name / "trained.json").read_text()) for name in ("seed_1", "seed_2", "wide")
+    ]
+    assert numbers["train_seconds"] == pytest.approx(sum(part["train_seconds"] for part in parts))
     before = load_model(folder / "ensemble" / "seed_1" / "model.pt").state_dict()
     (folder / "ensemble" / "seed_1" / "model.pt").unlink()  # its checkpoint is there: nothing is trained again
     again = stages.ensemble(config, folder / "ensemble").numbers
