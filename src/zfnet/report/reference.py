@@ -101,9 +101,12 @@ def _made(results: Mapping[str, Result], stage: str) -> str:
     """How long a stage took and its key number."""
     if stage not in results or results[stage].skipped:
         return " · "
-    content, numbers = results[stage].content, results[stage].numbers
-    seconds = max(content["seconds"], numbers.get("train_seconds", 0))  # of a resumed training more than its last part
-    return f" {duration(seconds)}: {_cell(content['headline'])} "
+    return f" {duration(_seconds(results[stage]))}: {_cell(results[stage].content['headline'])} "
+
+
+def _seconds(result: Result) -> float:
+    """How long a stage took: of a training that was gone on with, all its parts."""
+    return max(float(result.content.get("seconds") or 0), result.numbers.get("train_seconds", 0))
 
 
 def summary(folder: Path) -> str:
@@ -199,10 +202,12 @@ def _provenance(results: Mapping[str, Result], folder: Path) -> str:
         return ", ".join(sorted({str(result.content[name]) for result in results.values()}))
 
     commits = ", ".join(f"`{name[:7]}`" for name in distinct("commit").split(", "))
-    seconds = sum(float(result.content.get("seconds") or 0) for result in results.values())
+    seconds = sum(map(_seconds, results.values()))
+    networks = results["ensemble"].numbers.get("seeds", []) if "ensemble" in results else []
+    several = f" (networks of Table 2: seeds {', '.join(map(str, networks))})" if networks else ""
     torch = {result.content["versions"].get("torch", "?") for result in results.values()}
     return (
-        f"Seed {distinct('seed')}; {duration(seconds)} in all on {distinct('device')}; "
+        f"Seed {distinct('seed')}{several}; {duration(seconds)} in all on {distinct('device')}; "
         f"torch {', '.join(sorted(torch))}; commit {commits}. "
         f"The command, configuration and time of each stage are in "
         f"[outputs/reference/{folder.name}](outputs/reference/{folder.name})."
