@@ -154,6 +154,7 @@ def test_the_axis_holds_the_data_and_begins_at_a_tick() -> None:
         start, end = axis.padded(low, high)
         assert start <= low and end >= high and start < end
         assert any(math.isclose(t, start, abs_tol=1e-9) for t in axis.nice_ticks(start, end))
+    assert axis.padded(0, 0)[0] == 0  # what is nought throughout is no reason for an axis below it
 
 
 def test_labels_are_pushed_apart_and_stay_inside() -> None:

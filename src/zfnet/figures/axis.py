@@ -71,7 +71,7 @@ def finite_range(values: Iterable[float]) -> tuple[float, float]:
 def padded(low: float, high: float, count: int = 4) -> tuple[float, float]:
     """A range that begins at a tick, at zero when zero is near, and ends a little above the data; never empty."""
     if low == high:
-        low, high = low - abs(low or 1) / 2, high + abs(high or 1) / 2
+        low, high = (low - abs(low) / 2, high + abs(high) / 2) if low else (0.0, 1.0)
     if 0 < low < 0.4 * high:
         low = 0.0
     step = nice_step(high - low, count)
