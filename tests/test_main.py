@@ -102,6 +102,10 @@ import signal, time
 from zfnet.errors import exit_code
 from zfnet.training.interrupt import StopOnInterrupt
 
+signal.alarm(60)
+for number in (signal.SIGTERM, signal.SIGHUP):  # the tests themselves may run under nohup
+    signal.signal(number, signal.SIG_DFL)
+
 def work():
     with StopOnInterrupt() as stop:
         print("at work", flush=True)
