@@ -120,10 +120,9 @@ def fingerprint(stage: Stage, config: Config) -> str:
     told = {key: _section(config, key) for key in stage.reads}
     if "data" in told:
         told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
-    files = {key: _raw_files(key, config) for key in stage.reads}
-    told["files"] = {key: digest for key, digest in files.items() if digest}
-    named = {key: sources.named_files(config, key) for key in stage.reads}
-    told |= {"named": {key: digests for key, digests in named.items() if digests}} if any(named.values()) else {}
+    told["files"] = {key: digest for key in stage.reads if (digest := raw_files(config, key))}
+    if named := {key: digests for key in stage.reads if (digests := sources.named_files(config, key))}:
+        told["named"] = named
     if stage.made_of:
         told["made_of"] = _texts(PACKAGE / stage.made_of)
     before = [fingerprint(STAGES[name], config) for name in needs(stage, config)]
@@ -225,7 +224,7 @@ def _write_result(
         "profile": config.profile,
         "config": {key: _section(config, key) for key in stage.reads},
         "fingerprint": fingerprint(stage, config),
-        "files": _raw_files(stage.name, config),
+        "files": raw_files(config, stage.name),
         "seed": config.seed,
         "versions": record.versions(),
         "commit": head,
@@ -242,11 +241,11 @@ def _write_result(
     record.write_json(folder / record.RESULT, result)
 
 
-def _raw_files(key: str, config: Config) -> str:
+def raw_files(config: Config, section: str) -> str:
     """What lies in the raw folder that the section reads; as recorded where the folder was removed after use."""
-    found = sources.raw_files(config, key)
+    found = sources.raw_files(config, section)
     if found is None:
-        recorded = record.read_result(folder_of(STAGES[key], config)) or {}
+        recorded = record.read_result(folder_of(STAGES[section], config)) or {}
         found = recorded.get("files", "")
     return found
 

@@ -15,13 +15,12 @@ import torch
 
 from zfnet.config import Config, ModelConfig, TrainConfig
 from zfnet.data.index import Index
-from zfnet.data.sources import raw_files
 from zfnet.data.store import ImageStore, build_store, open_store
 from zfnet.distributed import join_world, launch, pick_device
 from zfnet.errors import UserError
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
-from zfnet.pipeline import cache_folder
+from zfnet.pipeline import cache_folder, raw_files
 
 
 def folder_of(config: Config, stage: str) -> Path:
@@ -34,7 +33,7 @@ def cache(config: Config, section: str, index: Index, folder: Path, mean: np.nda
 
     section: of the configuration, the one that says which folder the images lie in.
     """
-    data, files = config.data, raw_files(config, section) or ""
+    data, files = config.data, raw_files(config, section)
     return build_store(index, folder, data.size, data.divisor, mean, data.bad_limit, data.cache, data.quality, files)
 
 

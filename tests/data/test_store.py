@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from zfnet import pipeline
 from zfnet.config import Config, DataConfig, PathsConfig
 from zfnet.data.crops import shrink, ten_crop_places
 from zfnet.data.folder import read_folder
@@ -17,7 +18,7 @@ from zfnet.data.index import make_index
 from zfnet.data.sources import forget_listings
 from zfnet.data.store import build_store, open_store
 from zfnet.errors import UserError
-from zfnet.wiring import cache
+from zfnet.wiring import cache, few_classes
 
 
 def test_the_cache_holds_every_shrunk_image_and_their_mean(stores):
@@ -72,6 +73,20 @@ def test_pictures_replaced_under_their_names_are_read_anew(picture_folder, tmp_p
     assert after.index.fingerprint() == before.index.fingerprint() and after.fingerprint() != first
     np.testing.assert_array_equal(after.pixels[3], np.full((36, 36, 3), after.pixels[3][0, 0]))
     np.testing.assert_array_equal(np.delete(after.pixels, 3, axis=0), np.delete(pixels, 3, axis=0))
+
+
+def test_caches_are_gone_on_with_where_the_photographs_were_removed(picture_folder, tmp_path):
+    root = Path(shutil.copytree(picture_folder, tmp_path / "images"))
+    options = DataConfig(source="folder", root=str(root), size=36, divisor=64.0)
+    config = Config(data=options, paths=PathsConfig(data=str(tmp_path), outputs=str(tmp_path)), stage="data")
+    config.wandb.mode = "disabled"
+    pipeline.run(config, "")
+    few = few_classes(config, 2, tmp_path / "few") / "train"
+    before = open_store(few, 64.0).fingerprint(), (few / "pixels.npy").stat().st_mtime_ns
+    shutil.rmtree(root)
+    forget_listings()
+    few_classes(config, 2, tmp_path / "few")
+    assert (open_store(few, 64.0).fingerprint(), (few / "pixels.npy").stat().st_mtime_ns) == before
 
 
 @pytest.mark.parametrize("packing", ["raw", "jpeg"])

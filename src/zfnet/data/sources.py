@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -84,8 +85,8 @@ def why_absent(config: Config, section: str) -> str:
     options = getattr(config, section)
     if options.source == "none":
         return f"{section}.source is none"
-    folder = _FOLDERS_OF[section](config)
-    if options.source == "menagerie" or options.root or folder.is_dir():
+    folder = _raw_folder(config, section)
+    if folder is None or options.root or folder.is_dir():
         return ""
     return f"{folder} is not there; see data/README.md"
 
@@ -129,7 +130,7 @@ def raw_files(config: Config, section: str) -> str | None:
 def named_files(config: Config, section: str) -> list[str]:
     """Digests of the single files that a section of the configuration names, so that a change in one is noticed.
 
-    They are lists of images, positions of parts and weights; "" stands for a file that is not there.
+    They are lists of images, positions of parts and weights; "" stands for a file that is not there. Read once a run.
     """
     options = getattr(config, section, None)
     names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights")]
@@ -139,10 +140,11 @@ def named_files(config: Config, section: str) -> list[str]:
 
 
 def forget_listings() -> None:
-    _list_files.cache_clear()
-    _list_counts.cache_clear()
+    for remembered in (_file_digest, _list_files, _list_counts):
+        remembered.cache_clear()
 
 
+@cache
 def _file_digest(file: Path) -> str:
     if not file.is_file():
         return ""
@@ -180,16 +182,22 @@ def _transfer_folder(config: Config) -> Path:
     return Path(config.transfer.root or Path(config.paths.data) / config.transfer.source)
 
 
-_FOLDERS_OF = {"data": _data_folder, "transfer": _transfer_folder, "voc": lambda config: voc_folder(config)[0]}
+def _boxed_folder(config: Config) -> Path | None:
+    return Path(config.localization.images) if config.localization.images else None
+
+
+_FOLDERS_OF: dict[str, Callable[[Config], Path | None]] = {
+    "data": _data_folder,
+    "transfer": _transfer_folder,
+    "voc": lambda config: voc_folder(config)[0],
+    "localization": _boxed_folder,
+}
 
 
 def _raw_folder(config: Config, section: str) -> Path | None:
     """The folder of given photographs that the section reads; None where it reads none, or a drawn one."""
-    if section == "localization":
-        return Path(config.localization.images) if config.localization.images else None
-    if section not in _FOLDERS_OF or getattr(config, section).source in ("menagerie", "none"):
-        return None
-    return _FOLDERS_OF[section](config)
+    drawn = getattr(getattr(config, section, None), "source", "") in ("menagerie", "none")
+    return None if drawn or section not in _FOLDERS_OF else _FOLDERS_OF[section](config)
 
 
 def blacklist_file(config: Config, images: Index) -> str:
