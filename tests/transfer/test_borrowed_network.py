@@ -12,6 +12,7 @@ import torch
 
 from zfnet import pipeline, stages
 from zfnet.config import Config, PathsConfig, TransferConfig, WandbConfig
+from zfnet.data.sources import forget_listings
 from zfnet.errors import UserError
 from zfnet.pipeline import STAGES, fingerprint, plan
 from zfnet.report.build import build
@@ -91,6 +92,7 @@ def test_weights_of_another_shape_are_told_before_an_image_is_read(config, tmp_p
 
 def test_what_the_numbers_depend_on_is_noticed(config, tmp_path):
     def now(transfer=config.transfer, **data):
+        forget_listings()  # as a new run does
         return fingerprint(STAGES["transfer"], replace(config, transfer=transfer, data=replace(config.data, **data)))
 
     weights = replace(config.transfer, weights=str(tmp_path / "w.pth"))
