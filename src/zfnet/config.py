@@ -58,7 +58,7 @@ class DataConfig:
     n_classes: int = number(0, at_least=0)  # the first so many classes; 0: all
     train_per_class: int = number(0, at_least=0)  # images a class; 0: all
     val_per_class: int = number(0, at_least=0)
-    leave_out: str = ""  # file of training images not to train on, a path a line; see transfer/leave_out.txt [ZF13 4.2]
+    leave_out: str = ""  # file of training images not to train on, a path a line; see transfer/leave_out.txt [ZF13 5.2]
     val_share: float = number(0.2, above=0, at_most=0.9)  # of a `folder` without a val/ of its own
     size: int = number(256, at_least=32, at_most=512)  # px, side of the frame; crops are 224/256 of it [ZF13 3]
     cache: str = choice("raw", "raw", "jpeg")  # frames as pixels (196 kB at 256 px), or as JPEGs (about 20 kB)
@@ -166,7 +166,7 @@ class OcclusionConfig:
 @dataclass
 class CorrespondenceConfig:
     parts: str = ""  # CSV file,part,x,y,radius; empty: that of the data set, see conf/parts
-    n_images: int = number(5, at_least=2)  # [ZF13] 4.4
+    n_images: int = number(5, at_least=2)  # [ZF13] 4.3
     repeats: int = number(10, at_least=1)  # random choices of the images [our choice]
     n_random: int = number(10, at_least=1)  # random places an image [NS]
 
@@ -264,7 +264,7 @@ class LocalizationConfig:
     tune: int = number(0, at_least=0)  # training images with boxes that choose from `grid`; 0: values as they are here
     grid: GridConfig = field(default_factory=GridConfig)
     compare: list[str] = choice([], *SALIENCY)  # sources of maps that are compared on the images of `tune`
-    crops: str = choice("ten", "ten", "center")  # class guesses: averaged over ten crops [ZF13 3]
+    crops: str = choice("ten", "ten", "center")  # class guesses: averaged over ten crops [NS]
     guesses: int = number(5, at_least=1, at_most=5)  # boxes an image, one for each of the likeliest classes [SVZ13 3.2]
     foreground: float = number(0.95, above=0.5, at_most=1)  # seeds lie above this quantile of the map [SVZ13 3.2]
     background: float = number(0.30, above=0, at_most=0.5)  # and below this one [SVZ13 3.2]
@@ -317,7 +317,7 @@ class Config:
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
     workers: int = number(1, at_least=1)  # training processes on the CPU, where gpus=0
-    nodes: int = number(1, at_least=1)  # machines that train together, each with so many processes; see README
+    nodes: int = number(1, at_least=1)  # machines that train together, each with so many processes; see docs/runs.md
     rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsConfig = field(default_factory=PathsConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -70,7 +70,8 @@ def train(config: Config, out: Path) -> Outcome:
 
 
 def ablations(config: Config, out: Path) -> Outcome:
-    from zfnet.models.table import TABLE3
+    from zfnet.models.table import TABLE3, architecture
+    from zfnet.training.fit import MEASURED
 
     rows = config.ablations.rows or [*TABLE3, "zfnet" + NOCLIP]
     if config.ablations.paperscale_epochs:
@@ -89,6 +90,8 @@ def ablations(config: Config, out: Path) -> Outcome:
         numbers["train_seconds"] += sum(run["train_seconds"] for run in runs)
         print(f"  {name:22} val top-1 error {numbers['rows'][name]['val_top1_error']['mean']:.1f} %", flush=True)
     numbers |= {key: runs[0][key] for key in ("n_classes", "n_train", "n_val")}
+    numbers["n_train_measured"] = min(numbers["n_train"], MEASURED)
+    numbers["full_units"] = architecture("zfnet", runs[0]["pictures"], config.model.width).fulls[6].units
     best = min(numbers["rows"], key=lambda name: numbers["rows"][name]["val_top1_error"]["mean"])
     return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
 
@@ -364,7 +367,8 @@ def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfi
 def _ablation_row(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the errors of one variant, all in percent."""
     cells = {
-        "train_top1_error": [run["train"]["top1_error"] for run in runs],
+        "train_top1_error": [run["train"]["top1_error"] for run in runs],  # of the centre crop
+        "center_top1_error": [run["center"]["top1_error"] for run in runs],
         "val_top1_error": [run["top1_error"] for run in runs],
         "val_top5_error": [run["top5_error"] for run in runs],
     }

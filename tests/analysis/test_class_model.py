@@ -76,3 +76,9 @@ def test_the_stage_draws_both_objectives(net, tmp_path):
     assert outcome.numbers["lambda"] == pytest.approx(0.01 / (3 * 56 * 56))
     assert (tmp_path / "class_models.png").exists()
     assert len(outcome.numbers["posterior"]["score"]) == 4
+    reached = outcome.numbers["posterior"]
+    for score, rivals, posterior in zip(reached["score"], reached["rivals"], reached["posterior"], strict=True):
+        assert score - rivals == pytest.approx(np.log(posterior / (1 - posterior)), abs=1e-3)
+    with torch.inference_mode():
+        scores = net(torch.zeros(1, 3, 56, 56))[0]
+    assert outcome.numbers["start"]["rivals"][1] == pytest.approx(float(scores[[0, 2, 3]].exp().sum().log()), abs=1e-4)

@@ -125,6 +125,8 @@ def test_the_stage_reports_table_1_and_draws_fig_8(tmp_path: Path) -> None:
     for layer in (outcome.numbers["layer5"], outcome.numbers["layer7"], outcome.numbers["nonzero"]["layer5"]):
         assert set(layer) == {*PARTS, "random", "difference"}
         assert all(0 < layer[kind]["mean"] < 1 for kind in (*PARTS, "random"))
+    gaps = [outcome.numbers[layer]["difference"]["mean"] for layer in ("layer5", "layer7")]
+    assert outcome.numbers["shrinks"]["mean"] == pytest.approx(gaps[0] - gaps[1])
     literal, nonzero = outcome.numbers["layer5"]["nose"]["mean"], outcome.numbers["nonzero"]["layer5"]["nose"]["mean"]
     assert literal < nonzero
     assert outcome.numbers["same_class"] is True and (tmp_path / "correspondence.jpg").exists()

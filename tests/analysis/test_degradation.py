@@ -133,4 +133,5 @@ def test_areas_of_curves_known_by_hand() -> None:
     assert found["a+"] == pytest.approx([(1.5 + 2.0) / 10]) and found["random"] == pytest.approx([1.0])
     numbers = summarise(curves, [0, 2, 10], seed=0)
     assert numbers["random"]["above_a+"]["value"] == pytest.approx(0.65) and numbers["a+"]["above_a+"]["value"] == 0
+    assert numbers["a+"]["below_random"]["value"] == pytest.approx(0.65)
     assert numbers["a+"]["curve"] == [1.0, 0.5, 0.0]

@@ -48,14 +48,20 @@ def test_cosine_by_hand():
 
 @pytest.mark.parametrize(
     "similarity, epoch",
-    [([0.1, 0.95, 0.99, 1], 2), ([0.95, 0.2, 0.95, 1], 5), ([0.9, 0.9, 0.9, 1], 1), ([0.1, 0.1, 0.1, 1], 10)],
+    [
+        ([0.5, 1, 1, 1], 1.8),  # four fifths of the way from 0.5 to 1
+        ([0.95, 0.2, 1, 1], 4.625),  # what came before it fell again does not count
+        ([0.9, 0.9, 0.9, 1], 1),
+        ([0.1, 0.9, 0.95, 1], 2),
+        ([0.1, 0.1, 0.8, 1], 7.5),
+    ],
 )
-def test_settled_is_the_first_epoch_from_which_it_stays(similarity, epoch):
-    assert settled_epoch(np.array(similarity), [1, 2, 5, 10]) == epoch
+def test_settled_is_when_it_comes_to_stay(similarity, epoch):
+    assert settled_epoch(np.array(similarity), [1, 2, 5, 10]) == pytest.approx(epoch)
 
 
 def test_settled_works_on_many_at_once():
-    similarity = np.array([[0.1, 0.95, 1], [0.95, 0.95, 1]])
+    similarity = np.array([[0.4, 0.9, 1], [0.95, 0.95, 1]])
     assert settled_epoch(similarity, EPOCHS).tolist() == [2, 1]
 
 
@@ -82,7 +88,7 @@ def test_the_stage_finds_the_layer_that_settled_first(snapshots, store, tmp_path
     config = EvolutionConfig(n_maps=3, n_measured=6, batch=16)
     outcome = run(config, checkpoints, store, tmp_path, 0, lambda path: snapshots[int(str(path))])
     settled = {n: values["settled"] for n, values in outcome.numbers["layers"].items()}
-    assert settled["1"] == 2 and settled["3"] == 5
+    assert 1 < settled["1"] < 2 < settled["3"] < 5
     assert outcome.numbers["layers"]["2"]["similarity_fixed"][-1] == pytest.approx(1)
     assert set(outcome.figures) == {*(f"layer{n}.png" for n in range(1, 6)), "convergence.svg"}
     assert all((tmp_path / name).exists() for name in outcome.figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zfnet.analysis.occlusion import Maps, crop_boxes, grid, run, score, slide, strongest_map
+from zfnet.analysis.occlusion import Maps, crop_boxes, energy_under, grid, run, score, slide, strongest_map
 from zfnet.config import OcclusionConfig
 from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
@@ -109,9 +110,28 @@ def test_the_score_of_hand_made_maps() -> None:
     assert found["deepest_drop_in_box"]["mean"] == pytest.approx((1 + 0.5) / 2)
     assert found["chance"]["mean"] == pytest.approx(0.25)
     assert found["deepest_activity_in_box"]["mean"] == pytest.approx(0.5)
+    assert found["activity_above_chance"]["mean"] == pytest.approx(0.25)
     assert found["drop_inside"]["mean"] == pytest.approx((0.8 + 0.7) / 2)
     assert found["drop_outside"]["mean"] == pytest.approx((0.4 / 3 + 0.7 / 3) / 2)
     assert found["lowest_probability"]["mean"] == pytest.approx((3 * 0.1 + 0.2) / 4)
+
+
+def test_the_projections_energy_under_each_square_is_a_literal_sum() -> None:
+    projection, places = np.random.default_rng(0).normal(size=(20, 20, 3)), grid(20, 5, 4)
+    found = energy_under(projection, places)
+    for r, top in enumerate(places.tops):
+        for c, left in enumerate(places.lefts):
+            under = (projection[top : top + 5, left : left + 5] ** 2).sum()
+            assert found[r, c] == pytest.approx(under / (projection**2).sum())
+    assert not energy_under(np.zeros((20, 20, 3)), places).any()
+
+
+def test_the_score_of_a_projection_is_what_is_covered_where_the_map_falls_silent() -> None:
+    maps = _maps([[0.1, 0.9], [0.5, 0.9]], [[1, 2], [0, 0]])
+    maps = replace(maps, projected=np.array([[0.0, 0.1], [0.3, 0.4]]))
+    found = score([maps, maps], [np.ones((2, 2), bool)] * 2, seed=0)
+    assert found["projection_at_lowest_activity"]["mean"] == pytest.approx(0.35)
+    assert found["projection_difference"]["mean"] == pytest.approx(0.35 - 0.2)
 
 
 def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:
@@ -126,7 +146,9 @@ def test_the_stage_writes_its_figure_with_and_without_projection_and_boxes(tmp_p
     with_boxes = store(model, np.array([[10, 10, 40, 40]]))
     plain = run(config, model, with_boxes, tmp_path / "a", seed=1)
     shown = run(config, model, with_boxes, tmp_path / "b", seed=1, project=lambda x, name, channel: x)
-    assert plain.numbers == shown.numbers and plain.numbers["n_scored"] == 4
+    assert {**plain.numbers, **shown.numbers} == shown.numbers and plain.numbers["n_scored"] == 4
+    extra = set(shown.numbers) - set(plain.numbers)
+    assert extra == {"projection_at_lowest_activity", "projection_anywhere", "projection_difference"}
     assert (tmp_path / "a/occlusion.png").read_bytes() != (tmp_path / "b/occlusion.png").read_bytes()
     boxless = run(config, model, store(model, np.zeros((0, 4), np.int64)), tmp_path / "c", seed=1)
     assert boxless.numbers["n_scored"] == 0 and "no boxes" in boxless.headline

@@ -55,11 +55,45 @@ def test_a_changed_number_changes_the_verdict(make_outputs, tmp_path) -> None:
     assert verdict.judge(claim, found).verdict is verdict.FAILS
 
 
-def test_joint_damage_by_hand(make_outputs, tmp_path) -> None:
+def test_depth_is_set_against_the_dearer_of_the_two_sections(make_outputs, tmp_path) -> None:
     found = results.read(make_outputs(tmp_path, "ablations"))
-    damage = claims.joint_damage(found)
-    assert damage is not None
-    assert damage.value == pytest.approx((64.0 - 41.0) - (45.2 - 41.0) - (44.1 - 41.0))
+    more = claims.beyond_either(found)
+    assert more is not None and more.value == pytest.approx(64.0 - 45.2)
+    rows = found["ablations"].content["numbers"]["rows"]
+    rows["krizhevsky-no67"]["val_top1_error"].update(mean=66.0, runs=[66.0])
+    assert claims.beyond_either(found).value == pytest.approx(64.0 - 66.0)  # type: ignore[union-attr]
+    del rows["krizhevsky-no34"]
+    assert claims.beyond_either(found) is None
+
+
+def test_a_large_fall_is_no_slight_rise(make_outputs, tmp_path) -> None:
+    found = results.read(make_outputs(tmp_path, "ablations"))
+    claim = next(claim for claim in claims.CLAIMS if claim.key == "top-layers-slight")
+    found["ablations"].content["numbers"]["rows"]["krizhevsky-no67"]["val_top1_error"].update(mean=21.0, runs=[21.0])
+    judged = verdict.judge(claim, found)
+    assert judged.found is not None and judged.found.value == pytest.approx(20.0)
+    assert judged.verdict is verdict.FAILS
+
+
+def test_the_training_errors_interval_counts_the_images_it_was_taken_over(make_outputs, tmp_path) -> None:
+    found = results.read(make_outputs(tmp_path, "ablations"))
+    found["ablations"].content["numbers"].update(n_train=1_281_167, n_train_measured=20_000)
+    assert claims.val_error(found, "zfnet", "train_top1_error").n == 20_000  # type: ignore[union-attr]
+
+
+def test_the_method_nearest_to_chance_is_the_one_that_counts(make_outputs, tmp_path) -> None:
+    found = results.read(make_outputs(tmp_path, "patterns"))
+    nearest = claims.worst_beside_random(found)
+    assert nearest is not None and nearest.value == pytest.approx(0.1)  # a: 0.7 beside 0.8
+
+
+def test_sizes_and_extremes_of_numbers() -> None:
+    assert evidence.size(Measure(-4, -5, -3)) == Measure(4, 3, 5)
+    assert evidence.size(Measure(-1, -3, 2)) == Measure(1, 0, 3)
+    assert evidence.size(Measure(-2)) == Measure(2) and evidence.size(None) is None
+    few, many = Measure(1, 0, 2), Measure(3, 2, 9)
+    assert evidence.smaller(many, few) == few and evidence.larger(few, many) == many
+    assert evidence.smaller(few, None) is None and evidence.smaller() is None
 
 
 def test_a_tenth_of_the_images() -> None:

@@ -5,7 +5,9 @@
 S_c is the *unnormalised* score of class c, the weights are fixed, the start is the zero image (the network was
 trained on zero-centred images), and the training set's mean image is added to the result. For comparison the same
 with the posterior P_c, which [SVZ13] found worse: it also rises when the scores of other classes fall. Its logarithm
-is ascended, the same direction without vanishing where P_c is small [NS].
+is ascended, the same direction without vanishing where P_c is small [NS]. Both are told in one number for the others,
+
+    rivals = log of the sum over k != c of exp S_k,      log P_c / (1 - P_c) = S_c - rivals.
 
 Step and regulariser are not in the paper [NS]. Ours do not depend on how inputs are scaled or how large the image
 is; I is in pixel units, lambda = l2 / (3 h w):
@@ -45,6 +47,7 @@ def run(config: ClassModelConfig, model: ConvNet, images: ImageStore, out: Path,
         inputs = ascend(model, torch.as_tensor(classes), images.crop, images.divisor, config, objective, seed)
         rows.append([fit(picture, TILE) for picture in images.to_pixels(inputs)])
         numbers[objective] = _reached(model, inputs, classes, images.divisor)
+    numbers["start"] = _reached(model, torch.zeros_like(inputs), classes, images.divisor)
     write(out / "class_models.png", mosaic(rows, gap=4, row_labels=["score", "posterior"], column_labels=names))
     text = f"Images that maximise the score (above) and the posterior (below) of {', '.join(names)}."
     score, posterior = (float(np.mean(numbers[key]["score"])) for key in ("score", "posterior"))
@@ -79,9 +82,10 @@ def _reached(model: ConvNet, inputs: Tensor, classes: np.ndarray, divisor: float
     with torch.inference_mode():
         scores = model(inputs)
     own = torch.as_tensor(classes, device=scores.device)[:, None]
+    others = scores.scatter(1, own, -torch.inf)
     return {
         "score": scores.gather(1, own)[:, 0].tolist(),
         "posterior": scores.softmax(1).gather(1, own)[:, 0].tolist(),
-        "others": ((scores.sum(1) - scores.gather(1, own)[:, 0]) / max(scores.shape[1] - 1, 1)).tolist(),
+        "rivals": others.logsumexp(1).tolist(),
         "rms": (inputs * divisor).square().mean((1, 2, 3)).sqrt().tolist(),
     }

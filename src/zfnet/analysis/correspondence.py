@@ -115,8 +115,8 @@ def run(config: CorrespondenceConfig, model: ConvNet, images: ImageStore, parts:
         "repeats": config.repeats,
         "n_random": config.n_random,
         "same_class": bool(_one_class(images, choices)),
-        **{f"layer{n}": summarise(table, 0, seed) for n, table in tables.items()},
-        "nonzero": {f"layer{n}": summarise(table, 1, seed) for n, table in tables.items()},
+        **_layers(tables, 0, seed),
+        "nonzero": _layers(tables, 1, seed),
     }
     alt = f"{config.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
@@ -131,18 +131,30 @@ def choose(images: ImageStore, rows: list[int], n: int, repeats: int, seed: int)
     return np.stack([rng.choice(pools[rng.integers(len(pools))], n, replace=False) for _ in range(repeats)])
 
 
+def _layers(tables: dict[int, list[dict[str, np.ndarray]]], column: int, seed: int) -> dict[str, Any]:
+    """Both layers' summary, and how much larger the first one's `difference` is, repeat by repeat."""
+    first, last = (tighter(table, column) for table in tables.values())
+    found: dict[str, Any] = {f"layer{n}": summarise(table, column, seed) for n, table in tables.items()}
+    return {**found, "shrinks": interval(first - last, seed, "mean")}
+
+
+def tighter(tables: list[dict[str, np.ndarray]], column: int) -> np.ndarray:
+    """(repeats,) Delta of random places less the mean of the parts'."""
+    delta = {kind: np.array([table[kind][:, column].mean() for table in tables]) for kind in KINDS}
+    return delta["random"] - np.mean([delta[part] for part in PARTS], axis=0)
+
+
 def summarise(tables: list[dict[str, np.ndarray]], column: int, seed: int) -> dict[str, dict[str, float]]:
     """Delta of each kind, and `difference`: random less the mean of the parts, repeat by repeat."""
-    result, delta = {}, {}
+    result = {}
     for kind in KINDS:
         pairs = np.concatenate([table[kind][:, column] for table in tables])
-        delta[kind] = np.array([table[kind][:, column].mean() for table in tables])
+        delta = np.array([table[kind][:, column].mean() for table in tables])
         mean, std = mean_std(pairs.tolist())
-        low, high = bootstrap(delta[kind], seed)
-        std_repeats = mean_std(delta[kind].tolist())[1]
+        low, high = bootstrap(delta, seed)
+        std_repeats = mean_std(delta.tolist())[1]
         result[kind] = {"mean": mean, "std": std, "std_repeats": std_repeats, "low": low, "high": high}
-    tighter = delta["random"] - np.mean([delta[part] for part in PARTS], axis=0)
-    result["difference"] = interval(tighter, seed, "mean")
+    result["difference"] = interval(tighter(tables, column), seed, "mean")
     return result
 
 

@@ -142,12 +142,15 @@ def areas(curves: Mapping[str, np.ndarray], counts: list[int]) -> dict[str, np.n
 
 
 def summarise(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) -> dict[str, dict]:
-    """Mean area with its bootstrap interval over images, the mean curve, and how far a+ lies below (paired)."""
+    """Mean area with its bootstrap interval over images, the mean curve, and image by image how far the area lies above
+    a+'s and below a random order's.
+    """
     found = areas(curves, counts)
     return {
         name: {
             "area": interval(found[name], seed),
             "above_a+": interval(found[name] - found["a+"], seed),
+            "below_random": interval(found["random"] - found[name], seed),
             "curve": curve.mean(0).tolist(),
         }
         for name, curve in curves.items()

@@ -9,7 +9,8 @@ The claim "the lower layers converge within a few epochs, the upper ones need 40
 
     similarity_shown(t) = cos(projection at t, projection at the end)            of the pictures in the figure
     similarity_fixed(t) = the same, both in the image and place that are strongest at the end
-    settled             = first snapshot from which the mean over maps of similarity_fixed stays at 0.9 or above
+    settled             = when the mean over maps of similarity_fixed comes to stay at 0.9 or above, on the straight
+                          line between the last snapshot below and the next
     changed(t)          = share of maps whose strongest image is not that of the snapshot before
 """
 
@@ -76,7 +77,7 @@ def run(
         shown_series[layer[4:]] = similarity
     figures |= _chart(shown_series, epochs, out, seed)
     settled = {n: values["settled"] for n, values in numbers["layers"].items()}
-    headline = "settled at epoch " + ", ".join(f"{epoch:g} (layer {n})" for n, epoch in settled.items())
+    headline = "settled at epoch " + ", ".join(f"{epoch:.1f} (layer {n})" for n, epoch in settled.items())
     return Outcome(numbers, figures, headline, steps)
 
 
@@ -103,10 +104,16 @@ def cosine(projections: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def settled_epoch(similarity: np.ndarray, epochs: Sequence[int]) -> np.ndarray:
-    """First epoch from which the mean similarity (..., t) stays at `SETTLED` or above; the last epoch at the latest."""
+    """When the mean similarity (..., t) comes to stay at `SETTLED` or above, between snapshots by a straight line.
+
+    The first epoch where it was never below; the last at the latest.
+    """
     below = similarity[..., :-1] < SETTLED
-    last_below = np.where(below.any(-1), below.shape[-1] - 1 - below[..., ::-1].argmax(-1), -1)
-    return np.asarray(epochs)[last_below + 1]
+    last = below.shape[-1] - 1 - below[..., ::-1].argmax(-1)  # snapshot below; any where none is
+    low, high = (np.take_along_axis(similarity, at[..., None], -1)[..., 0] for at in (last, last + 1))
+    share = np.clip((SETTLED - low) / np.where(high > low, high - low, 1), 0, 1)
+    times = np.asarray(epochs, dtype=np.float64)
+    return np.where(below.any(-1), times[last] + share * (times[last + 1] - times[last]), times[0])
 
 
 def changed(best: Sequence[Strongest], maps: np.ndarray) -> list[float]:
@@ -162,7 +169,7 @@ def _numbers(
         "similarity_fixed": fixed.mean(0).tolist(),
         "similarity_shown": shown.mean(0).tolist(),
         "changed": changed(best, maps),
-        "settled": int(settled_epoch(fixed.mean(0), epochs)),
+        "settled": float(settled_epoch(fixed.mean(0), epochs)),
         "settled_interval": list(interval),
     }
 

@@ -1,4 +1,4 @@
-"""Invariance: how far do the features move when the picture is moved, enlarged or turned? ([ZF13] section 4.1, Fig. 5)
+"""Invariance: how far do the features move when the picture is moved, enlarged or turned? ([ZF13] section 4, Fig. 5)
 
 For a picture x, a transformation T_a (vertical translation, scale, rotation) and the features f_l of layer l,
 
@@ -12,10 +12,12 @@ The whole stored frame is transformed about its centre and the centre crop is ta
 comes in from outside the crop; what lies beyond the frame repeats its border (a constant border would add an edge).
 Translations are given at the papers' 224 px, scale with the crop and are whole pixels, so that they are slices: a half
 pixel would blur, and a blur moves the features of small pictures more than the shift does. [NS] Scales and rotations
-are bilinear, which blurs a little at every amount but the identity: hence the first step of their curves.
+are drawn on the frame at four times its resolution and shrunk again, the identity as well, so that every amount blurs
+alike; x is the identity of its kind. (Bilinear in the frame itself, the first step of scale was mostly blur.)
 
 Figure 5 shows five images. Over many, drawn by seed, we add: the mean curve with its bootstrap band; the area under
-it, divided by the axis' length (the mean distance); how linear layer l is in |shift|, as R^2 = 1 - SS_res / SS_tot of
+it, divided by the axis' length (the mean distance); how much further layer 1 moves than layer l over shifts of at most
+a tenth of the picture, image by image; how linear layer l is in |shift|, as R^2 = 1 - SS_res / SS_tot of
 the mean curve against its least-squares line through the origin; how straight the features' path is ("quasi-linear"),
 as its chord over its length; and the share of images that keep their predicted class under a few transformations.
 """
@@ -45,13 +47,17 @@ from zfnet.statistics import bootstrap, interval
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
 PAIRS = 256  # of images, over which D_l is the mean
+TENTH = 22.4  # px at 224: a small shift
+FINER = 4  # how much finer than the frame scales and rotations are drawn
+IDENTITY = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
 STABILITY = {  # share of images keeping their class: (kind, amounts; kept means kept under all of them)
-    "translation of 10 %": ("translation", (-22.4, 22.4)),
+    "translation of 10 %": ("translation", (-TENTH, TENTH)),
     "scale 1.2": ("scale", (1.2,)),
     "rotation by 30 degrees": ("rotation", (30.0,)),
     "rotation by 90 degrees": ("rotation", (90.0,)),
     "rotation by 180 degrees": ("rotation", (180.0,)),
 }
+TURNED = "translation of 10 % less rotation by 90 degrees"
 
 
 @dataclass(frozen=True)
@@ -69,16 +75,21 @@ def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
 
     About its centre, rotation counter-clockwise; beyond the border the border repeats.
     """
-    height, width = frame.shape[:2]
-    center = ((width - 1) / 2, (height - 1) / 2)
     if kind == "translation":
-        matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]])
-    elif kind == "scale":
-        matrix = cv2.getRotationMatrix2D(center, 0.0, amount)
-    elif kind == "rotation":
-        matrix = cv2.getRotationMatrix2D(center, amount, 1.0)
-    else:
+        return _warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]]))
+    if kind not in IDENTITY:
         raise ValueError(f"unknown transformation {kind!r}")
+    turn, zoom = (amount, 1.0) if kind == "rotation" else (0.0, amount)
+    height, width = frame.shape[:2]
+    fine = cv2.resize(frame, (FINER * width, FINER * height), interpolation=cv2.INTER_LANCZOS4)
+    center = ((FINER * width - 1) / 2, (FINER * height - 1) / 2)
+    moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
+    return cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _warp(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Bilinear, of the same size; beyond the border the border repeats."""
+    height, width = frame.shape[:2]
     return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -126,7 +137,7 @@ def measure(
     straight: dict[int, list[float]] = {n: [] for n in unit}
     probability = []
     for row in track(rows, f"invariance, {kind}"):
-        inputs = torch.cat([images.center([row]), views(images, row, kind, amounts)])
+        inputs = views(images, row, kind, [IDENTITY[kind], *amounts])
         parts = [respond(model, part, tuple(unit)) for part in inputs.split(batch)]
         for n in unit:
             features = torch.cat([part[n] for part, _ in parts])
@@ -142,15 +153,18 @@ def measure(
 
 
 def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
-    """Share of images whose most probable class stays under each of STABILITY, with bootstrap interval."""
+    """Share of images whose most probable class stays under each of STABILITY, and the difference TURNED, image by
+    image; with bootstrap intervals.
+    """
     kept: dict[str, list[bool]] = {name: [] for name in STABILITY}
     for row in track(rows, "stability of the answer"):
-        moved = [views(images, row, kind, amounts) for kind, amounts in STABILITY.values()]
-        _, classes = respond(model, torch.cat([images.center([row]), *moved]), ())
-        same = classes[1:].argmax(1) == classes[0].argmax()
-        for name, part in zip(STABILITY, same.split([len(m) for m in moved]), strict=True):
-            kept[name].append(bool(part.all()))
-    return {name: interval(np.array(values, dtype=np.float64), seed, "mean") for name, values in kept.items()}
+        moved = [views(images, row, kind, [IDENTITY[kind], *amounts]) for kind, amounts in STABILITY.values()]
+        _, classes = respond(model, torch.cat(moved), ())
+        for name, part in zip(STABILITY, classes.argmax(1).split([len(m) for m in moved]), strict=True):
+            kept[name].append(bool((part[1:] == part[0]).all()))
+    shares = {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
+    shares[TURNED] = shares["translation of 10 %"] - shares["rotation by 90 degrees"]
+    return {name: interval(values, seed, "mean") for name, values in shares.items()}
 
 
 def mean_distance(model: ConvNet, images: ImageStore, layers: tuple[int, ...], seed: int) -> dict[int, float]:
@@ -228,12 +242,16 @@ def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
         "curve": curves.probability.mean(0).tolist(),
         "area": interval(area(amounts, curves.probability), seed, "mean"),
     }
+    small = (amounts != 0) & (np.abs(amounts) <= TENTH)
     for n, distances in curves.distances.items():
         result[f"layer{n}"] = {
             "curve": distances.mean(0).tolist(),
             "area": interval(area(amounts, distances), seed, "mean"),
             "largest": interval(distances.max(1), seed, "mean"),
         }
+        if kind == "translation" and small.any():
+            further = curves.distances[1] - distances
+            result[f"layer{n}"]["layer1_further"] = interval(further[:, small].mean(1), seed, "mean")
         if kind != "rotation":  # turning comes back to where it began
             result[f"layer{n}"]["linearity"] = _linearity_interval(amounts - (kind == "scale"), distances, seed)
             result[f"layer{n}"]["straightness"] = interval(curves.straightness[n], seed, "mean")

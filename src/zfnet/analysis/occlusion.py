@@ -12,14 +12,16 @@ inside the crop, centred, so that what the stride leaves over is shared by both 
 
 Figure 7 shows three images. The same question is asked of many: does the place of the deepest drop of the true
 class's probability, by the square's centre, fall into the object's box? Tied places count by their share. Chance is
-the share of places inside. Images are drawn by seed among those that are classified correctly on the centre crop
-(of a wrong one, the drop says little) and, for the score, whose box has places both inside and outside.
+the share of places inside. And of (b): where the map's activity is lowest, how much of its projection (c), the share
+of |pixel|^2, lies under the square, against the mean over all places? Images are drawn by seed among those that are
+classified correctly on the centre crop (of a wrong one, the drop says little) and, for the score against the boxes,
+whose box has places both inside and outside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,8 @@ class Maps:
     label: np.ndarray  # int64
     clean_activity: float
     clean_probability: float
+    projection: np.ndarray | None = None  # Fig. 7 c, (h, w, 3)
+    projected: np.ndarray | None = None  # (r, c) share of the projection's energy under the square
 
 
 def grid(extent: int, size: int, stride: int) -> Grid:
@@ -115,13 +119,22 @@ def slide(model: ConvNet, image: Tensor, label: int, fill: Tensor, places: Grid,
     )
 
 
+def energy_under(projection: np.ndarray, places: Grid) -> np.ndarray:
+    """Share (r, c) of the sum of squares of a projection (h, w, 3) that lies under the square; 0 where it is 0."""
+    energy = np.square(projection, dtype=np.float64).sum(2)
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))  # of all above and to the left
+    top, left, side = places.tops[:, None], places.lefts[None], places.size
+    under = sums[top + side, left + side] - sums[top, left + side] - sums[top + side, left] + sums[top, left]
+    return under / (sums[-1, -1] or 1.0)
+
+
 def run(
     config: OcclusionConfig, model: ConvNet, images: ImageStore, out: Path, seed: int, project: Project | None = None
 ) -> Outcome:
     """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
 
-    `project` adds panel (c). Raises UserError where the square does not fit the crop or no image is classified
-    correctly.
+    `project` adds panel (c) and its score. Raises UserError where the square does not fit the crop or no image is
+    classified correctly.
     """
     places = grid(images.crop, config.square, config.stride)
     name = model.layer(5)
@@ -135,9 +148,11 @@ def run(
     for row in track(rows, "occluding images"):
         image, label = images.center([row]).to(device), int(images.index.labels[row])
         found = slide(model, image[0], label, fill, places, name, config.batch)
+        if project:
+            projection = project(image, name, found.channel)[0].detach().cpu().permute(1, 2, 0).numpy()
+            found = replace(found, projection=projection, projected=energy_under(projection, places))
         if len(cards) < config.n_images:
-            projection = project(image, name, found.channel)[0] if project else None
-            cards.append(_card(images, row, found, fill, places, projection))
+            cards.append(_card(images, row, found, fill, places))
         maps.append(found)
     inside = [places.inside(crop_boxes(images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -169,12 +184,20 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
     pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
     table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
     hit, chance, activity_hit, within, outside = table.T
+    seen = np.array([_seen(m, m.projected) for m in maps if m.projected is not None]).reshape(-1, 2)
+    projections = {
+        "projection_at_lowest_activity": interval(seen[:, 0], seed, "mean"),
+        "projection_anywhere": interval(seen[:, 1], seed, "mean"),
+        "projection_difference": interval(seen[:, 0] - seen[:, 1], seed, "mean"),
+    }
     return {
         "n_scored": len(pairs),
         "deepest_drop_in_box": interval(hit, seed, "mean"),
         "chance": interval(chance, seed, "mean"),
         "above_chance": interval(hit - chance, seed, "mean"),
         "deepest_activity_in_box": interval(activity_hit, seed, "mean"),
+        "activity_above_chance": interval(activity_hit - chance, seed, "mean"),
+        **(projections if len(seen) else {}),
         "drop_inside": interval(within, seed, "mean"),
         "drop_outside": interval(outside, seed, "mean"),
         "drop_difference": interval(within - outside, seed, "mean"),
@@ -188,6 +211,11 @@ def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
     deepest, quietest = maps.probability == maps.probability.min(), maps.activity == maps.activity.min()
     values = inside[deepest].mean(), inside.mean(), inside[quietest].mean(), drop[inside].mean(), drop[~inside].mean()
     return tuple(float(value) for value in values)
+
+
+def _seen(maps: Maps, projected: np.ndarray) -> tuple[float, float]:
+    """How much of the projection is covered where the map's activity is lowest, and on average."""
+    return float(projected[maps.activity == maps.activity.min()].mean()), float(projected.mean())
 
 
 def _grey(images: ImageStore, grey: str) -> Tensor:
@@ -206,7 +234,7 @@ def _softmax(scores: Tensor) -> np.ndarray:
     return scores.double().softmax(1).numpy()
 
 
-def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, projection: Tensor | None) -> Card:
+def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid) -> Card:
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
     square = slice(top, top + places.size), slice(left, left + places.size)
@@ -217,7 +245,7 @@ def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, 
         boxes=crop_boxes(images, row),
         centers=places.centers,
         channel=maps.channel,
-        projection=None if projection is None else projection.detach().cpu().permute(1, 2, 0).numpy(),
+        projection=maps.projection,
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,

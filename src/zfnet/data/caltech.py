@@ -3,7 +3,7 @@
     101_ObjectCategories/<class>/image_0001.jpg      101 classes and BACKGROUND_Google
     256_ObjectCategories/<nnn>.<class>/<nnn>_0001.jpg    256 classes and 257.clutter
 
-[ZF13] 4.2 does not say whether the background counts as a class [NS]: it is left out unless asked for. Only the JPEG
+[ZF13] 5.2 does not say whether the background counts as a class [NS]: it is left out unless asked for. Only the JPEG
 files directly in a class folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder 056.dog/greg). The
 folder may lie in itself once more, as some archives unpack.
 """

@@ -20,8 +20,8 @@ from zfnet.data.index import Index, make_index
 from zfnet.errors import UserError
 
 SOURCES = {
-    2007: "VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar from http://host.robots.ox.ac.uk/pascal/VOC/voc2007",
-    2012: "VOCtrainval_11-May-2012.tar from http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
+    2007: "VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar from https://thor.robots.ox.ac.uk/pascal/VOC/voc2007",
+    2012: "VOCtrainval_11-May-2012.tar from https://thor.robots.ox.ac.uk/pascal/VOC/voc2012",
 }
 TARGETS = {"1": 1, "-1": 0, "0": -1}  # as in the files -> as in Index.targets
 

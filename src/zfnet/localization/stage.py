@@ -1,6 +1,6 @@
 """Weakly supervised localisation [SVZ13, section 3.2]: a box for each of the five likeliest classes of an image.
 
-    classes  five highest softmax outputs, averaged over ten crops [ZF13, section 3]
+    classes  five highest softmax outputs, averaged over ten crops [NS: as Krizhevsky]
     map      saliency of the class, averaged over crops and mapped back to the frame (sources.py)
     box      seeds, colour models, graph cut, largest component, its extent (locate.py, segment.py)
     score    the challenge's rule (score.py), on the validation images with boxes: those of the test set were

@@ -12,7 +12,10 @@ from typing import Any
 
 from zfnet.report.results import Measure, Result, find, measure, number, scaled, student
 
-__all__ = ["Results", "at", "folds", "measure", "minus", "number", "paired", "raw", "scaled", "slope"]
+__all__ = [
+    "Results", "at", "folds", "larger", "measure", "minus", "number", "paired", "raw", "scaled", "size", "slope",
+    "smaller",
+]  # fmt: skip
 
 Results = Mapping[str, Result]
 
@@ -40,6 +43,25 @@ def minus(a: Measure | None, b: Measure | None) -> Measure | None:
     half = _together(_half(a), _half(b))
     value = a.value - b.value
     return Measure(value, None if half is None else value - half, None if half is None else value + half)
+
+
+def size(found: Measure | None) -> Measure | None:
+    """|a|, whose interval begins at 0 where that of a reaches over 0."""
+    if found is None or found.low is None or found.high is None:
+        return None if found is None else Measure(abs(found.value), n=found.n)
+    ends = sorted((abs(found.low), abs(found.high)))
+    return Measure(abs(found.value), 0.0 if found.low < 0 < found.high else ends[0], ends[1], n=found.n)
+
+
+def smaller(*numbers: Measure | None) -> Measure | None:
+    """The smallest of numbers that are all there."""
+    known = [found for found in numbers if found is not None]
+    return min(known, key=lambda found: found.value) if known and len(known) == len(numbers) else None
+
+
+def larger(*numbers: Measure | None) -> Measure | None:
+    """The largest of numbers that are all there."""
+    return scaled(smaller(*(scaled(found, -1) for found in numbers)), -1)
 
 
 def paired(a: Sequence[float] | None, b: Sequence[float] | None) -> Measure | None:

@@ -40,6 +40,7 @@ from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
 
 NUMBERS = "trained.json"
+MEASURED = 20_000  # training images, at most, that the training error is taken over
 VERSION = 1  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to write a checkpoint or to stop
 
@@ -191,7 +192,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     numbers = {
         **errors(model, val, world, "ten", precision),
         "center": {name: place.history[-1][f"val_{name}"] for name in ("top1_error", "top5_error")},
-        "train": errors(model, train, world, "center", precision, sample_rows(len(train), config.seed, 20_000)),
+        "train": errors(model, train, world, "center", precision, sample_rows(len(train), config.seed, MEASURED)),
         "chance_top1": 100 * (1 - 1 / n_classes),
         **{"n_classes": n_classes, "n_train": len(train), "n_val": len(val), "epochs": config.epochs},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -1,4 +1,4 @@
-"""Near-duplicates between the transfer set and the pre-training set, by normalised correlation ([ZF13] 4.2).
+"""Near-duplicates between the transfer set and the pre-training set, by normalised correlation ([ZF13] 5.2).
 
 The paper found 44 of Caltech-101's 9,144 images in ImageNet's training set and 243 of Caltech-256's 30,607,
 took them out of ImageNet and trained again. The correlation of two images x and y is

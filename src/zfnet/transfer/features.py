@@ -1,4 +1,4 @@
-"""Features of layers 1 to 7 of a frozen network, computed once, kept on disk ([ZF13] 4.2, Table 7).
+"""Features of layers 1 to 7 of a frozen network, computed once, kept on disk ([ZF13] 5.3, Table 7).
 
 Where layer n is tapped is [NS]: here at its last module (norm1, norm2, relu3, relu4, pool5, relu6, relu7),
 dropout off, the maps laid out in one row. Crops are [NS] too: the centre crop, or the mean over the ten crops

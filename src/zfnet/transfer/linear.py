@@ -1,4 +1,4 @@
-"""Linear classifiers on frozen features, exact, from inner products alone ([ZF13] section 4.2, Table 7).
+"""Linear classifiers on frozen features, exact, from inner products alone ([ZF13] section 5.3, Table 7).
 
 Both classifiers of the paper minimise, over the weights w_k and the bias b_k of each class k,
 

@@ -1,4 +1,4 @@
-"""Protocols of the transfer experiments ([ZF13] 4.2, Tables 4, 5 and 7), and the splits they draw.
+"""Protocols of the transfer experiments ([ZF13] 5.2, Tables 4, 5 and 7), and the splits they draw.
 
 In each fold the images of every class are put in a random order. The training images are the first m of it,
 the test images the last ones, as many as the protocol allows: so training sets of growing m are nested, a
@@ -29,7 +29,7 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "caltech101": Protocol((15, 30), 50, 5, "Fei-Fei et al.; [ZF13] 4.2, Table 4"),
+    "caltech101": Protocol((15, 30), 50, 5, "Fei-Fei et al.; [ZF13] 5.2, Table 4"),
     "caltech256": Protocol((15, 30, 45, 60), 25, 5, "Griffin et al.; [ZF13] Table 5; test size and folds [NS]"),
     "menagerie": Protocol((15, 30), 20, 5, "ours, after Caltech-101"),
 }

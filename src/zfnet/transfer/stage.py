@@ -1,4 +1,4 @@
-"""The transfer stage: Table 4 (or 5), Table 7 and Fig. 9 of [ZF13] 4.2 on one transfer set.
+"""The transfer stage: Table 4 (or 5), Table 7 and Fig. 9 of [ZF13] 5.2 on one transfer set.
 
     table4     softmax on the last hidden layer of the frozen network, by training images a class ("pretrained"), and
                whole networks trained on the same images, where such conditions are given ("scratch": layers

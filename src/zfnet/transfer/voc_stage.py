@@ -1,4 +1,4 @@
-"""The VOC stage: Table 6 of [ZF13] 4.2, average precision of each class with a frozen network.
+"""The VOC stage: Table 6 of [ZF13] 5.2, average precision of each class with a frozen network.
 
 The paper trains one 20-way softmax, though an image may show several classes; how its labels became one target is [NS].
 Here an image's target is shared evenly by its classes, and the score of a class is its probability. Beside it stands
