@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,18 @@ import pytest
 import torch
 
 from zfnet import stages
-from zfnet.analysis.correspondence import Face, change_signs, choose, compare, disagreement, run, signs
+from zfnet.analysis.correspondence import (
+    KINDS,
+    Face,
+    change_signs,
+    choose,
+    compare,
+    disagreement,
+    draw_faces,
+    run,
+    signs,
+    summarise,
+)
 from zfnet.analysis.parts import PARTS, faces, read_parts
 from zfnet.config import Config, CorrespondenceConfig
 from zfnet.data import sources
@@ -130,6 +142,31 @@ def test_the_stage_reports_table_1_and_draws_fig_8(tmp_path: Path) -> None:
     literal, nonzero = outcome.numbers["layer5"]["nose"]["mean"], outcome.numbers["nonzero"]["layer5"]["nose"]["mean"]
     assert literal < nonzero
     assert outcome.numbers["same_class"] is True and (tmp_path / "correspondence.jpg").exists()
+
+
+def test_more_repeats_of_the_same_faces_do_not_make_noise_certain() -> None:
+    rng, pairs = np.random.default_rng(0), list(combinations(range(6), 2))
+    noise = {kind: {pair: rng.random() for pair in pairs} for kind in KINDS}
+
+    def width(repeats: int) -> float:
+        chosen = np.stack([np.sort(rng.choice(6, 5, replace=False)) for _ in range(repeats)])
+        tables = [
+            {kind: np.array([[noise[kind][pair]] * 2 for pair in combinations(rows, 2)]) for kind in KINDS}
+            for rows in chosen.tolist()
+        ]
+        found = summarise(tables, 0, draw_faces(chosen, 0))["difference"]
+        assert found["low"] < found["mean"] < found["high"]
+        return found["high"] - found["low"]
+
+    assert width(400) > 0.7 * width(20) > 0.05
+
+
+def test_intervals_weigh_pairs_by_how_often_their_faces_were_drawn() -> None:
+    weights = draw_faces(np.array([[7, 3, 5], [5, 7, 9]]), seed=1)
+    assert weights.shape[1] == 6 and weights.dtype == np.int64
+    drawn = np.random.default_rng([1, 23]).multinomial(4, [0.25] * 4, len(weights))  # of 3, 5, 7, 9
+    np.testing.assert_array_equal(weights[:, 0], drawn[:, 2] * drawn[:, 0])
+    np.testing.assert_array_equal(weights[:, 5], drawn[:, 2] * drawn[:, 3])
 
 
 @pytest.mark.parametrize(

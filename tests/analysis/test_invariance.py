@@ -153,6 +153,14 @@ def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
     assert outcome.numbers["n_images"] == 4
 
 
+def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_path: Path) -> None:
+    images = store()
+    images.pixels[2] = 90
+    outcome = run(InvarianceConfig(n_images=1, n_score=6, steps=5), network(), images, tmp_path, seed=0)
+    found = outcome.numbers["scale"]["layer7"]["straightness"]
+    assert np.isfinite([found["mean"], found["low"], found["high"]]).all()
+
+
 def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
     amounts = np.array([-60.0, -16.0, 0.0, 16.0, 60.0])
     first, last = np.array([[9.0, 3, 0, 1, 9], [9, 2, 0, 2, 9]]), np.array([[9.0, 1, 0, 1, 9], [9, 1, 0, 1, 9]])

@@ -114,7 +114,7 @@ def test_without_patterns_two_methods_are_left_out(network, photo, few, tmp_path
     assert len(outcome.numbers["methods"]) == 6 and "none" in outcome.numbers["patterns"]
 
 
-@pytest.mark.parametrize("shape", [(20, 31), (300, 40), (33, 700)])
+@pytest.mark.parametrize("shape", [(20, 31), (300, 40), (33, 700), (1, 1), (1, 39)])
 def test_photographs_of_any_size_fill_the_picture(network, few, shape, tmp_path):
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zfnet.analysis import signal_quality
 from zfnet.analysis.patterns import estimate, fit
 from zfnet.analysis.signal_quality import (
     ESTIMATORS,
@@ -130,6 +131,18 @@ def test_patches_are_what_the_convolution_looks_at(groups: int, stride: int, pad
             true = y[b].chunk(groups)[group].flatten(1).T  # (places, maps)
             nearest = torch.cdist(answers.view(2, 200, -1)[b], true).min(1)
             assert nearest.values.max() < 1e-3 and len(nearest.indices.unique()) == len(true)
+
+
+def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) -> None:
+    model, pictures = trained_like()
+    patterns = fit(model, estimate(model, [pictures]))
+    exact = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
+    monkeypatch.setattr(signal_quality, "CLOSED_FORM_UP_TO", 120)
+    found = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
+    assert list(found) == list(exact) and model.conv2.weight[0].numel() > 120 >= model.fc8.weight[0].numel()
+    np.testing.assert_array_equal(found["fc8"].rho["y"], exact["fc8"].rho["y"])
+    assert np.isfinite(found["conv2"].rho["y"]).all()
+    assert np.abs(found["conv2"].rho["y"] - exact["conv2"].rho["y"]).max() < 0.3
 
 
 def trained_like(name: str = "zfnet") -> tuple[ConvNet, Tensor]:

@@ -89,7 +89,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
     build_store(index, tmp_path / "whole", 36, 64.0, cache=kind)
     read = []
 
-    def stops(path):
+    def stops(path, upright):
         if len(read) == stop_after:
             raise KeyboardInterrupt
         read.append(path)
@@ -104,7 +104,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
     with pytest.raises(UserError, match="no whole image cache"):
         open_store(tmp_path / "cut", 64.0)
     again = []
-    monkeypatch.setattr(module, "read_rgb", lambda path: again.append(path) or read_rgb(path))
+    monkeypatch.setattr(module, "read_rgb", lambda path, upright: again.append(path) or read_rgb(path))
     build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
     assert len(again) == len(index) - stop_after // 5 * 5  # whole blocks are not read again
     for name in (module.FILES[kind], "mean.npy", "store.json", "index.npz"):
@@ -130,7 +130,7 @@ def test_a_journal_of_another_build_is_not_gone_on_with(index, tmp_path, monkeyp
     monkeypatch.setattr(module, "BLOCK", 5)
     calls = []
 
-    def stops(path):
+    def stops(path, upright):
         calls.append(path)
         if len(calls) == 12:
             raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """The odd files of ImageNet: CMYK, grey, PNG named JPEG, rotated by EXIF, truncated."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,6 +36,30 @@ def test_exif_orientation_is_ignored_as_the_boxes_are(tmp_path, picture):
     exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(picture).save(tmp_path / "x.jpg", exif=exif)
     assert read_rgb(tmp_path / "x.jpg").shape == picture.shape
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_an_upright_picture_follows_exif(tmp_path, picture, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / f"x.{suffix}", exif=exif)
+    stored, upright = read_rgb(tmp_path / f"x.{suffix}"), read_rgb(tmp_path / f"x.{suffix}", upright=True)
+    np.testing.assert_array_equal(upright, np.rot90(stored, 3))
+
+
+def test_sixteen_bits_of_grey_become_eight(tmp_path):
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    cv2.imwrite(str(tmp_path / "grey.png"), ramp)
+    read = read_rgb(tmp_path / "grey.png")
+    assert read.shape == (64, 64, 3) and read.dtype == np.uint8
+    np.testing.assert_array_equal(read, np.repeat((ramp >> 8)[..., None], 3, axis=2))
+
+
+def test_a_picture_beyond_pillows_limit_is_named(tmp_path, picture, monkeypatch):
+    Image.fromarray(picture).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"large.png: not a readable image \(.*decompression bomb"):
+        read_rgb(tmp_path / "large.png")
 
 
 def test_a_truncated_file_and_a_missing_one_are_named(tmp_path, picture):

@@ -1,15 +1,21 @@
 """Folder layouts -> Index: ILSVRC, Tiny ImageNet, anyone's folder."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from zfnet.config import Config, PathsConfig
+from zfnet.config import Config, LocalizationConfig, PathsConfig
 from zfnet.data.folder import read_folder
 from zfnet.data.imagenet import read_boxed, read_imagenet
 from zfnet.data.sources import raw_files, why_absent
+from zfnet.data.store import build_store
 from zfnet.data.tiny_imagenet import read_tiny_imagenet
 from zfnet.errors import UserError
+from zfnet.localization.locate import Methods, locate
+from zfnet.localization.tasks import TaskMaker
 
 XML = """<annotation><object><name>{}</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax></bndbox>
 </object><object><name>{}</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>
@@ -149,3 +155,89 @@ def test_a_set_that_is_not_there_is_said_and_one_that_is_named_is_an_error_of_it
     assert raw_files(config, section) == ""
     options.source, options.root = "voc2012" if section == "voc" else "caltech101", str(tmp_path / "named")
     assert why_absent(config, section) == ""
+
+
+def test_a_validation_folder_that_no_training_class_answers_to_is_named_and_hidden_ones_are_passed_over(ilsvrc):
+    (ilsvrc / "val_labels.txt").write_text("".join(f"ILSVRC2012_val_{i:08d}.JPEG\tn01\n" for i in (1, 2, 3)))
+    (ilsvrc / "val" / ".ipynb_checkpoints").mkdir()
+    assert len(read_imagenet(ilsvrc)[1]) == 3
+    (ilsvrc / "val" / "empty").mkdir()
+    with pytest.raises(UserError, match="data.root: .*empty has no counterpart"):
+        read_imagenet(ilsvrc)
+    (ilsvrc / "val" / "empty").rename(ilsvrc / "val" / "n01")
+    assert len(read_imagenet(ilsvrc)[1]) == 3  # a class folder without images leaves the flat ones
+
+
+def one_box(path, corner, name="thing"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    corners = "".join(f"<{key}>{corner}</{key}>" for key in ("xmin", "ymin", "xmax", "ymax"))
+    path.write_text(f"<a><object><name>{name}</name><bndbox>{corners}</bndbox></object></a>")
+
+
+def corners(index):
+    return {str(path): [int(box[0]) for box in boxes] for path, boxes in zip(index.paths, index.boxes, strict=True)}
+
+
+def test_boxes_of_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    for k, name in enumerate(("cat", "dog")):
+        for i in (1, 2):
+            picture(tmp_path / name / f"{i}.png")
+        one_box(tmp_path / "Annotations" / name / "1.xml", 4 + k)
+    one_box(tmp_path / "Annotations" / "dog" / "2.xml", 6)
+    found = {}
+    for index in read_folder(tmp_path, 0.5, seed=0):
+        found |= corners(index)
+    assert found == {"cat/1.png": [4], "dog/1.png": [5], "cat/2.png": [], "dog/2.png": [6]}
+
+
+def test_boxes_of_images_of_two_splits_are_told_apart_too(tmp_path):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            picture(tmp_path / split / name / "1.png")
+    one_box(tmp_path / "Annotations" / "train" / "cat" / "1.xml", 1)
+    one_box(tmp_path / "Annotations" / "val" / "1.xml", 2)
+    with pytest.raises(UserError, match=r"val/1.xml cannot be told .* val/dog/1.png, because of val/cat/1.png"):
+        read_folder(tmp_path, 0.5, seed=0)
+    (tmp_path / "Annotations" / "val" / "1.xml").rename(tmp_path / "Annotations" / "val" / "dog.xml")
+    train, val = read_folder(tmp_path, 0.5, seed=0)
+    assert corners(train) == {"train/cat/1.png": [1], "train/dog/1.png": []}
+    assert corners(val) == {"val/cat/1.png": [], "val/dog/1.png": []}
+
+
+def test_boxes_of_other_things_in_the_picture_do_not_count_where_the_class_has_one(tmp_path):
+    for name in ("cat", "dog"):
+        for i in (1, 2):
+            picture(tmp_path / name / f"{name}{i}.png")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "cat1.xml").write_text(XML.format("person", "Cat"))
+    (tmp_path / "Annotations" / "dog1.xml").write_text(XML.format("person", "lead"))
+    found = {}
+    for index in read_folder(tmp_path, 0.5, seed=0):
+        found |= corners(index)
+    assert found == {"cat/cat1.png": [3], "dog/dog1.png": [1, 3], "cat/cat2.png": [], "dog/dog2.png": []}
+
+
+def test_every_class_keeps_an_image_to_train_on(tmp_path):
+    for name in ("cat", "dog"):
+        for i in (1, 2):
+            picture(tmp_path / name / f"{i}.png")
+    train, val = read_folder(tmp_path, 0.8, seed=0)
+    assert sorted(train.labels) == sorted(val.labels) == [0, 1]
+
+
+def test_photographs_of_ones_own_are_read_upright_all_the_way(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as a phone held upright stores them
+    for name in ("cat", "dog"):
+        for i in (1, 2):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(np.zeros((30, 60, 3), np.uint8)).save(tmp_path / name / f"{i}.jpg", exif=exif)
+    train, _ = read_folder(tmp_path, 0.5, seed=0)
+    assert train.upright and train.take([0]).upright
+    store = build_store(train, tmp_path / "store", 32, 1.0)
+    assert store.shapes.tolist() == [[60, 30]] * 2 and store.index.upright
+    maps = np.random.default_rng(0).random((1, 32, 32), dtype=np.float32)
+    options = LocalizationConfig()
+    maker = TaskMaker(store, lambda rows, classes: maps, {0: [0]}, 0)
+    assert locate(maker.make(0), Methods({"x": options}, {})).shape == (60, 30)
+    assert replace(train, upright=False).fingerprint() != train.fingerprint()

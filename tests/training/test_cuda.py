@@ -55,6 +55,13 @@ def first_losses(images, precision, world=GPU, steps=100):
     return np.array(losses[:steps])
 
 
+def test_initial_weights_are_the_same_wherever_the_network_lies():
+    here, there = build("zfnet", 3, 32, width=0.25), build("zfnet", 3, 32, width=0.25).to("cuda")
+    here.initialise("he", seed=0)
+    there.initialise("he", seed=0)
+    assert all(torch.equal(a, b.cpu()) for a, b in zip(here.parameters(), there.parameters(), strict=True))
+
+
 def test_bf16_and_fp32_agree_over_the_first_hundred_steps(stores):
     fp32, bf16 = (first_losses(stores[0], precision).reshape(10, 10).mean(1) for precision in ("fp32", "bf16"))
     assert fp32[-1] < 0.9 * fp32[0]

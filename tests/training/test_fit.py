@@ -215,6 +215,16 @@ def test_a_training_that_has_ended_is_measured_again_only_on_other_images(traine
     train, val = stores
     fewer = fit(again, ALONE, train, val.take(np.arange(4)))
     assert measured and fewer["n_val"] == 4 and fewer["history"] == trained[1]["history"]
+    model = load_model(tmp_path / "same" / "model.pt", torch.device("cpu"))
+    assert fewer["center"] == errors(model, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
+
+
+def test_where_the_validation_error_sets_the_rate_other_validation_images_make_another_training(stores, tmp_path):
+    train, val = stores
+    for schedule, same in (("cosine", True), ("plateau", False)):
+        one = job(tmp_path, schedule=schedule)
+        keys = {module._job_key(one, train, some, None) for some in (val, val.take(np.arange(4)))}
+        assert (len(keys) == 1) is same
 
 
 def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):

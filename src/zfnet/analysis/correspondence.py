@@ -15,7 +15,8 @@ moved in at least one picture of the pair. Changes below 1e-6 of the layer's lar
 baseline covers, in each picture, a square of the three parts' mean size centred anywhere in the object's box, several
 times. The 5 pictures of a repeat are drawn by seed from one class, drawn among those with enough faces, or, where no
 class has enough, from all faces. "+-" is the deviation over all pairs of all repeats, as the paper's presumably is;
-`std_repeats` that of Delta between repeats; intervals bootstrap the repeats.
+`std_repeats` that of Delta between repeats. Repeats share faces, so intervals draw the faces again with replacement and
+count each pair of pictures as often as both were drawn.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ from zfnet.figures import grid
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
 from zfnet.record import Outcome
-from zfnet.statistics import bootstrap, interval, mean_std
+from zfnet.statistics import mean_std
 
 FIGURE = "correspondence.jpg"
 ROUNDING = 1e-6  # of the layer's largest feature
 KINDS = (*PARTS, "random")
+DRAWS = 2000  # of the faces, for the intervals
+Table = dict[str, np.ndarray]  # kind -> (pairs, 2) disagreements of one repeat, literal and non-zero
 
 
 class TooFewFaces(UserError):
@@ -83,7 +86,7 @@ def change_signs(model: ConvNet, images: ImageStore, face: Face, layers: tuple[i
     return {n: signs(x).cpu() for n, x in features.items()}
 
 
-def compare(changes: list[Tensor]) -> dict[str, np.ndarray]:
+def compare(changes: list[Tensor]) -> Table:
     """kind -> (pairs, 2) disagreements, literal and non-zero, over the pairs of pictures; random: (pairs r, 2)."""
     pairs = list(combinations(changes, 2))
     table = {part: [disagreement(a[i], b[i]) for a, b in pairs] for i, part in enumerate(PARTS)}
@@ -108,6 +111,7 @@ def run(config: CorrespondenceConfig, model: ConvNet, images: ImageStore, parts:
     known = {int(row): _face(images, int(row), squares, config.n_random, seed) for row in np.unique(choices)}
     changes = {row: change_signs(model, images, face, layers) for row, face in track(known.items(), "covering parts")}
     tables = {n: [compare([changes[int(row)][n] for row in rows]) for rows in choices] for n in layers}
+    redrawn = draw_faces(choices, seed)
     draw(images, [known[int(row)] for row in choices[0]], out / FIGURE)
     numbers: dict[str, Any] = {
         "n_faces": len(squares),
@@ -115,8 +119,8 @@ def run(config: CorrespondenceConfig, model: ConvNet, images: ImageStore, parts:
         "repeats": config.repeats,
         "n_random": config.n_random,
         "same_class": bool(_one_class(images, choices)),
-        **_layers(tables, 0, seed),
-        "nonzero": _layers(tables, 1, seed),
+        **_layers(tables, 0, redrawn),
+        "nonzero": _layers(tables, 1, redrawn),
     }
     alt = f"{config.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
@@ -131,30 +135,53 @@ def choose(images: ImageStore, rows: list[int], n: int, repeats: int, seed: int)
     return np.stack([rng.choice(pools[rng.integers(len(pools))], n, replace=False) for _ in range(repeats)])
 
 
-def _layers(tables: dict[int, list[dict[str, np.ndarray]]], column: int, seed: int) -> dict[str, Any]:
-    """Both layers' summary, and how much larger the first one's `difference` is, repeat by repeat."""
-    first, last = (tighter(table, column) for table in tables.values())
-    found: dict[str, Any] = {f"layer{n}": summarise(table, column, seed) for n, table in tables.items()}
-    return {**found, "shrinks": interval(first - last, seed, "mean")}
+def draw_faces(choices: np.ndarray, seed: int) -> np.ndarray:
+    """(DRAWS, repeats * pairs): how often each pair of each repeat counts when the faces are drawn with replacement.
+
+    choices: (repeats, n) rows of the pictures; pairs in the order of `combinations`.
+    """
+    faces, at = np.unique(choices, return_inverse=True)
+    first, second = np.array(list(combinations(range(choices.shape[1]), 2))).T
+    even = np.full(len(faces), 1 / len(faces))
+    drawn = np.random.default_rng([seed, 23]).multinomial(len(faces), even, DRAWS)[:, at.reshape(choices.shape)]
+    return (drawn[:, :, first] * drawn[:, :, second]).reshape(DRAWS, -1)
 
 
-def tighter(tables: list[dict[str, np.ndarray]], column: int) -> np.ndarray:
-    """(repeats,) Delta of random places less the mean of the parts'."""
-    delta = {kind: np.array([table[kind][:, column].mean() for table in tables]) for kind in KINDS}
-    return delta["random"] - np.mean([delta[part] for part in PARTS], axis=0)
+def _layers(tables: dict[int, list[Table]], column: int, redrawn: np.ndarray) -> dict[str, Any]:
+    """Both layers' summary, and how much larger the first one's `difference` is."""
+    first, last = (tighter(by_pair(table, column)) for table in tables.values())
+    found: dict[str, Any] = {f"layer{n}": summarise(table, column, redrawn) for n, table in tables.items()}
+    return {**found, "shrinks": spread(first - last, redrawn)}
 
 
-def summarise(tables: list[dict[str, np.ndarray]], column: int, seed: int) -> dict[str, dict[str, float]]:
-    """Delta of each kind, and `difference`: random less the mean of the parts, repeat by repeat."""
-    result = {}
+def by_pair(tables: list[Table], column: int) -> dict[str, np.ndarray]:
+    """kind -> (repeats * pairs,) disagreements, that of `random` averaged over its places."""
+    n_pairs = len(tables[0][PARTS[0]])
+    return {kind: np.concatenate([t[kind][:, column].reshape(-1, n_pairs).mean(0) for t in tables]) for kind in KINDS}
+
+
+def tighter(disagreements: dict[str, np.ndarray]) -> np.ndarray:
+    """Random places less the mean of the three parts, pair by pair."""
+    return disagreements["random"] - np.mean([disagreements[part] for part in PARTS], axis=0)
+
+
+def spread(values: np.ndarray, redrawn: np.ndarray) -> dict[str, float]:
+    """Mean over pairs (repeats * pairs,) and its 95 % interval over faces; nan where no draw has two of them."""
+    weights = redrawn[redrawn.any(1)]
+    means = weights @ values / weights.sum(1)
+    low, high = np.quantile(means, (0.025, 0.975)) if len(means) else (np.nan, np.nan)
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+def summarise(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Delta of each kind, and `difference`: random less the mean of the parts."""
+    result, pairs = {}, by_pair(tables, column)
     for kind in KINDS:
-        pairs = np.concatenate([table[kind][:, column] for table in tables])
-        delta = np.array([table[kind][:, column].mean() for table in tables])
-        mean, std = mean_std(pairs.tolist())
-        low, high = bootstrap(delta, seed)
-        std_repeats = mean_std(delta.tolist())[1]
-        result[kind] = {"mean": mean, "std": std, "std_repeats": std_repeats, "low": low, "high": high}
-    result["difference"] = interval(tighter(tables, column), seed, "mean")
+        every = np.concatenate([table[kind][:, column] for table in tables])
+        repeats = [float(table[kind][:, column].mean()) for table in tables]
+        stds = {"std": mean_std(every.tolist())[1], "std_repeats": mean_std(repeats)[1]}
+        result[kind] = {**spread(pairs[kind], redrawn), **stds}
+    result["difference"] = spread(tighter(pairs), redrawn)
     return result
 
 

@@ -254,7 +254,7 @@ def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
             result[f"layer{n}"]["layer1_further"] = interval(further[:, small].mean(1), seed, "mean")
         if kind != "rotation":  # turning comes back to where it began
             result[f"layer{n}"]["linearity"] = _linearity_interval(amounts - (kind == "scale"), distances, seed)
-            result[f"layer{n}"]["straightness"] = interval(curves.straightness[n], seed, "mean")
+            result[f"layer{n}"]["straightness"] = interval(_known(curves.straightness[n]), seed, "mean")
     return result
 
 
@@ -272,6 +272,11 @@ def _extremes(config: InvarianceConfig, images: ImageStore, rows: np.ndarray) ->
         name: np.concatenate([pictures(images, row, kind, [amount]) for row in rows])
         for name, (kind, amount) in ends.items()
     }
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Without the images whose features do not move at all: their path has no length."""
+    return values[np.isfinite(values)]
 
 
 def _linearity_interval(shift: np.ndarray, distances: np.ndarray, seed: int) -> dict[str, float]:

@@ -165,7 +165,8 @@ def _unit_tiles(photo: np.ndarray, box: tuple[float, ...], units: list[Unit]) ->
     for number, unit in enumerate(units, 1):
         y, x, side = _reach(unit.projection)
         scale = (box[2] - box[0]) / unit.projection.shape[0]
-        top, left = round(box[1] + y * scale), round(box[0] + x * scale)
+        top = min(round(box[1] + y * scale), photo.shape[0] - 1)
+        left = min(round(box[0] + x * scale), photo.shape[1] - 1)
         seen = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
         shown = _coloured(unit.projection)[y : y + side, x : x + side]
         label = f"layer {number}" if unit.layer == f"relu{number}" else unit.layer

@@ -60,8 +60,6 @@ def read_photo(image: str) -> np.ndarray:
 
     Raises UserError naming the key: nothing given, no such file, not an image, too narrow to be resized.
     """
-    from PIL import Image
-
     from zfnet.data.images import read_rgb
 
     if not image:
@@ -70,22 +68,13 @@ def read_photo(image: str) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"image: {path} is not a file; give the path of a photograph (JPEG or PNG)")
     try:
-        photo = read_rgb(path)
-        with Image.open(path) as opened:
-            turned = int(opened.getexif().get(0x0112, 1))
-    except (UserError, OSError, ValueError, SyntaxError, TypeError) as error:
+        photo = read_rgb(path, upright=True)
+    except UserError as error:
         raise UserError(f"image: {path} is not an image that can be read; save it as JPEG or PNG") from error
     short, long = sorted(photo.shape[:2])
     if long > NARROWEST * short:
         raise UserError(f"image: {path} has {photo.shape[1]} x {photo.shape[0]} px, too narrow; cut it out")
-    return _upright(photo, turned)
-
-
-def _upright(photo: np.ndarray, turned: int) -> np.ndarray:
-    """Undo the EXIF orientation 1..8."""
-    photo = photo[:, ::-1] if turned in (2, 4, 5, 7) else photo
-    quarters = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(turned, 0)
-    return np.ascontiguousarray(np.rot90(photo, quarters))
+    return photo
 
 
 def ours(model: ConvNet, images: ImageStore, title: str, patterns: Mapping[str, Tensor], patterns_from: str) -> Network:

@@ -187,16 +187,16 @@ class Adam:
 
     def solve(self) -> Tensor:
         """v (e, m, d, targets), up to a factor for each neuron: a correlation does not feel it."""
-        x = torch.cat(self.kept)
-        unit = x.var(0, correction=0).mean().sqrt() + 1e-15
-        t = self.neurons.regimes(x)[1]
-        middle, spread = t.mean(0), t.std(0, correction=0) + 1e-15
-        v = torch.zeros(*self.neurons.signals.shape, dtype=torch.float64, device=x.device, requires_grad=True)
-        offset = torch.zeros(*v.shape[:2], 2, dtype=torch.float64, device=x.device, requires_grad=True)
-        adam = torch.optim.Adam([v, offset], lr=self.lr)
-        decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, self.steps)
-        order = torch.Generator().manual_seed(0)
         with torch.inference_mode(False), torch.enable_grad():
+            x = torch.cat(self.kept).clone()
+            unit = x.var(0, correction=0).mean().sqrt() + 1e-15
+            t = self.neurons.regimes(x)[1]
+            middle, spread = t.mean(0), t.std(0, correction=0) + 1e-15
+            v = torch.zeros(*self.neurons.signals.shape, dtype=torch.float64, device=x.device, requires_grad=True)
+            offset = torch.zeros(*v.shape[:2], 2, dtype=torch.float64, device=x.device, requires_grad=True)
+            adam = torch.optim.Adam([v, offset], lr=self.lr)
+            decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, self.steps)
+            order = torch.Generator().manual_seed(0)
             for _ in range(self.steps):
                 some = x[torch.randint(len(x), (self.batch,), generator=order).to(x.device)].clone()
                 target = (self.neurons.regimes(some)[1] - middle) / spread

@@ -1,11 +1,17 @@
 """Anyone's own images in the ImageFolder layout -> Index.
 
 <root>/train/<class>/* and <root>/val/<class>/*, or <root>/<class>/* (a share is then held out for validation)
-<root>/Annotations/**/<file>.xml      boxes in the PASCAL VOC form, optional
+<root>/Annotations/**/<file>.xml      boxes in the PASCAL VOC form, optional; where images of several classes have the
+                                      same name, Annotations/<class>/<file>.xml (or <split>/<class>/ of two splits)
+
+Of the objects in such a file those count that are called as the class; all of them where none is. Photographs are read
+upright, as people and their drawing tools see them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +31,9 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
         extra = sorted(set(_classes(root / "val")) - set(classes))
         if extra:
             raise UserError(f"data.root: {root / 'val' / extra[0]} has no counterpart in {root / 'train'}")
-        return _read(root, "train", classes), _read(root, "val", classes)
-    whole = _read(root, "", _classes(root))
+        train, val = _read(root, ("train", "val"), classes)
+        return train, val
+    (whole,) = _read(root, ("",), _classes(root))
     held = _held_out(whole.labels, val_share, seed)
     return whole.take(np.flatnonzero(~held)), whole.take(np.flatnonzero(held))
 
@@ -40,7 +47,16 @@ def _classes(folder: Path) -> list[str]:
     return names
 
 
-def _read(root: Path, split: str, classes: list[str]) -> Index:
+def _read(root: Path, splits: Sequence[str], classes: list[str]) -> list[Index]:
+    """The images of each split, with their boxes."""
+    rows = [_rows(root, split, classes) for split in splits]
+    images = [Path(path) for path, _ in chain(*rows)]
+    files = iter(_box_files(root / "Annotations", images, {*classes, *splits}))
+    boxes = [[_boxes(next(files), classes[k]) for _, k in some] for some in rows]
+    return [make_index(root, some, classes, boxes=own, upright=True) for some, own in zip(rows, boxes, strict=True)]
+
+
+def _rows(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
     rows = [
         ((Path(split) / name / file.name).as_posix(), k)
         for k, name in enumerate(classes)
@@ -50,14 +66,43 @@ def _read(root: Path, split: str, classes: list[str]) -> Index:
     empty = sorted(set(range(len(classes))) - {k for _, k in rows})
     if empty and split != "val":
         raise UserError(f"data.root: {root / split / classes[empty[0]]} holds no image files")
-    xml = {path.stem: path for path in sorted((root / "Annotations").rglob("*.xml"))}
-    boxes = [_boxes(xml.get(Path(path).stem)) for path, _ in rows]
-    return make_index(root, rows, classes, boxes=boxes)
+    return rows
 
 
-def _boxes(path: Path | None) -> np.ndarray:
-    found = [] if path is None else [box for _, box, _ in read_boxes(path)]
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+def _box_files(folder: Path, images: Sequence[Path], places: set[str]) -> list[Path | None]:
+    """The file of each image's boxes: the one of its name that lies in the most of its own folders, and in no other.
+
+    `places` are the names of folders that say whose an image or a file is. Raises UserError where two files are as
+    near to an image, or one to two images.
+    """
+    by_name: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*.xml")):
+        by_name.setdefault(file.stem, []).append(file)
+    owners: dict[Path, Path] = {}
+    found: list[Path | None] = []
+    for image in images:
+        own = set(image.parent.parts)
+        near: dict[Path, int] = {}
+        for file in by_name.get(image.stem, []):
+            said = places.intersection(file.relative_to(folder).parent.parts)
+            if said <= own:
+                near[file] = len(said)
+        nearest = [file for file, count in near.items() if count == max(near.values())]
+        if rivals := nearest[1:] or [owners[file] for file in nearest if file in owners]:
+            raise UserError(
+                f"data.root: {nearest[0]} cannot be told to be the boxes of {image}, because of {rivals[0]}; put each "
+                f"image's into a file like {folder / image.parent / image.stem}.xml"
+            )
+        found.append(nearest[0] if nearest else None)
+        owners.update(dict.fromkeys(nearest, image))
+    return found
+
+
+def _boxes(path: Path | None, name: str) -> np.ndarray:
+    """The boxes of the objects called `name`, of all where none is."""
+    objects = [] if path is None else read_boxes(path)
+    own = [box for called, box, _ in objects if called.casefold() == name.casefold()]
+    return np.array(own or [box for _, box, _ in objects], dtype=np.int64).reshape(-1, 4)
 
 
 def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -67,5 +112,5 @@ def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
         rows = rng.permutation(np.flatnonzero(labels == label))
         if len(rows) < 2:
             raise UserError("data.root: a class with a single image cannot be split into training and validation")
-        held[rows[: max(1, round(share * len(rows)))]] = True
+        held[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
     return held

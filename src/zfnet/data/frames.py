@@ -182,7 +182,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
 
     def read(row: int) -> tuple[bytes, tuple[int, int]] | UserError:
         try:
-            image = read_rgb(index.file(row))
+            image = read_rgb(index.file(row), index.upright)
         except UserError as error:
             return error
         return packing.encode(shrink(image, packing.size)), (image.shape[0], image.shape[1])

@@ -37,7 +37,7 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
     train, val = require_folder(root / "train", "data.root", _HINT), require_folder(root / "val", "data.root", _HINT)
     if (root / UNPACKING).exists():
         raise UserError(f"data.root: {root} was not unpacked to the end; `make data-unpack DATA={root}` goes on")
-    classes = sorted(path.name for path in train.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = [path.name for path in _class_folders(train)]
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
     words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
@@ -53,7 +53,7 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     Raises UserError naming `key` when no image has a box.
     """
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
-    folders = [path.name for path in sorted(val.iterdir()) if path.is_dir()]
+    folders = [path.name for path in _class_folders(val)]
     index = _index(root, _val_rows(root, val, folders), folders, folders) if folders else None
     boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
     if index is None or not boxed:
@@ -83,16 +83,22 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
 
 def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
     rank = {name: k for k, name in enumerate(classes)}
-    folders = [path for path in sorted(val.iterdir()) if path.is_dir()]
-    if folders:
-        return [
-            (f"val/{folder.name}/{file.name}", rank[folder.name]) for folder in folders for file in image_files(folder)
-        ]
+    folders = {folder.name: image_files(folder) for folder in _class_folders(val)}
+    if extra := sorted(set(folders) - set(rank)):
+        raise UserError(
+            f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
+        )
+    if any(folders.values()):
+        return [(f"val/{name}/{file.name}", rank[name]) for name, files in folders.items() for file in files]
     labels = _flat_labels(root, val)
     unknown = sorted(set(labels.values()) - set(rank))
     if unknown:
         raise UserError(f"data.root: validation label {unknown[0]!r} has no folder in {root / 'train'}")
     return [(f"val/{file}", rank[wnid]) for file, wnid in sorted(labels.items())]
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
 def _flat_labels(root: Path, val: Path) -> dict[str, str]:

@@ -27,7 +27,8 @@ class Index:
 
     paths (n,) str relative to `root`; labels (n,) int64 rows of `classes`; `classes` are ids (wnid or folder
     name) and `names` what a person calls them; boxes: n arrays (k, 4) int64 of the labelled class, (0, 4) where
-    unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances.
+    unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances;
+    upright: the files are read as a person sees them, by their EXIF orientation, instead of as they are stored.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Index:
     names: tuple[str, ...]
     boxes: tuple[np.ndarray, ...]
     targets: np.ndarray | None = None
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.paths) == len(self.labels) == len(self.boxes):
@@ -93,6 +95,8 @@ class Index:
             digest.update(np.ascontiguousarray(boxes, dtype=np.int64).tobytes() + b"|")
         if self.targets is not None:
             digest.update(np.ascontiguousarray(self.targets).tobytes())
+        if self.upright:
+            digest.update(b"upright")
         return digest.hexdigest()[:16]
 
 
@@ -107,12 +111,13 @@ def make_index(
     classes: Sequence[str],
     names: Sequence[str] | None = None,
     boxes: Sequence[np.ndarray] | None = None,
+    upright: bool = False,
 ) -> Index:
     """Index from (relative path, label) rows."""
     paths = np.array([path for path, _ in rows], dtype=np.str_)
     labels = np.array([label for _, label in rows], dtype=np.int64)
     held = no_boxes(len(rows)) if boxes is None else tuple(boxes)
-    return Index(root, paths, labels, tuple(classes), tuple(names or classes), held)
+    return Index(root, paths, labels, tuple(classes), tuple(names or classes), held, upright=upright)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -192,6 +192,8 @@ def build_store(
     """
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
     key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
+    if index.upright:
+        key["upright"] = True
     told = {"key": key, "mean": _digest(mean), "classes": list(index.classes), "names": list(index.names)}
     with alone(folder):
         facts = _facts(folder)
@@ -217,9 +219,8 @@ def open_store(folder: Path, divisor: float) -> ImageStore:
         boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         targets = arrays.get("targets")
         classes, names = tuple(facts["classes"]), tuple(facts["names"])
-        index = Index(
-            Path(facts["key"]["root"]), arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets
-        )
+        root, upright = Path(facts["key"]["root"]), facts["key"].get("upright", False)
+        index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
         pixels = _open_pixels(folder, facts["key"], arrays)
         mean, checksums = np.load(folder / "mean.npy"), arrays["checksums"]
         return ImageStore(index, pixels, arrays["shapes"], mean, divisor, checksums)

@@ -34,6 +34,7 @@ class Task:
     file: Path
     maps: np.ndarray
     seed: int
+    upright: bool = False  # as in Index
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Found:
 def locate(task: Task, methods: Methods) -> Found:
     """The boxes of every map by every method. Deterministic in (task, methods)."""
     start = time.perf_counter()
-    image = read_rgb(task.file)
+    image = read_rgb(task.file, task.upright)
     height, width = image.shape[:2]
     boxes: dict[str, list[list[int]]] = {}
     fallbacks: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ def draw(examples: Sequence[Example], config: LocalizationConfig) -> np.ndarray:
 
 
 def _draw_row(example: Example, config: LocalizationConfig) -> list[np.ndarray | None]:
-    image = read_rgb(example.task.file)
+    image = read_rgb(example.task.file, example.task.upright)
     shape, small = image.shape[:2], working_copy(image, config)
     saliency = example.task.maps[0]
     part = segment_in_place(small, shape, saliency, config, example.task.seed)

@@ -49,7 +49,7 @@ class TaskMaker:
         if not np.isfinite(maps).all():
             raise UserError(f"localization: the saliency of {file} is not finite; has the training diverged?")
         seed = int(np.random.default_rng([self.seed, row]).integers(2**31))
-        return Task(row, file, np.asarray(maps, np.float32), seed)
+        return Task(row, file, np.asarray(maps, np.float32), seed, self.images.index.upright)
 
     def locate_all(self, methods: Methods, model: ConvNet, source: str, partial: Path, processes: int) -> list[Found]:
         """What was found in every image asked, in that order; the largest first, and only what `partial` lacks."""

@@ -85,8 +85,8 @@ class ConvNet(nn.Sequential):
                     "gain": 0.01 * (self.published_fan_in.get(name, fan_in) / fan_in) ** 0.5,
                     "he": (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1),
                 }[how]
-                with torch.no_grad():
-                    module.weight.normal_(0, std, generator=generator)
+                with torch.no_grad():  # drawn on the CPU: the same numbers wherever the network lies
+                    module.weight.copy_(torch.empty(module.weight.shape).normal_(0, std, generator=generator))
                     module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(int(name[-1]), 0.0))  # type: ignore[union-attr]
 
 

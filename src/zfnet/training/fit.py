@@ -92,7 +92,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     """
     # ---- data, model, optimiser ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
-    key = _job_key(job, train, start)
+    key = _job_key(job, train, val, start)
     measured = _measured(key, val)
     if not any(world.any(not _has_ended(out, measured))):
         numbers = read_numbers(out)
@@ -191,7 +191,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
     # ---- the numbers --------------------------------------------------------------------------------------
     numbers = {
         **errors(model, val, world, "ten", precision),
-        "center": {name: place.history[-1][f"val_{name}"] for name in ("top1_error", "top5_error")},
+        "center": errors(model, val, world, "center", precision),
         "train": errors(model, train, world, "center", precision, sample_rows(len(train), config.seed, MEASURED)),
         "chance_top1": 100 * (1 - 1 / n_classes),
         **{"n_classes": n_classes, "n_train": len(train), "n_val": len(val), "epochs": config.epochs},
@@ -232,9 +232,11 @@ def _measured(key: str, val: ImageStore) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _job_key(job: Job, images: ImageStore, start: ConvNet | None) -> str:
+def _job_key(job: Job, images: ImageStore, val: ImageStore, start: ConvNet | None) -> str:
     """What a checkpoint must agree on to be gone on with; the number of processes may change."""
     told: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint()]
+    if job.train.schedule == "plateau":  # the validation error sets the learning rate
+        told.append(val.fingerprint())
     if start is not None:
         told.append(hash_network(start).hexdigest())
     return json.dumps(told, sort_keys=True)
