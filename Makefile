@@ -8,7 +8,8 @@ ARGS    ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-DATA_ARG := $(if $(DATA),$(if $(filter folder imagenet,$(PROFILE)),data.root=$(DATA),paths.data=$(DATA)))
+quoted   = '$(subst ','\'',$(1))'
+DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet,$(PROFILE)),data.root,paths.data)=$(DATA)))
 ZFNET   := $(BIN)/python -m zfnet profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
 .PHONY: help setup reproduce test check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
@@ -34,10 +35,10 @@ format: $(READY) ## put the code in the house format
 	$(BIN)/ruff format .
 
 data-check: $(READY) ## what of the data sets is in DATA, what is missing and from where, what is damaged (ARGS=--md5)
-	$(BIN)/python -m zfnet.data check $(ARGS) $(or $(DATA),data)
+	$(BIN)/python -m zfnet.data check $(ARGS) $(call quoted,$(or $(DATA),data))
 
 data-unpack: $(READY) ## unpack the archives of the data sets that are in DATA
-	$(BIN)/python -m zfnet.data unpack $(or $(DATA),data)
+	$(BIN)/python -m zfnet.data unpack $(call quoted,$(or $(DATA),data))
 
 bench: $(READY) ## ours beside the peers, as ratios of one run: outputs/bench/result.json
 	$(BIN)/python -m zfnet.bench
@@ -104,7 +105,7 @@ reference: $(READY) ## publish the run of PROFILE under outputs/reference and wr
 	$(BIN)/python -m zfnet.report.reference outputs/$(PROFILE)
 
 look: $(READY) ## IMAGE=photo.jpg through every method: outputs/<profile>/look/photo/look.png
-	$(ZFNET) stage=look "image='$(IMAGE)'"
+	$(ZFNET) stage=look $(call quoted,image=$(IMAGE))
 
 sync: $(READY) ## send what Weights & Biases kept offline under outputs/
 	@find outputs -type d -name 'offline-run-*' -prune -print0 | xargs -0 -r -n 50 $(BIN)/wandb sync
@@ -119,4 +120,6 @@ compare: $(READY) ## RUNS="outputs/a outputs/b" side by side on one page: output
 	$(BIN)/python -m zfnet.report.compare $(RUNS)
 
 clean: ## remove the outputs of PROFILE (the drawn and downloaded data stay)
-	rm -rf outputs/$(PROFILE)
+	$(if $(or $(findstring /,$(PROFILE)),$(filter reference,$(PROFILE)),$(if $(strip $(subst .,,$(PROFILE))),,dots)),\
+	    $(error clean: PROFILE must name one folder of outputs/ other than reference, e.g. PROFILE=menagerie))
+	rm -rf $(call quoted,outputs/$(PROFILE))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_without_a_login_it_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert err.count("\n") == 1 and "wandb login" in err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [(["--help"], 0, "only compare its keys"), (["-h"], 0, "only compare its keys"), (["chek"], 2, "chek: unknown")],
+)
+def test_only_the_bare_command_publishes(words, code, told, monkeypatch, capsys):
+    monkeypatch.setattr(dashboard, "_publish", lambda: pytest.fail("published"))
+    assert dashboard.main(words) == code
+    assert told in "".join(capsys.readouterr())
+
+
 def test_the_definition_becomes_a_workspace():
     pytest.importorskip("wandb_workspaces", reason="the extra `dashboard` is not installed")
     model = dashboard.workspace(read(), "someone", "zfnet")._to_model()
@@ -143,6 +154,27 @@ def test_hydra_runs_the_same_points(definition):
     agents = {tuple(word for word in agents_words(definition, point) if word.split("=")[0] in point)
               for point in points(definition)}  # fmt: skip
     assert set(itertools.product(*grid)) == agents
+
+
+def test_a_sweep_that_is_interrupted_waits_for_its_training(tmp_path):
+    (tmp_path / "zfnet").mkdir()  # instead of ours: a training that takes a second to save
+    (tmp_path / "zfnet" / "__init__.py").touch()
+    (tmp_path / "zfnet" / "__main__.py").write_text("""
+import sys, time
+try:
+    print(sys.argv[-1], flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1)
+    print("saved", flush=True)
+    sys.exit(130)
+""")
+    words = [sys.executable, "-P", sweep.__file__, "seed=1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True) as command:
+        assert command.stdout.readline() == "seed=1\n"
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+        assert command.communicate(timeout=60)[0] == "saved\n"
+    assert command.returncode == 130
 
 
 def test_two_points_by_hydra_leave_two_runs(folder):

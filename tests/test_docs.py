@@ -168,3 +168,39 @@ def test_the_launcher_of_slurm_is_a_configuration():
 
 def test_pages_are_short():
     assert {page.name: n for page in PAGES[2:] if (n := len(page.read_text().splitlines())) > 110} == {}
+
+
+# ---- the Makefile ---------------------------------------------------------------------------------------------
+
+MAKEFILE = ROOT / "Makefile"
+NAMES = ["/data/my photos", "/data/photos (1), old", "mom's  photo.jpg", "a;b&c"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [("reproduce PROFILE=folder DATA", "data.root={}"), ("saliency DATA", "paths.data={}"), ("look IMAGE", "image={}"),
+     ("sweep DATA", "paths.data={}"), ("data-check DATA", "{}"), ("data-unpack DATA", "{}")],
+)  # fmt: skip
+def test_a_name_with_spaces_quotes_or_parentheses_stays_one_word(target, word, name):
+    *words, key = target.split()
+    told = run("make", "-n", *words, f"{key}={name}").splitlines()[-1]
+    assert word.format(name) in run("sh", "-c", told.replace(".venv/bin/python", "printf '%s\\n'")).splitlines()
+
+
+@pytest.mark.parametrize("profile", ["", " ", ".", "..", "../..", "a/b", "reference"])
+def test_clean_refuses_what_is_no_profile(tmp_path, profile):
+    kept = tmp_path / "checkout" / "outputs" / "reference" / "result.json"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    words = ["make", "-f", str(MAKEFILE), "clean", f"PROFILE={profile}"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path / "checkout")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "PROFILE" in done.stderr
+    assert kept.exists()
+
+
+def test_clean_removes_the_outputs_of_one_profile(tmp_path):
+    for name in ("my run", "my", "run"):
+        (tmp_path / "outputs" / name).mkdir(parents=True)
+    run("make", "-f", str(MAKEFILE), "clean", "PROFILE=my run", cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["my", "run"]

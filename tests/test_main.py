@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from zfnet import config as schema
-from zfnet.__main__ import CONF, flags_first, quoted
+from zfnet.__main__ import CONF, _at_home, flags_first, quoted
+from zfnet.config import Config
 from zfnet.errors import UserError
 
 PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
@@ -139,11 +140,60 @@ def test_a_multirun_sweep_runs_every_point(tmp_path):
     assert code == 0 and out.count("occlusion ") == 2
 
 
+def test_every_point_of_a_sweep_that_fails_is_named(tmp_path):
+    code, out, error = call("stage=list", "--multirun", "seed=-1,0,-2", f"hydra.sweep.dir={tmp_path}/s", cwd=tmp_path)
+    assert code == 2 and "occlusion" in out
+    for said in (
+        "point 0 (seed=-1,stage=list): seed: -1",
+        "point 2 (seed=-2,stage=list): seed",
+        "2 points of the sweep failed",
+    ):
+        assert said in error
+
+
 def test_several_stages_need_no_quotes_and_a_sweep_keeps_its_commas():
     assert flags_first(["seed=1", "--cfg", "job", "stage=data"]) == ["--cfg", "job", "seed=1", "stage=data"]
     assert quoted(["stage=train,occlusion", "seed=1"]) == ["stage='train,occlusion'", "seed=1"]
     assert quoted(["--multirun", "stage=train,data"]) == ["--multirun", "stage=train,data"]
     assert quoted(["stage='a,b'", "stage=train"]) == ["stage='a,b'", "stage=train"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Füße.jpg",
+        "mom's photo (1).jpg",
+        "photo#1.jpg",
+        "a,b",
+        "x=y.jpg",
+        "[old] {new}",
+        "back\\slash",
+        "it\\'s",
+        "$5",
+        "end\\",
+    ],
+)
+def test_paths_and_titles_may_hold_any_character(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for key in ("image", "data.root", "report.title"):
+        (word,) = quoted([f"{key}={value}"])
+        assert OverridesParser.create().parse_override(word).value() == value
+    assert quoted(["train.lr=0.1", "train.milestones=[1,2]"]) == ["train.lr=0.1", "train.milestones=[1,2]"]
+    assert quoted(["image='a b.jpg'", 'image="c d.jpg"']) == ["image='a b.jpg'", 'image="c d.jpg"']
+
+
+def test_a_sweep_over_folders_and_names_of_other_keys_stay_as_they_are():
+    words = ["--multirun", "data.root=a,b", "paths.outputs=out/${train.seed}"]
+    assert quoted(words) == words
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = Config(image="~/photo.jpg")
+    config.paths.outputs = "~/out"
+    _at_home(config)
+    assert (config.image, config.paths.outputs) == (f"{tmp_path}/photo.jpg", f"{tmp_path}/out")
 
 
 def test_check_names_nested_keys_and_list_elements():

@@ -1,7 +1,11 @@
 """W&B mirrors a stage as it goes and may fail without harm: the offline file is read back."""
 
 import json
+import os
+import pty
 import struct
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -175,6 +179,32 @@ def test_no_service_is_a_warning_and_the_next_stage_stays_offline(stage, opened,
     second.finish(Outcome({}))
 
 
+ONLINE = """
+import sys
+from pathlib import Path
+from zfnet.config import WandbConfig
+from zfnet.mirror import Mirror
+from zfnet.record import Outcome
+
+root = Path(sys.argv[1])
+for stage in ("data", "train"):
+    Mirror(WandbConfig(mode="online"), "exp", stage, {}, root / stage, root).finish(Outcome({"top1_error": 12.5}))
+"""
+
+
+def test_nobody_is_asked_for_a_key_on_a_terminal_and_the_run_stays_offline(tmp_path):
+    ours, terminal = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "NETRC"))}
+    words = [sys.executable, "-c", ONLINE, str(tmp_path)]
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    done = subprocess.run(words, **streams, env=environment | {"HOME": str(tmp_path / "home")}, timeout=60)
+    told = os.read(ours, 10_000).decode()
+    os.close(terminal)
+    os.close(ours)
+    assert done.returncode == 0 and told.count("\n") == 1 and "wandb login" in told
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
+
+
 @pytest.mark.parametrize("error", ["api key is wrong", ""])
 def test_a_refused_key_is_a_warning(opened, monkeypatch, capsys, error):
     import wandb
@@ -182,6 +212,7 @@ def test_a_refused_key_is_a_warning(opened, monkeypatch, capsys, error):
     def refuse(**_):
         raise wandb.errors.CommError(error)
 
+    monkeypatch.setattr(module, "_logged_in", lambda: True)
     monkeypatch.setattr(wandb, "init", refuse)
     opened(mode="online").finish(Outcome({}))
     assert (error or "CommError") in capsys.readouterr().err

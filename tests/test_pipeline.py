@@ -15,7 +15,7 @@ from zfnet.record import Outcome
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Every stage replaced by one that notes its name and leaves one number."""
+    """Every stage replaced by one that notes its name and leaves one number, and the files it is known by."""
     import zfnet.stages
 
     names = []
@@ -23,6 +23,10 @@ def ran(monkeypatch):
     def make(name):
         def stage(config, out):
             names.append(name)
+            where = pipeline.cache_folder(config) if name == "data" else out
+            for file in STAGES[name].leaves:
+                (where / file).parent.mkdir(parents=True, exist_ok=True)
+                (where / file).touch()
             return Outcome({"value": len(names)}, {}, f"{name} says so")
 
         return stage
@@ -241,3 +245,85 @@ def test_imagenet_notices_more_images_or_boxes_by_their_number(photographs, ran)
     (folder / "Annotations").mkdir()
     pipeline.run(config, "")
     assert ran == ["data", "train"]
+
+
+def test_a_stage_whose_files_are_gone_is_not_done(config, ran, tmp_path):
+    pipeline.run(config, "")
+    for stage, file in (("data", "train/store.json"), ("train", "model.pt"), ("report", "index.html")):
+        (tmp_path / "menagerie" / stage / file).unlink()
+        ran.clear()
+        pipeline.run(config, "")
+        assert ran == [stage]
+
+
+def test_a_stage_that_runs_again_says_what_is_new(config, ran, capsys):
+    pipeline.run(replace(config, stage="train"), "")
+    capsys.readouterr()
+    pipeline.run(replace(config, stage="train", train=replace(config.train, epochs=2, lr=0.5)), "")
+    said = capsys.readouterr().out.splitlines()
+    assert (
+        said[1] == f"train            ...   train.epochs {config.train.epochs} -> 2; train.lr {config.train.lr} -> 0.5"
+    )
+
+
+def test_two_runs_are_not_in_one_folder_at_a_time(config, ran):
+    with (
+        pipeline._alone(STAGES["train"], config),
+        pytest.raises(UserError, match="paths.outputs: another run is working in .*train"),
+    ):
+        pipeline.run(replace(config, stage="train"), "")
+    assert ran == ["data"]
+    pipeline.run(replace(config, stage="train"), "")
+    assert ran == ["data", "train"]
+
+
+def test_several_nodes_that_train_together_are_one_run(config, ran):
+    config = replace(config, nodes=2)
+    with pipeline._alone(STAGES["train"], config), pipeline._alone(STAGES["train"], config):
+        pass
+
+
+def test_a_folder_is_the_same_however_it_is_written(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = [str(tmp_path / "x"), f"{tmp_path / 'x'}/", "x", "./x"]
+    keys = {fingerprint(STAGES["data"], replace(config, data=replace(config.data, root=root))) for root in written}
+    assert len(keys) == 1 and fingerprint(STAGES["data"], config) not in keys
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("transfer", {"root": "/nowhere"}, "transfer.root: no folder /nowhere"),
+        ("voc", {"root": "/nowhere"}, "voc.root: no folder /nowhere"),
+        ("localization", {"images": "/nowhere"}, "localization.images: no folder /nowhere"),
+        ("localization", {"blacklist": "/nowhere.txt"}, "localization.blacklist: no file /nowhere.txt"),
+        ("localization", {"compare": ["gradient"]}, "localization.compare: .* set localization.tune too"),
+        ("correspondence", {"parts": "/nowhere.csv"}, "/nowhere.csv: cannot be read as a part file"),
+        ("occlusion", {"square": 57}, "occlusion.square: 57 px leaves nothing of the 56 px"),
+        ("ablations", {"rows": ["krizhevsky", "foo"]}, "model.name: no network 'foo'"),
+        ("ablations", {"n_classes": 1}, "ablations.n_classes: one class"),
+        ("model", {"name": "vgg"}, "model.name: no network 'vgg'"),
+        ("ensemble", {"wide": True}, "model.name: no network 'krizhevsky-wide345'"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_before_anything_runs(config, ran, section, change, words):
+    if section == "ensemble":
+        config = replace(config, model=replace(config.model, name="krizhevsky"))
+    config = replace(
+        config, data=replace(config.data, size=64), **{section: replace(getattr(config, section), **change)}
+    )
+    if section != "occlusion":
+        config = replace(config, occlusion=replace(config.occlusion, square=12))
+    with pytest.raises(UserError, match=words):
+        pipeline.run(config, "")
+    assert not ran
+
+
+def test_what_is_done_is_not_checked_again(config, ran, tmp_path):
+    (tmp_path / "raw").mkdir()
+    config = replace(config, transfer=replace(config.transfer, source="caltech101", root=str(tmp_path / "raw")))
+    pipeline.run(replace(config, stage="transfer"), "")
+    (tmp_path / "raw").rmdir()
+    ran.clear()
+    pipeline.run(replace(config, stage="transfer"), "")
+    assert not ran

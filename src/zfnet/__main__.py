@@ -5,6 +5,8 @@ Exit codes: 0 done; 1 a bug (traceback); 2 bad input, one line that names the ke
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import re
 import shlex
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zfnet import config as schema
-from zfnet.errors import UserError, exit_code
+from zfnet.errors import PLACES, UserError, exit_code
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -41,9 +43,10 @@ def main() -> int:
     keys = set(schema.keys())
     if dashed := [word for word in words if word.startswith("--") and word[2:].partition("=")[0] in keys]:
         return exit_code(lambda: _refuse(dashed[0]))
-    sys.argv[1:] = quoted(flags_first(words))
+    typed = flags_first(words)
+    sys.argv[1:] = quoted(typed)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
-    return exit_code(_compose_and_run)
+    return exit_code(lambda: _compose_and_run(typed))
 
 
 def flags_first(words: list[str]) -> list[str]:
@@ -52,13 +55,49 @@ def flags_first(words: list[str]) -> list[str]:
 
 
 def quoted(words: list[str]) -> list[str]:
-    """The words with quotes around a list of stages, stage='a,b': to Hydra a bare comma would mean several runs."""
-    if {"-m", "--multirun"} & set(words):
-        return words
-    return [f"stage='{word[6:]}'" if re.match(r"stage=[\w, ]*,[\w, ]*$", word) else word for word in words]
+    """The words as Hydra's parser needs them: in quotes what is a list of stages, a path or another free text.
+
+    To Hydra a bare comma would mean several runs, and an apostrophe or a bracket something of its language. Values that
+    are in quotes already or name other keys (${...}), and those of a sweep that hold commas, stay as they are.
+    """
+    several, texts = bool({"-m", "--multirun"} & set(words)), {"stage", *_texts(schema.Config())}
+
+    def one(word: str) -> str:
+        key, _, value = word.partition("=")
+        plain = not re.search(r"[^\w./:%@+-]", value, re.ASCII) or value[:1] + value[-1:] in ("''", '""')
+        if key not in texts or plain or "${" in value or (several and "," in value):
+            return word
+        return f"{key}='{_escaped(value)}'"
+
+    return [one(word) for word in words]
 
 
-def _compose_and_run() -> None:
+def _escaped(text: str) -> str:
+    """For Hydra's single quotes: a backslash before each apostrophe, and those before it or at the end doubled."""
+    return re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+
+
+def _texts(config: Any, prefix: str = "") -> Iterator[str]:
+    """The keys that take any text: paths, names and titles."""
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _texts(value, f"{prefix}{item.name}.")
+        elif isinstance(value, str) and not item.metadata.get("options") and item.name != "profile":
+            yield f"{prefix}{item.name}"
+
+
+def _at_home(config: Any) -> None:
+    """Put the home folder in the place of a leading ~, which the shell leaves alone after key=."""
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            _at_home(value)
+        elif isinstance(value, str) and value.startswith("~"):
+            setattr(config, item.name, os.path.expanduser(value))
+
+
+def _compose_and_run(typed: list[str]) -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
@@ -72,40 +111,47 @@ def _compose_and_run() -> None:
     failed: list[Exception] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
 
     def job(composed: DictConfig) -> None:
+        point = HydraConfig.get()
         try:
             unknown = set(_dotted(OmegaConf.to_container(composed))) - set(schema.keys())
             if unknown:
                 raise UserError(_unknown(min(unknown)))
             config: schema.Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
-            point = HydraConfig.get()
             words = str(OmegaConf.to_container(point.overrides.task, resolve=False))
             named = re.search(r"paths\.outputs=[^,]*\$\{", words)
             if point.mode is RunMode.MULTIRUN and not named:  # a folder for each point: <sweep.dir>/<number>
                 config.paths.outputs = point.runtime.output_dir
                 config.paths.cache = config.paths.cache or f"{point.sweep.dir}/images"
-            run(config)
-        except (UserError, BrokenPipeError) as error:
+            run(config, typed)
+        except (UserError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in {*PLACES, errno.EPIPE}:
+                raise
             failed.append(error)
+            if point.mode is RunMode.MULTIRUN:
+                name = f"point {point.job.num} ({point.job.override_dirname})"
+                print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+    if len(failed) > 1:
+        raise UserError(f"{len(failed)} points of the sweep failed, see above")
     if failed:
         raise failed[0]
 
 
-def run(config: schema.Config) -> None:
-    """Check the configuration, run its stages and say where the report is."""
+def run(config: schema.Config, typed: list[str]) -> None:
+    """Check the configuration, run its stages and say where the report is; `typed` are the words of the command."""
     from zfnet import pipeline
 
     schema.check(config)
+    _at_home(config)
     if config.stage == "list":
         for stage in pipeline.STAGES.values():
             print(f"{stage.name:16} {stage.artefact}")
         return
-    words = [re.sub(r"^stage='(.*)'$", r"stage=\1", word) for word in sys.argv[1:]]  # as they were typed
-    command = shlex.join(["python", "-m", "zfnet", *words])
+    command = shlex.join(["python", "-m", "zfnet", *typed])
     folders = pipeline.run(config, command)
     index = folders[-1] / "index.html"
     print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")

@@ -16,18 +16,22 @@ from zfnet.errors import UserError
 
 
 def number(
-    default: Any, at_least: float | None = None, at_most: float | None = None, above: float | None = None
+    default: Any,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    some: bool = False,
 ) -> Any:
-    """A field whose value (or each element of whose list) must lie in the stated range."""
-    metadata = {"at_least": at_least, "at_most": at_most, "above": above}
+    """A field whose value (or each element of whose list) must lie in the stated range; `some`: no empty list."""
+    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "some": some}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def choice(default: Any, *options: str) -> Any:
-    """A field whose value (or each element of whose list) is one of `options`."""
-    metadata = {"options": options}
+def choice(default: Any, *options: str, some: bool = False) -> Any:
+    """A field whose value (or each element of whose list) is one of `options`; `some`: no empty list."""
+    metadata = {"options": options, "some": some}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -109,7 +113,7 @@ class AblationsConfig:
     paperscale_epochs: int = number(0, at_least=0)  # of two more rows at the paper's input scale, Fig. 6a; 0: none
     epochs: int = number(0, at_least=0)  # 0: as train.epochs
     n_classes: int = number(0, at_least=0)  # the first so many classes; 0: all
-    seeds: list[int] = number([0], at_least=0)  # one training a seed; mean and std over them
+    seeds: list[int] = number([0], at_least=0, some=True)  # one training a seed; mean and std over them
 
 
 @dataclass
@@ -122,7 +126,7 @@ class EnsembleConfig:
 class TopActivationsConfig:
     top: int = number(9, at_least=1, at_most=25)  # [ZF13] Fig. 2
     n_maps: list[int] = number(
-        [16, 16, 12, 10, 10], at_least=1
+        [16, 16, 12, 10, 10], at_least=1, some=True
     )  # maps shown of layers 1..5 [ZF13 Fig. 2, layer 1 ours]
     atlas_maps: int = number(0, at_least=0)  # maps a layer in the atlas; 0: all
     batch: int = number(256, at_least=1)
@@ -220,7 +224,7 @@ class TransferConfig:
     trained_batch: int = number(32, at_least=1)  # images a step of those networks [NS]
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.transfer.gram [NS]
-    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0)  # C is chosen on held-out training images [NS]
+    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, some=True)  # C is chosen on held-out images [NS]
     reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done
     duplicates: float = number(0.975, above=0, at_most=1)  # correlation from which images are near-duplicates [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass
@@ -235,7 +239,7 @@ class VocConfig:
     test: str = choice("auto", "auto", "val", "test")  # val: trained on train; test: on train + val, as [ZF13]
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.transfer.gram [NS]
-    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0)  # grows where the best is at its end [NS]
+    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, some=True)  # grows where the best is at its end [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass
 
 
@@ -246,14 +250,14 @@ SALIENCY = ("gradient", "guided", "deconvnet", "pattern_attribution", "occlusion
 class GridConfig:
     """Values among which `localization.tune` training images with boxes choose; each combination is tried."""
 
-    foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1)
-    background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5)
-    clamp: list[str] = choice(["all"], "extreme", "all")
-    smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5)
-    least_size: list[int] = number([0, 128], at_least=0)
-    threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1)
-    threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5)
-    centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1)
+    foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1, some=True)
+    background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5, some=True)
+    clamp: list[str] = choice(["all"], "extreme", "all", some=True)
+    smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5, some=True)
+    least_size: list[int] = number([0, 128], at_least=0, some=True)
+    threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1, some=True)
+    threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5, some=True)
+    centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1, some=True)
 
 
 @dataclass
@@ -348,6 +352,8 @@ def check(config: Any, prefix: str = "") -> None:
     for item, value, key in _fields(config, prefix):
         if dataclasses.is_dataclass(value):
             check(value, f"{key}.")
+        if value == [] and item.metadata.get("some"):
+            raise UserError(f"{key}: [] is empty; give at least one value")
         for element in value if isinstance(value, list) else [value]:
             _check_value(key, element, item.metadata)
 

@@ -116,7 +116,17 @@ def _stage_of(path: Path) -> Path:
 
 
 def main(words: list[str]) -> int:
-    return exit_code(lambda: _check() if words == ["check"] else _publish())
+    return exit_code(lambda: _do(words))
+
+
+def _do(words: list[str]) -> None:
+    if {"-h", "--help"} & set(words):
+        return print((__doc__ or "").strip())
+    if words not in ([], ["check"]):
+        raise UserError(
+            f"{' '.join(words)}: unknown; say check, or nothing to publish: python -m zfnet.dashboard check"
+        )
+    return _check() if words else _publish()
 
 
 def _check() -> None:

@@ -29,7 +29,7 @@ PATIENCE = 20.0  # seconds that the service may take to answer the first call
 SPENT = ("loss", "lr", "images_per_second")  # metrics drawn against the images seen
 BY_CLASS = ("per_class", "ap")  # mappings class -> number that become tables
 
-_unreachable = False  # the service did not answer in this process: what follows stays offline
+_unreachable = False  # the service did not answer in this process, or has no key: what follows stays offline
 
 
 def under_agent() -> bool:
@@ -52,7 +52,7 @@ class Mirror:
         if config.mode == "disabled":
             return
         try:
-            self._run = _open("offline" if _unreachable else config.mode, config, group, stage, told, root)
+            self._run = _open(_possible(config.mode), config, group, stage, told, root)
         except Exception as error:  # no service, a refused key, a full disk: never a dead run
             self._close(error)
             return
@@ -114,6 +114,22 @@ class Mirror:
         global _unreachable
         _unreachable = True
         _warn(f"is off for this stage and offline for the next ({_first_line(error)})")
+
+
+def _possible(mode: str) -> str:
+    """`mode`, or offline where the service has not answered before or nobody is logged in: wandb would stop and ask."""
+    global _unreachable
+    if mode == "online" and not _unreachable and not _logged_in():
+        _unreachable = True
+        _warn("knows no key and stays offline; log in with `wandb login`, then `wandb sync` sends what is kept")
+    return "offline" if _unreachable else mode
+
+
+def _logged_in() -> bool:
+    import wandb
+
+    wandb.setup(settings=wandb.Settings(silent=True))
+    return wandb.run is not None or wandb.login(prompt=False, verify=False)
 
 
 def _open(mode: Any, config: WandbConfig, group: str, stage: str, told: dict[str, Any], root: Path) -> Any:

@@ -8,12 +8,16 @@ is the one this configuration would give. So a changed value reruns what depends
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib
 import json
+import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from zfnet import record
+from zfnet.checks import check_inputs
 from zfnet.config import TRAINED, Config
 from zfnet.data import sources
 from zfnet.errors import UserError
@@ -42,15 +47,24 @@ class Stage:
     keeps: bool = False  # its folder holds what can be gone on with: not emptied before it runs again
     version: int = 1
     made_of: str = ""  # folder of this package with its texts: made again when one of them is another
+    leaves: tuple[str, ...] = ()  # files of its folder without which it is not done, whatever result.json says
     of_photo: bool = False  # looks at the user's `image`: checked before anything runs, never "done", not in the report
 
 
+_CACHES = ("train/store.json", "val/store.json")
 _TRAINING = ("model.width", "model.init", "model.dropout", "train")
 _CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
 
 _TABLE = (
-    Stage("data", "images drawn or read, shrunk, cached; mean image", (), ("data",), keeps=True),
-    Stage("train", "[ZF13] Table 2, single net; snapshots", ("data",), ("model", "train"), keeps=True),
+    Stage("data", "images drawn or read, shrunk, cached; mean image", (), ("data",), keeps=True, leaves=_CACHES),
+    Stage(
+        "train",
+        "[ZF13] Table 2, single net; snapshots",
+        ("data",),
+        ("model", "train"),
+        keeps=True,
+        leaves=("model.pt",),
+    ),
     Stage(
         "ensemble", "[ZF13] Table 2, averaged nets", ("train",), ("ensemble", "model", "train"), keeps=True, version=2
     ),
@@ -74,6 +88,7 @@ _REPORT = Stage(
     tuple(stage.name for stage in _TABLE),
     ("report",),
     made_of="report",
+    leaves=("index.html",),
 )
 _LOOK = Stage("look", "every method on a photograph: image=FILE", ("train",), ("image", "look", "seed"), of_photo=True)
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_TABLE, _REPORT, _LOOK)}
@@ -119,7 +134,9 @@ def fingerprint(stage: Stage, config: Config) -> str:
     """Hash of everything in the configuration that the stage's numbers depend on."""
     told = {key: _section(config, key) for key in stage.reads}
     if "data" in told:
-        told["root"] = config.data.root  # an empty root means paths.data, which is the user's and not the numbers'
+        root = config.data.root  # empty: paths.data, which is the user's and not the numbers'
+        told["root"] = root and os.path.abspath(root)
+        told["data"] = {**told["data"], "root": told["root"]}
     told["files"] = {key: digest for key in stage.reads if (digest := raw_files(config, key))}
     if named := {key: digests for key in stage.reads if (digests := sources.named_files(config, key))}:
         told["named"] = named
@@ -155,6 +172,7 @@ def run(config: Config, command: str) -> list[Path]:
             importlib.import_module("zfnet.models.pretrained").check_weights(stage.name, network, weights)
     if any("train" in stage.reads and not result_of(stage, config) for stage in planned):
         importlib.import_module("zfnet.wiring").check_machine(config)
+    check_inputs(config, [stage.name for stage in planned if not result_of(stage, config)])
     for stage in planned:
         folder = folder_of(stage, config)
         done = result_of(stage, config)
@@ -162,7 +180,8 @@ def run(config: Config, command: str) -> list[Path]:
             print(f"{stage.name:16} done before   {done.get('headline', '')}", flush=True)
         else:
             mirrored = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
-            _run_stage(stage, config, folder, command, mirrored)
+            with _alone(stage, config):
+                _run_stage(stage, config, folder, command, mirrored)
         folders.append(folder)
     return folders
 
@@ -186,14 +205,54 @@ def cache_folder(config: Config) -> Path:
 
 def result_of(stage: Stage, config: Config) -> dict[str, Any] | None:
     """The stage's result where this configuration would give the same, else None."""
-    if stage.name == "data" and config.paths.cache and not (cache_folder(config) / "val" / "store.json").is_file():
-        return None  # cached elsewhere than this run did, or removed there
+    where = cache_folder(config) if stage.name == "data" else folder_of(stage, config)
+    if not all((where / file).is_file() for file in stage.leaves):
+        return None
     done = record.read_result(folder_of(stage, config))
     return done if done and done.get("fingerprint") == fingerprint(stage, config) else None
 
 
+@contextlib.contextmanager
+def _alone(stage: Stage, config: Config) -> Iterator[None]:
+    """Context that one run at a time is in for this folder; raises UserError where another is, which works in it.
+
+    Several nodes that train together are one run. Where nothing can be locked, it is open.
+    """
+    folder = folder_of(stage, config)
+    with contextlib.ExitStack() as held:
+        if config.nodes == 1:
+            with contextlib.suppress(OSError):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context(folder.with_name(f".{folder.name}.lock").open("w"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise UserError(
+                        f"paths.outputs: another run is working in {folder}; wait for it or give another folder"
+                    ) from error
+        yield
+
+
+def _changes(stage: Stage, config: Config, most: int = 3) -> str:
+    """What is new since the stage ran in this folder, as "train.epochs 2 -> 40", as far as it reads it itself."""
+    before = (record.read_result(folder_of(stage, config)) or {}).get("config")
+    if not isinstance(before, dict):
+        return ""
+    old, new = (dict(_flat(values)) for values in (before, {key: _section(config, key) for key in stage.reads}))
+    told = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
+    return "; ".join([*told[:most], *(["and more"] if len(told) > most else [])])
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
+
+
 def _run_stage(stage: Stage, config: Config, folder: Path, command: str, mirrored: bool) -> None:
-    print(f"{stage.name:16} ...", flush=True)
+    print(f"{stage.name:16} ...   {_changes(stage, config)}".rstrip(), flush=True)
     if not stage.keeps and folder.exists():
         shutil.rmtree(folder)
     (folder / record.RESULT).unlink(missing_ok=True)

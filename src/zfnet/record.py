@@ -34,6 +34,11 @@ class Outcome:
     steps: dict[str, dict[int, str]] = field(default_factory=dict)  # key -> epoch -> picture, for dashboards only
 
 
+def skipped(reason: str) -> Outcome:
+    """What a stage returns that has nothing to work on."""
+    return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed over it on success and removed on failure."""

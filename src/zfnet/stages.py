@@ -20,7 +20,7 @@ from zfnet.machine import n_cores
 from zfnet.models.checkpoint import load_model
 from zfnet.models.net import ConvNet
 from zfnet.pipeline import cache_folder
-from zfnet.record import Outcome
+from zfnet.record import Outcome, skipped
 from zfnet.statistics import mean_std
 from zfnet.wiring import cache, few_classes, folder_of, stores, train_network, trained_model, trainer
 
@@ -103,7 +103,7 @@ def ensemble(config: Config, out: Path) -> Outcome:
     options, recipe = config.ensemble, replace(config.train, snapshots=[])
     seeds = [seed for seed in options.seeds if seed != config.train.seed]
     if not seeds and not options.wide:
-        return _skipped("ensemble.seeds is empty and ensemble.wide is false")
+        return skipped("ensemble.seeds is empty and ensemble.wide is false")
     folders = {f"seed_{seed}": replace(recipe, seed=seed) for seed in seeds}
     runs = [train_network(config, config.model, changed, out / name) for name, changed in folders.items()]
     if options.wide:
@@ -188,13 +188,13 @@ def correspondence(config: Config, out: Path) -> Outcome:
     parts = parts_file(config)
     if parts is None:
         missing = "no positions of eyes and noses for this data set"
-        return _skipped(f"{missing}; give a CSV file,part,x,y,radius with correspondence.parts")
+        return skipped(f"{missing}; give a CSV file,part,x,y,radius with correspondence.parts")
     try:
         return module.run(config.correspondence, trained_model(config), stores(config)[1], parts, out, config.seed)
     except module.TooFewFaces as error:
         if config.correspondence.parts:
             raise
-        return _skipped(str(error))
+        return skipped(str(error))
 
 
 def class_model(config: Config, out: Path) -> Outcome:
@@ -220,7 +220,7 @@ def transfer(config: Config, out: Path) -> Outcome:
     from zfnet.transfer import stage as module
 
     if reason := why_absent(config, "transfer"):
-        return _skipped(reason)
+        return skipped(reason)
     if config.transfer.network != TRAINED:
         return _borrowed(config, out)
     pretraining, _ = stores(config)
@@ -273,7 +273,7 @@ def voc(config: Config, out: Path) -> Outcome:
     from zfnet.transfer import voc_stage as module
 
     if reason := why_absent(config, "voc"):
-        return _skipped(reason)
+        return skipped(reason)
     _, year = voc_folder(config)
     train, test, split = read_voc_source(config)
     mean = stores(config)[0].mean
@@ -290,7 +290,7 @@ def localization(config: Config, out: Path) -> Outcome:
 
     options, model, (train, val) = config.localization, trained_model(config), stores(config)
     if not any(len(boxes) for boxes in val.index.boxes):
-        return _skipped("no image of this data set has a box")
+        return skipped("no image of this data set has a box")
     further = None
     if options.images:
         boxed = read_boxed(Path(options.images), "localization.images", val.index.classes, val.index.names)
@@ -344,9 +344,9 @@ def _title(config: Config, model: ConvNet) -> str:
     return f"{config.model.name} trained on {config.data.source}, {model.n_classes} classes"
 
 
-def _skipped(reason: str) -> Outcome:
-    """What a stage returns that has nothing to work on."""
-    return Outcome({"skipped": reason}, {}, f"not run: {reason}")
+def without_suffixes(row: str) -> str:
+    """The network of a row of the ablations."""
+    return row.removesuffix(NOCLIP).removesuffix(PAPERSCALE)
 
 
 def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfig, TrainConfig, float]:
@@ -354,7 +354,7 @@ def _variant(config: Config, recipe: TrainConfig, name: str) -> tuple[ModelConfi
 
     At the paper's scale: its learning rate, kept constant, for every 16 images instead of 128, since we have fewer.
     """
-    model = replace(config.model, name=name.removesuffix(NOCLIP).removesuffix(PAPERSCALE))
+    model = replace(config.model, name=without_suffixes(name))
     if name.endswith(NOCLIP):
         recipe = replace(recipe, rms_radius=0.0)
     if PAPERSCALE not in name:

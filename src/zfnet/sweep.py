@@ -6,7 +6,7 @@ same points. Words given on the command line are handed on: `python -m zfnet.swe
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -26,5 +26,11 @@ def multirun_words(path: Path = SWEEP) -> list[str]:
     return ["--multirun", stage, *parameters]
 
 
+def main(words: list[str]) -> None:
+    """Become the sweep: as one process it gets Ctrl-C itself and ends when, and as, its training does."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "zfnet", *multirun_words(), *words])
+
+
 if __name__ == "__main__":
-    sys.exit(subprocess.call([sys.executable, "-m", "zfnet", *multirun_words(), *sys.argv[1:]]))
+    main(sys.argv[1:])

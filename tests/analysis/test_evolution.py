@@ -13,7 +13,6 @@ from zfnet.analysis.top_activations import Strongest, strongest
 from zfnet.config import EvolutionConfig
 from zfnet.data.index import Index
 from zfnet.data.store import ImageStore
-from zfnet.errors import UserError
 from zfnet.models.net import build
 
 EPOCHS = [1, 2, 5]
@@ -100,6 +99,6 @@ def test_a_limit_draws_that_many_images(snapshots, store, tmp_path):
     assert run(config, checkpoints, store, tmp_path, 0, lambda p: snapshots[int(str(p))]).numbers["n_images"] == 7
 
 
-def test_one_snapshot_is_refused(store, tmp_path):
-    with pytest.raises(UserError, match="train.snapshots"):
-        run(EvolutionConfig(), [(1, Path("x"))], store, tmp_path, 0, lambda path: None)
+def test_one_snapshot_is_passed_over(store, tmp_path):
+    outcome = run(EvolutionConfig(), [(1, Path("x"))], store, tmp_path, 0, lambda path: None)
+    assert "train.snapshots" in outcome.numbers["skipped"] and not outcome.figures

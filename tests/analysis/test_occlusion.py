@@ -154,9 +154,9 @@ def test_the_stage_writes_its_figure_with_and_without_projection_and_boxes(tmp_p
     assert boxless.numbers["n_scored"] == 0 and "no boxes" in boxless.headline
 
 
-def test_a_network_that_is_always_wrong_is_named(tmp_path: Path) -> None:
+def test_a_network_that_is_always_wrong_is_passed_over(tmp_path: Path) -> None:
     model = network()
     images = store(model, np.zeros((0, 4), np.int64))
     images.index.labels[:] = (images.index.labels + 1) % 4
-    with pytest.raises(UserError, match="no image correctly"):
-        run(OcclusionConfig(square=14, stride=14), model, images, tmp_path, seed=0)
+    outcome = run(OcclusionConfig(square=14, stride=14), model, images, tmp_path, seed=0)
+    assert "no image correctly" in outcome.numbers["skipped"] and not outcome.figures

@@ -1,5 +1,6 @@
 """Folder layouts -> Index: ILSVRC, Tiny ImageNet, anyone's folder."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfnet.config import Config, LocalizationConfig, PathsConfig
+from zfnet.config import Config, DataConfig, LocalizationConfig, PathsConfig
 from zfnet.data.folder import read_folder
 from zfnet.data.imagenet import read_boxed, read_imagenet
-from zfnet.data.sources import raw_files, why_absent
+from zfnet.data.sources import raw_files, read_source, why_absent
 from zfnet.data.store import build_store
 from zfnet.data.tiny_imagenet import read_tiny_imagenet
 from zfnet.errors import UserError
@@ -113,18 +114,49 @@ def test_a_folder_with_train_and_val_and_boxes(tmp_path):
     assert [len(boxes) for boxes in val.boxes] == [0, 2]
 
 
+def split(root, *names, suffix="png"):
+    for name in names:
+        picture(root / name / "cat" / f"1.{suffix}")
+        picture(root / name / "dog" / f"1.{suffix}")
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda root: None, "0 class folders"),
-        (lambda root: [picture(root / "a" / "1.png"), (root / "b").mkdir()], "holds no image files"),
-        (lambda root: [picture(root / "a" / "1.png"), picture(root / "b" / "1.png")], "single image"),
+        (lambda root: [picture(root / "a" / "1.png"), (root / "b").mkdir()], r"b holds no image files \(.jpg"),
+        (lambda root: [picture(root / "a" / "1.png"), picture(root / "b" / "1.png")], "/a holds a single image"),
+        (lambda root: split(root, "train", "validation"), "holds train/, validation/; expected train/ and val/"),
+        (lambda root: split(root, "train"), "holds train/; expected train/ and val/"),
+        (lambda root: split(root, "test", "val"), "holds test/, val/; expected train/ and val/"),
+        (lambda root: [split(root, "train"), split(root, "val", suffix="tif")], r"/val holds no image files \(.jpg"),
     ],
 )
 def test_a_folder_that_cannot_be_used_says_why(tmp_path, make, words):
     make(tmp_path)
     with pytest.raises(UserError, match=words):
         read_folder(tmp_path, 0.2, seed=0)
+
+
+def test_train_can_be_a_class_and_a_class_can_have_no_validation_images(tmp_path):
+    for name in ("car", "train"):
+        for i in (1, 2):
+            picture(tmp_path / "vehicles" / name / f"{i}.png")
+    (tmp_path / "vehicles" / "train" / "more").mkdir()
+    assert read_folder(tmp_path / "vehicles", 0.5, seed=0)[0].classes == ("car", "train")
+    split(tmp_path, "train", "val")
+    (tmp_path / "val" / "dog" / "1.png").unlink()
+    assert len(read_folder(tmp_path, 0.5, seed=0)[1]) == 1
+
+
+def test_a_single_class_is_refused(picture_folder, ilsvrc):
+    chosen = Config(data=DataConfig(source="folder", root=str(picture_folder), n_classes=1))
+    with pytest.raises(UserError, match="data.n_classes: a network needs at least two classes; 1 of folder"):
+        read_source(chosen)
+    shutil.rmtree(ilsvrc / "train" / "n02")
+    (ilsvrc / "val_labels.txt").write_text("".join(f"ILSVRC2012_val_{i:08d}.JPEG\tn01\n" for i in (1, 2, 3)))
+    with pytest.raises(UserError, match="data.source: a network needs at least two classes; 1 of imagenet"):
+        read_source(Config(data=DataConfig(source="imagenet", root=str(ilsvrc))))
 
 
 def test_boxed_images_without_training_images_take_the_networks_classes(tmp_path):

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
-from zfnet.figures.grid import contrast
+from zfnet.errors import UserError
+from zfnet.figures.grid import contrast, write
 
 
 def test_zero_is_mid_grey_and_the_peak_is_black_or_white():
@@ -27,3 +32,17 @@ def test_the_quantile_is_that_of_what_is_not_zero(background):
     expected = np.round(255 * np.clip(x / (2 * cut) + 0.5, 0, 1))
     np.testing.assert_array_equal(contrast(x, 0.9), expected)
     assert len(np.unique(contrast(x, 0.9))) > 100 > len(np.unique(contrast(x)))  # the outlier no longer hides the rest
+
+
+def test_a_picture_is_read_as_it_was_written(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    write(tmp_path / "new" / "x.png", image)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "new" / "x.png"))[:, :, ::-1], image)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the disk that is always full")
+def test_a_picture_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / f".x.{os.getpid()}.partial.png").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"x\.png: cannot be written .No space left"):
+        write(tmp_path / "x.png", np.zeros((8, 8, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

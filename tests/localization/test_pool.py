@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from zfnet.config import LocalizationConfig
 from zfnet.errors import UserError
 from zfnet.localization.locate import Methods, Task
-from zfnet.localization.pool import locate_all
+from zfnet.localization.pool import locate_all, read_partial
 
 METHODS = Methods({"cut": LocalizationConfig()}, {"threshold": LocalizationConfig()})
 
@@ -53,3 +56,48 @@ def test_an_unreadable_image_is_named_from_any_process(tmp_path: Path) -> None:
 def test_a_process_does_not_load_torch() -> None:
     code = "import sys, zfnet.localization.pool; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_is_finished_survives_a_kill_while_it_is_read(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = tmp_path / "partial.jsonl"
+    locate_all([5, 2], lambda row: task(photo, row), METHODS, 1, partial, "key")
+
+    def cut_off(path: Path, text: str, encoding: str) -> int:
+        path.open("w").close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "write_text", cut_off)
+        read_partial(partial, "key")
+    assert sorted(read_partial(partial, "key")) == [2, 5]
+
+
+AT_WORK = """
+import itertools, sys, time
+from pathlib import Path
+import numpy as np
+from zfnet.config import LocalizationConfig
+from zfnet.localization.locate import Methods, Task
+from zfnet.localization.pool import locate_each
+
+tasks = (Task(row, Path(sys.argv[1]), np.ones((1, 8, 8), np.float32), 0) for row in itertools.count())
+each = locate_each(tasks, Methods({}, {"threshold": LocalizationConfig()}), 2)
+next(each)
+print("at work", flush=True)
+time.sleep(100)
+"""
+
+
+def test_the_processes_end_with_a_parent_that_is_killed(photo: Path) -> None:
+    """They hold its standard output open: it ends when the last of them has."""
+    words = [sys.executable, "-c", AT_WORK, str(photo)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        try:
+            assert parent.stdout is not None and parent.stdout.readline() == "at work\n"
+            parent.kill()
+            parent.communicate(timeout=20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)

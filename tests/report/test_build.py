@@ -240,6 +240,25 @@ def test_a_second_build_leaves_no_stale_figure(make_outputs, tmp_path) -> None:
     assert not (outputs / "report" / "figures" / "saliency").exists()
 
 
+@pytest.mark.parametrize(("file", "content"), [("a picture.png", b""), ("a picture.png", b"x"), ("x.svg", b"\xff")])
+def test_a_damaged_picture_is_left_out_with_a_warning(make_outputs, tmp_path, capsys, file, content) -> None:
+    outputs = make_outputs(tmp_path, "saliency", "occlusion")
+    path = outputs / "saliency" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"figures": {file: "x"}}))
+    (outputs / "saliency" / file).write_bytes(content)
+    build(outputs, outputs / "report")
+    assert [path.parent.name for path in (outputs / "report" / "figures").rglob("*.*")] == ["occlusion"]
+    assert f"warning: {outputs / 'saliency' / file} is damaged" in capsys.readouterr().err
+
+
+def test_a_report_made_again_is_no_longer_the_pipelines(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "train")
+    (outputs / "report").mkdir()
+    (outputs / "report" / "result.json").write_text("{}")
+    build(outputs, outputs / "report")
+    assert not (outputs / "report" / "result.json").exists()
+
+
 def test_figures_outside_the_stage_are_not_taken(make_outputs, tmp_path) -> None:
     outputs = make_outputs(tmp_path)
     (tmp_path / "secret.png").write_bytes(b"x")
@@ -266,6 +285,14 @@ def test_an_svg_that_could_act_is_not_inlined(danger) -> None:
     assert inline(svg.format(danger))[0] is None
     assert inline(svg.format("<g/>"), 'a "b" <c>')[0] is not None
     assert "&quot;b&quot; &lt;c&gt;" in str(inline(svg.format("<g/>"), 'a "b" <c>')[0])
+
+
+def test_a_report_made_from_inside_its_folder_knows_its_name(make_outputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(make_outputs(tmp_path, "train"))
+    assert report_command(["."]) == 0
+    assert "profile=menagerie" in Path("report/zeiler-fergus.html").read_text(encoding="utf-8")
+    assert report_command([""]) == 2 and report_command(["/"]) == 2
+    assert capsys.readouterr().err.count("is not the folder of a profile") == 2
 
 
 def test_a_report_of_what_has_been_run_so_far(make_outputs, tmp_path, capsys):

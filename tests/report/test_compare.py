@@ -135,3 +135,29 @@ def test_a_claim_that_no_run_measured_takes_no_row(make_outputs, tmp_path) -> No
         make_outputs(tmp_path / str(number), "train")
     assert compare_claims(find_runs([str(tmp_path)])) == []
     assert "No run has measured one" in compare([str(tmp_path)], tmp_path / "page").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", ["", "1", "1/outputs/menagerie", "1/outputs/menagerie/compare"])
+def test_a_page_is_not_written_over_or_into_a_run(sweep, place) -> None:
+    before = sorted(sweep.rglob("*"))
+    with pytest.raises(UserError, match="out: .*menagerie; name another folder"):
+        compare([str(sweep)], sweep / place)
+    assert sorted(sweep.rglob("*")) == before
+
+
+@pytest.mark.parametrize("file", ["thesis.tex", "index.html", "run7/thesis.tex", "style.css/thesis.tex"])
+def test_a_folder_that_holds_anything_else_is_left_as_it_is(sweep, tmp_path, file) -> None:
+    kept = tmp_path / "page" / file
+    kept.parent.mkdir(parents=True)
+    kept.write_text("<title>mine</title>")
+    with pytest.raises(UserError, match="which no comparison wrote"):
+        compare([str(sweep)], tmp_path / "page")
+    assert [path for path in (tmp_path / "page").rglob("*") if path.is_file()] == [kept]
+
+
+def test_a_result_in_the_named_folder_itself_makes_no_run_of_the_folder_above(make_outputs, tmp_path) -> None:
+    make_outputs(tmp_path / "0", "train")
+    make_outputs(tmp_path / "1", "train")
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "result.json").write_text("{}")
+    assert [run.name for run in find_runs([f"{tmp_path}/*"])] == ["0", "1"]

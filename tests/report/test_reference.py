@@ -50,6 +50,37 @@ def test_uncommitted_code_is_refused_and_what_was_published_stays(run: Path, tmp
     assert sorted(target.rglob("*")) == before
 
 
+@pytest.fixture
+def published(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run published by the command, from inside its folder; no README is written."""
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "write_readme", lambda readme, folder: None)
+    monkeypatch.chdir(run)
+    reference.main(["."])
+    return tmp_path / "reference"
+
+
+def test_a_run_is_published_under_its_folders_name_wherever_the_command_is_given(published: Path, run: Path) -> None:
+    assert [path.name for path in published.iterdir()] == [run.name]
+    assert set(read(published / run.name)) == set(read(run))
+
+
+@pytest.mark.parametrize("word", ["menagerie", "menagerie/train", ".", "..", "", "/"])
+def test_what_is_published_is_not_published_again(published: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(published)
+    before = sorted(published.rglob("*"))
+    with pytest.raises(UserError, match="name one, e.g. outputs/menagerie"):
+        reference.main([word])
+    assert sorted(published.rglob("*")) == before
+
+
+def test_a_picture_that_is_not_written_is_an_error(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference.cv2, "imwrite", lambda *words: False)
+    with pytest.raises(OSError, match="cannot be written"):
+        reference.publish(run, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
 def test_folders_of_the_machine_are_left_out(run: Path, tmp_path: Path) -> None:
     change(
         run,

@@ -26,12 +26,11 @@ from zfnet.analysis.top_activations import Strongest, conv_layers, strongest
 from zfnet.analysis.top_tiles import project_all, trim
 from zfnet.config import EvolutionConfig
 from zfnet.data.store import ImageStore
-from zfnet.errors import UserError
 from zfnet.figures.chart import Panel, Series, lines
 from zfnet.figures.chart import save as save_chart
 from zfnet.figures.grid import CUT, contrast, fit, mosaic, write
 from zfnet.models.net import ConvNet
-from zfnet.record import Outcome
+from zfnet.record import Outcome, skipped
 from zfnet.statistics import bootstrap
 
 TILE = 72  # px
@@ -48,10 +47,10 @@ def run(
 ) -> Outcome:
     """Figure 4 from (epoch, file) snapshots, a picture a layer, and the epoch at which each layer has settled.
 
-    Raises UserError without at least two snapshots.
+    Passed over without at least two snapshots.
     """
     if len(checkpoints) < 2:
-        raise UserError("train.snapshots: evolution needs at least two snapshots of the training; keep more epochs")
+        return skipped("a single snapshot of the training shows no change; keep more with train.snapshots")
     epochs = [epoch for epoch, _ in checkpoints]
     models = [load(path) for _, path in checkpoints]
     rows = _drawn_rows(len(images), config.n_images, seed)

@@ -37,7 +37,7 @@ from zfnet.data.store import ImageStore
 from zfnet.errors import UserError
 from zfnet.models.net import ConvNet
 from zfnet.progress import track
-from zfnet.record import Outcome
+from zfnet.record import Outcome, skipped
 from zfnet.statistics import interval
 
 FIGURE = "occlusion.png"
@@ -133,8 +133,8 @@ def run(
 ) -> Outcome:
     """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
 
-    `project` adds panel (c) and its score. Raises UserError where the square does not fit the crop or no image is
-    classified correctly.
+    `project` adds panel (c) and its score. Passed over where no image is classified correctly. Raises UserError where
+    the square does not fit the crop.
     """
     places = grid(images.crop, config.square, config.stride)
     name = model.layer(5)
@@ -142,7 +142,7 @@ def run(
     fill = _grey(images, config.grey).to(device)
     rows = list(correct_images(model, images, seed, max(config.n_images, config.n_score)))
     if not rows:
-        raise UserError("occlusion: the network classifies no image correctly; train it longer (stage=train)")
+        return skipped("the network classifies no image correctly; train it longer with train.epochs")
     maps: list[Maps] = []
     cards: list[Card] = []
     for row in track(rows, "occluding images"):

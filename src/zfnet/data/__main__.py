@@ -19,7 +19,11 @@ def main(words: list[str]) -> int:
     check.add_argument("--md5", action="store_true", help="compare the MD5 of the archives too (minutes)")
     unpack = actions.add_parser("unpack", help="unpack the archives that are there; an interrupted run goes on")
     for action in (check, unpack):
-        action.add_argument("folder", type=Path, help="holds the archives or data sets, or folders that hold them")
+        action.add_argument(
+            "folder",
+            type=lambda word: Path(word).expanduser(),
+            help="holds the archives or data sets, or folders that hold them",
+        )
     told = parser.parse_args(words)
     return exit_code(lambda: _check(told.folder, told.md5) if told.action == "check" else _unpack(told.folder))
 

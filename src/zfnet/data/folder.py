@@ -17,14 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.data.boxes_xml import read_boxes
-from zfnet.data.index import Index, image_files, make_index, require_folder
+from zfnet.data.index import IMAGE_SUFFIXES, Index, image_files, make_index, require_folder
 from zfnet.errors import UserError
 
 _HINT = "expected one sub-folder of images a class, or train/ and val/ with such sub-folders"
 
 
 def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
-    """(train, val). Without a val/ folder, `val_share` of each class (at least one image) is held out by `seed`."""
+    """(train, val). Without a val/ folder, `val_share` of each class (at least one image) is held out by `seed`.
+
+    Raises UserError naming the folder that is missing, empty, too small or of no training class.
+    """
     require_folder(root, "data.root", _HINT)
     if (root / "train").is_dir() and (root / "val").is_dir():
         classes = _classes(root / "train")
@@ -33,14 +36,29 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
             raise UserError(f"data.root: {root / 'val' / extra[0]} has no counterpart in {root / 'train'}")
         train, val = _read(root, ("train", "val"), classes)
         return train, val
+    _refuse_half(root)
     (whole,) = _read(root, ("",), _classes(root))
-    held = _held_out(whole.labels, val_share, seed)
+    held = _held_out(whole, val_share, seed)
     return whole.take(np.flatnonzero(~held)), whole.take(np.flatnonzero(held))
 
 
-def _classes(folder: Path) -> list[str]:
+def _refuse_half(root: Path) -> None:
+    """Raise UserError where only one of train/ and val/ is there, with folders in place of images: no class."""
+    for split in ("train", "val"):
+        folder = root / split
+        if folder.is_dir() and _folders(folder) and not image_files(folder):
+            found = ", ".join(f"{name}/" for name in _folders(root))
+            raise UserError(f"data.root: {root} holds {found}; expected train/ and val/ beside each other")
+
+
+def _folders(folder: Path) -> list[str]:
+    """The names of the folders in `folder` that can be classes."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "Annotations")
-    names = [name for name in names if not name.startswith(".")]
+    return [name for name in names if not name.startswith(".")]
+
+
+def _classes(folder: Path) -> list[str]:
+    names = _folders(folder)
     if len(names) < 2:
         found = "1 class folder" if names else "0 class folders"
         raise UserError(f"data.root: {folder} has {found} and needs at least two; {_HINT}")
@@ -64,8 +82,9 @@ def _rows(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
         for file in image_files(root / split / name)
     ]
     empty = sorted(set(range(len(classes))) - {k for _, k in rows})
-    if empty and split != "val":
-        raise UserError(f"data.root: {root / split / classes[empty[0]]} holds no image files")
+    if empty and (split != "val" or not rows):
+        folder = root / split if split == "val" else root / split / classes[empty[0]]
+        raise UserError(f"data.root: {folder} holds no image files ({', '.join(IMAGE_SUFFIXES)})")
     return rows
 
 
@@ -105,12 +124,16 @@ def _boxes(path: Path | None, name: str) -> np.ndarray:
     return np.array(own or [box for _, box, _ in objects], dtype=np.int64).reshape(-1, 4)
 
 
-def _held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    held = np.zeros(len(labels), dtype=bool)
-    rng = np.random.default_rng([seed, len(labels)])
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
+def _held_out(whole: Index, share: float, seed: int) -> np.ndarray:
+    held = np.zeros(len(whole), dtype=bool)
+    rng = np.random.default_rng([seed, len(whole)])
+    for label in np.unique(whole.labels):
+        rows = rng.permutation(np.flatnonzero(whole.labels == label))
         if len(rows) < 2:
-            raise UserError("data.root: a class with a single image cannot be split into training and validation")
+            folder = whole.root / whole.classes[label]
+            raise UserError(
+                f"data.root: {folder} holds a single image, which cannot be split into training and validation; "
+                "add more, or give train/ and val/"
+            )
         held[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
     return held

@@ -22,7 +22,10 @@ OUR_PARTS = Path(__file__).resolve().parents[3] / "conf" / "parts"  # positions 
 
 
 def read_source(config: Config) -> tuple[Index, Index]:
-    """(train, val) of the configured source, limited to the configured classes and images a class."""
+    """(train, val) of the configured source, limited to the configured classes and images a class.
+
+    Raises UserError where fewer than two classes are left.
+    """
     data, root = config.data, _data_folder(config)
     if data.source == "menagerie":
         from zfnet.data.imagenet import read_imagenet
@@ -45,6 +48,9 @@ def read_source(config: Config) -> tuple[Index, Index]:
     if data.n_classes:
         kept = train.classes[: data.n_classes]
         train, val = train.only_classes(kept), val.only_classes(kept)
+    if len(train.classes) < 2:
+        key = "data.n_classes" if data.n_classes == 1 else "data.source"
+        raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
     return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
 
 

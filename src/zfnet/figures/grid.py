@@ -119,12 +119,13 @@ def write_text(
 
 
 def write(path: Path, image: np.ndarray) -> None:
-    """Write an RGB picture atomically, as PNG or JPEG by the suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write an RGB picture atomically, as PNG or JPEG by the suffix. Raises UserError where it cannot be written."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 90] if path.suffix in (".jpg", ".jpeg") else [cv2.IMWRITE_PNG_COMPRESSION, 6]
-    with atomic_write(path) as temporary:
-        if not cv2.imwrite(str(temporary), np.ascontiguousarray(image[:, :, ::-1]), options):
-            raise ValueError(f"{path}: OpenCV wrote nothing")
+    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(image[:, :, ::-1]), options)
+    if not done:
+        raise ValueError(f"{path}: OpenCV cannot encode this picture")
+    with atomic_write(path) as temporary:  # written here, since OpenCV does not say why it wrote nothing
+        temporary.write_bytes(encoded.tobytes())
 
 
 def _label_width(labels: Sequence[str], size: float) -> int:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +28,7 @@ import cv2
 from zfnet.errors import UserError
 from zfnet.localization.locate import Found, Methods, Task, locate
 from zfnet.progress import track
+from zfnet.record import atomic_write
 
 WAITING = 4  # tasks a process
 
@@ -63,9 +66,9 @@ def read_partial(path: Path, key: str) -> dict[int, Found]:
             with contextlib.suppress(ValueError, TypeError):
                 one = Found(**json.loads(line))
                 done[one.row] = one
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept = [key, *(json.dumps(asdict(found)) for found in done.values())]
-    path.write_text("\n".join(kept) + "\n", encoding="utf-8")  # without what was cut off
+    with atomic_write(path) as temporary:  # without what was cut off
+        temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
     return done
 
 
@@ -94,4 +97,13 @@ def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iter
 
 def _start_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, which has no time to see to it when it is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -35,7 +35,10 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> ConvNet:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; run stage=train first") from error
     except (RuntimeError, KeyError, EOFError, ValueError, TypeError, UnpicklingError) as error:
-        raise UserError(f"{path}: not a whole zfnet checkpoint ({str(error).splitlines()[0]}); delete it") from error
+        why = str(error).split(". ")[0].splitlines()[0]  # torch goes on with advice that is not ours
+        raise UserError(
+            f"{path}: not a whole zfnet checkpoint ({why}); delete it and run the same command again"
+        ) from error
     return model.eval().to(device)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from zfnet.errors import UserError, exit_code
-from zfnet.report.build import build
+from zfnet.report.build import build, named_folder
 
 
 def main(words: list[str]) -> int:
@@ -18,7 +17,8 @@ def _build(words: list[str]) -> None:
         return print(__doc__)
     if len(words) != 1:
         raise UserError("name one folder: python -m zfnet.report outputs/menagerie")
-    print(build(Path(words[0]), Path(words[0]) / "report").headline)
+    outputs = named_folder(words[0])
+    print(build(outputs, outputs / "report").headline)
 
 
 if __name__ == "__main__":

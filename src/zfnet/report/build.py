@@ -14,6 +14,7 @@ stages: what has not been run is said where it would stand, with the command tha
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,11 +62,13 @@ class Part:
 def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     """Write the report of `outputs` (the folder of one profile) to `out`.
 
+    A result.json that the pipeline left there goes first: it vouches for pages that this build writes over.
     Returns how many claims came out how, and which stages are in. Raises UserError when there is no result at all.
     """
     results = in_order(read(outputs))
     if not results:
         raise UserError(f"{outputs}: no stage has left a {RESULT} here; run one first, e.g. stage=train")
+    (out / RESULT).unlink(missing_ok=True)
     figures, judged = copy_figures(results, out), judge_all(results)
     menu = tuple((FILES[paper.key], paper.short) for paper in papers())
     layers = atlas.read_layers(results.get(atlas.STAGE))
@@ -93,6 +96,14 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     numbers = {"claims": counts, "stages": sorted(results), "missing": missing}
     headline = f"{counts.get('holds', 0)} of {len(judged)} claims hold · {out / 'index.html'}"
     return Outcome(numbers, {}, headline)
+
+
+def named_folder(word: str) -> Path:
+    """The folder of a profile, absolute, so that "." has a name too. Raises UserError for one without: "" and "/"."""
+    folder = Path(os.path.abspath(word))
+    if not word or not folder.name:
+        raise UserError(f"{word!r} is not the folder of a profile; name one, e.g. outputs/menagerie")
+    return folder
 
 
 def needed_stages() -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import glob
 import itertools
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ from zfnet.report.tables import Cell, key_rows, show
 from zfnet.report.verdict import UNMEASURED, judge_all, tally
 
 OUT = Path("outputs/compare")
+TITLE = "Runs compared"  # of the page, by which a folder of ours is known again
 PICTURES = {"first_layer": "filters_own*", "top_activations": "layer[25].*", "class_model": "*", "saliency": "*",
             "occlusion": "*"}  # fmt: skip
 CURVES = (("Loss", "training loss", "loss"), ("Top-1", "validation error, %", "val_top1_error"),
@@ -59,11 +61,14 @@ class Compared:
 
 
 def compare(words: Sequence[str], out: Path) -> Path:
-    """Write the page of the runs that the words name to `out` and return it. Raises UserError for fewer than two."""
+    """Write the page of the runs that the words name to `out`, in place of a former one there, and return it.
+
+    Raises UserError for fewer than two runs and for an `out` that holds anything but a comparison.
+    """
     runs = find_runs(words)
-    shutil.rmtree(out, ignore_errors=True)
+    clear(out, runs)
     values: dict[str, Any] = {
-        "report": Report("Runs compared", ", ".join(run.name for run in runs), ()),
+        "report": Report(TITLE, ", ".join(run.name for run in runs), ()),
         "runs": [(run, describe(run.results), _tally(run)) for run in runs],
         "differing": differing([settings(run) for run in runs]),
         "numbers": compare_numbers(runs),
@@ -75,6 +80,34 @@ def compare(words: Sequence[str], out: Path) -> Path:
     write_page(out, "index.html", "compare.html", **values)
     copy_style(out)
     return out / "index.html"
+
+
+def clear(out: Path, runs: Sequence[Run]) -> None:
+    """Remove the pictures of a former comparison from `out`; its page and style are written over.
+
+    Raises UserError, with nothing removed, when `out` is, holds or lies in a run, or holds what no comparison wrote.
+    """
+    place = out.resolve()
+    for run in runs:
+        if place.is_relative_to(run.folder) or run.folder.is_relative_to(place):
+            raise UserError(
+                f"out: {out} is, holds or lies in the run {run.folder}; name another folder, e.g. out={OUT}"
+            )
+    entries = sorted(out.iterdir()) if out.is_dir() else []
+    if foreign := [path.name for path in entries if not _is_ours(path)]:
+        raise UserError(f"out: {out} holds {foreign[0]}, which no comparison wrote; name a new or an empty folder")
+    for path in entries:
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a comparison wrote it: the page, its style, or run<number> with nothing but figures."""
+    if path.name == "index.html":
+        return path.is_file() and f"<title>{TITLE}<" in path.read_text(encoding="utf-8", errors="replace")
+    if re.fullmatch(r"run\d+", path.name):
+        return path.is_dir() and all(below.name == "figures" for below in path.iterdir())
+    return path.name == "style.css" and path.is_file()
 
 
 def find_runs(words: Sequence[str]) -> list[Run]:
@@ -199,7 +232,7 @@ def _runs_below(path: Path) -> Iterable[Path]:
     """The folder itself where it holds results of stages, else all such folders below it."""
     if any(path.glob(f"*/{RESULT}")):
         return [path]
-    return sorted({file.parent.parent for file in path.rglob(RESULT)}, key=_in_human_order)
+    return sorted({file.parent.parent for file in path.rglob(f"*/{RESULT}")}, key=_in_human_order)
 
 
 def _in_human_order(path: Path) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,24 +51,36 @@ class Figure:
 
 
 def copy_figures(results: Mapping[str, Result], out: Path) -> dict[str, list[Figure]]:
-    """Stage -> its figures, copied to out/figures/<stage>/ in the order the stage names them."""
+    """Stage -> its figures, copied to out/figures/<stage>/ in the order the stage names them.
+
+    One that cannot be read is left out with a warning.
+    """
     shutil.rmtree(out / "figures", ignore_errors=True)
     return {
-        name: [_copy(result, file, alt, out) for file, alt in result.figures.items()]
+        name: [figure for file, alt in result.figures.items() if (figure := _copy(result, file, alt, out))]
         for name, result in results.items()
     }
 
 
-def _copy(result: Result, file: str, alt: str, out: Path) -> Figure:
-    target = out / "figures" / result.stage / file
-    with atomic_write(target) as part:
-        shutil.copyfile(result.folder / file, part)
-    href = "/".join(quote(piece) for piece in ("figures", result.stage, *Path(file).parts))
-    name = f"{result.stage}/{file}"
-    if target.suffix.lower() == ".svg":
-        svg, width = inline(target.read_text(encoding="utf-8"), alt)
+def _copy(result: Result, file: str, alt: str, out: Path) -> Figure | None:
+    source = result.folder / file
+    try:
+        figure = _read(source, result.stage, file, alt)
+    except (OSError, ValueError):  # no picture to PIL, or an SVG that is no text
+        print(f"  warning: {source} is damaged and left out; run its stage again", file=sys.stderr)
+        return None
+    with atomic_write(out / "figures" / result.stage / file) as part:
+        shutil.copyfile(source, part)
+    return figure
+
+
+def _read(source: Path, stage: str, file: str, alt: str) -> Figure:
+    href = "/".join(quote(piece) for piece in ("figures", stage, *Path(file).parts))
+    name = f"{stage}/{file}"
+    if source.suffix.lower() == ".svg":
+        svg, width = inline(source.read_text(encoding="utf-8"), alt)
         return Figure(name, href, alt, svg, (0, 0), width > WIDE, False, False)
-    with Image.open(target) as image:
+    with Image.open(source) as image:
         width, height = image.size
     factor = 1 if width >= SMALL else 2
     return Figure(name, href, alt, None, (width * factor, height * factor), width * factor > WIDE, factor > 1, True)

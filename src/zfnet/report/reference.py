@@ -24,6 +24,7 @@ import cv2
 from zfnet.errors import UserError, exit_code
 from zfnet.progress import duration
 from zfnet.record import RESULT, atomic_write, write_json
+from zfnet.report.build import named_folder
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, read
 from zfnet.report.scale import describe
@@ -62,6 +63,16 @@ def publish(outputs: Path, reference: Path) -> None:
         raise UserError(f"{fresh}: {size / 2**20:.1f} MB are more than the {LIMIT / 2**20:.0f} MB of a reference")
     shutil.rmtree(reference, ignore_errors=True)
     fresh.rename(reference)
+
+
+def place_of(outputs: Path) -> Path:
+    """Where the run in `outputs` is published. Raises UserError for a folder that is published, or holds what is."""
+    inside, published = outputs.resolve(), REFERENCE.resolve()
+    if inside.is_relative_to(published) or published.is_relative_to(inside):
+        raise UserError(
+            f"{outputs}: is not the folder of a run but of published ones; name one, e.g. outputs/menagerie"
+        )
+    return REFERENCE / outputs.name
 
 
 def write_readme(readme: Path, reference: Path) -> None:
@@ -173,7 +184,8 @@ def _shrink(source: Path, target: Path) -> None:
         raise UserError(f"{source}: cannot be read as a picture; run its stage again")
     factor = min(1.0, WIDEST / image.shape[1])
     image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else image
-    cv2.imwrite(str(target), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not cv2.imwrite(str(target), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
+        raise OSError(f"{target}: cannot be written")
 
 
 def _key_lines(results: Mapping[str, Result]) -> Iterator[str]:
@@ -222,9 +234,10 @@ def _cell(text: str) -> str:
 def main(words: list[str]) -> None:
     if {"-h", "--help"} & set(words):
         return print((__doc__ or "").strip())
-    for outputs in map(Path, words):
-        publish(outputs, REFERENCE / outputs.name)
-        print(f"published: {REFERENCE / outputs.name}")
+    for outputs in map(named_folder, words):
+        target = place_of(outputs)
+        publish(outputs, target)
+        print(f"published: {target}")
     write_readme(README, REFERENCE)
 
 

@@ -1,0 +1,63 @@
+"""What can be known to fail before anything is computed: files and folders that a section of the configuration names,
+networks that are in no table, squares that do not fit. Each check is the one that the stage itself would make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from zfnet.config import Config
+from zfnet.errors import UserError
+
+FOLDERS = {"transfer": "root", "voc": "root", "localization": "images"}  # keys that name a folder, by stage
+
+
+def check_inputs(config: Config, stages: Collection[str]) -> None:
+    """Raise UserError for the first mistake that one of `stages`, which are about to run, would meet later."""
+    for stage in stages:
+        key = FOLDERS.get(stage, "")
+        folder = getattr(getattr(config, stage), key) if key else ""
+        if folder and not Path(folder).is_dir():
+            raise UserError(f"{stage}.{key}: no folder {folder}")
+    if {"train", "ensemble", "ablations"} & set(stages):
+        _check_networks(config, stages)
+    if "occlusion" in stages:
+        _check_square(config)
+    if "correspondence" in stages and config.correspondence.parts:
+        from zfnet.analysis.parts import read_parts
+
+        read_parts(Path(config.correspondence.parts))
+    if "localization" in stages:
+        _check_localization(config)
+
+
+def _check_networks(config: Config, stages: Collection[str]) -> None:
+    from zfnet.data.crops import crop_size
+    from zfnet.models.table import architecture
+    from zfnet.stages import without_suffixes
+
+    names = [config.model.name]
+    if "ensemble" in stages and config.ensemble.wide:
+        names.append(f"{config.model.name}-wide345")
+    if "ablations" in stages:
+        if config.ablations.n_classes == 1:
+            raise UserError("ablations.n_classes: one class leaves nothing to tell apart; 0 takes all of them")
+        names += [without_suffixes(row) for row in config.ablations.rows]
+    for name in names:
+        architecture(name, crop_size(config.data.size), config.model.width)
+
+
+def _check_square(config: Config) -> None:
+    from zfnet.analysis.occlusion import grid
+    from zfnet.data.crops import crop_size
+
+    grid(crop_size(config.data.size), config.occlusion.square, config.occlusion.stride)
+
+
+def _check_localization(config: Config) -> None:
+    options = config.localization
+    if options.blacklist and not Path(options.blacklist).is_file():
+        raise UserError(f"localization.blacklist: no file {options.blacklist}")
+    if options.compare and not options.tune:
+        raise UserError("localization.compare: sources are compared on training images; set localization.tune too")
