@@ -297,13 +297,13 @@ CLAIMS = (
         "correspondence-5", ZF, "4.3", "Table 1",
         "At layer 5 the model establishes some correspondence between the same parts of different images.",
         "Sign disagreement when random places are covered, less that for eyes and nose, as the equation has it: "
-        "features that do not move count as agreeing (Table 1 is also shown without them).",
+        "features that do not move count as agreeing (Table 1 is also shown without them); interval over faces.",
         "correspondence", lambda r: at(r, "correspondence", "layer5.difference"),
     ),
     Claim(
         "correspondence-7", ZF, "4.3", "Table 1",
         "At layer 7 that difference shrinks, since the layer tells breeds apart rather than parts.",
-        "The difference at layer 5 less the difference at layer 7, repeat by repeat.",
+        "The difference at layer 5 less the difference at layer 7; interval over faces.",
         "correspondence", lambda r: at(r, "correspondence", "shrinks"),
     ),
     Claim(
