@@ -160,7 +160,8 @@ def test_a_sweep_that_is_interrupted_waits_for_its_training(tmp_path):
     (tmp_path / "zfnet").mkdir()  # instead of ours: a training that takes a second to save
     (tmp_path / "zfnet" / "__init__.py").touch()
     (tmp_path / "zfnet" / "__main__.py").write_text("""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
 try:
     print(sys.argv[-1], flush=True)
     time.sleep(60)

@@ -184,7 +184,7 @@ NAMES = ["/data/my photos", "/data/photos (1), old", "mom's  photo.jpg", "a;b&c"
 )  # fmt: skip
 def test_a_name_with_spaces_quotes_or_parentheses_stays_one_word(target, word, name):
     *words, key = target.split()
-    told = run("make", "-n", *words, f"{key}={name}").splitlines()[-1]
+    told = run("make", "-n", "--no-print-directory", *words, f"{key}={name}").splitlines()[-1]
     assert word.format(name) in run("sh", "-c", told.replace(".venv/bin/python", "printf '%s\\n'")).splitlines()
 
 
@@ -193,7 +193,7 @@ def test_clean_refuses_what_is_no_profile(tmp_path, profile):
     kept = tmp_path / "checkout" / "outputs" / "reference" / "result.json"
     kept.parent.mkdir(parents=True)
     kept.touch()
-    words = ["make", "-f", str(MAKEFILE), "clean", f"PROFILE={profile}"]
+    words = ["make", "--no-print-directory", "-f", str(MAKEFILE), "clean", f"PROFILE={profile}"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path / "checkout")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "PROFILE" in done.stderr
     assert kept.exists()

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _compose_and_run(typed: list[str]) -> None:
         raise failed[0]
 
 
-def run(config: schema.Config, typed: list[str]) -> None:
+def run(config: schema.Config, typed: Sequence[str] = ()) -> None:
     """Check the configuration, run its stages and say where the report is; `typed` are the words of the command."""
     from zfnet import pipeline
 

@@ -45,7 +45,7 @@ def config(caltech, tmp_path):
 
 def test_the_frozen_classifiers_are_made_without_any_stage_of_ours_and_marked_a_trial(config, tmp_path, capsys):
     (out,) = pipeline.run(config, "")
-    assert [path.name for path in (tmp_path / "menagerie").iterdir()] == ["transfer"]
+    assert [path.name for path in (tmp_path / "menagerie").glob("[!.]*")] == ["transfer"]
     result = json.loads((out / "result.json").read_text())
     numbers = result["numbers"]
     assert numbers["network"] == TRIAL and result["headline"].endswith(TRIAL)

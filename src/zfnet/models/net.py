@@ -86,7 +86,8 @@ class ConvNet(nn.Sequential):
                     "he": (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1),
                 }[how]
                 with torch.no_grad():  # drawn on the CPU: the same numbers wherever the network lies
-                    module.weight.copy_(torch.empty(module.weight.shape).normal_(0, std, generator=generator))
+                    drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+                    module.weight.copy_(drawn.normal_(0, std, generator=generator))
                     module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(int(name[-1]), 0.0))  # type: ignore[union-attr]
 
 
