@@ -1,5 +1,5 @@
 """What can be known to fail before anything is computed: files and folders that a section of the configuration names,
-networks that are in no table, squares that do not fit. Each check is the one that the stage itself would make.
+networks that are in no table, squares that do not fit.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from zfnet.config import Config
+from zfnet.data.index import require_folder
 from zfnet.errors import UserError
 
 FOLDERS = {"transfer": "root", "voc": "root", "localization": "images"}  # keys that name a folder, by stage
@@ -18,8 +19,8 @@ def check_inputs(config: Config, stages: Collection[str]) -> None:
     for stage in stages:
         key = FOLDERS.get(stage, "")
         folder = getattr(getattr(config, stage), key) if key else ""
-        if folder and not Path(folder).is_dir():
-            raise UserError(f"{stage}.{key}: no folder {folder}")
+        if folder:
+            require_folder(Path(folder), f"{stage}.{key}", "see data/README.md")
     if {"train", "ensemble", "ablations"} & set(stages):
         _check_networks(config, stages)
     if "occlusion" in stages:
@@ -56,8 +57,9 @@ def _check_square(config: Config) -> None:
 
 
 def _check_localization(config: Config) -> None:
-    options = config.localization
-    if options.blacklist and not Path(options.blacklist).is_file():
-        raise UserError(f"localization.blacklist: no file {options.blacklist}")
-    if options.compare and not options.tune:
-        raise UserError("localization.compare: sources are compared on training images; set localization.tune too")
+    from zfnet.localization.stage import check_comparison
+
+    file = config.localization.blacklist
+    if file and not Path(file).is_file():
+        raise UserError(f"localization.blacklist: no file {file}")
+    check_comparison(config.localization)

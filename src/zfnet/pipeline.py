@@ -2,8 +2,9 @@
 
 A stage has a name, the stages it needs, the sections of the configuration it reads and the artefact of the papers it
 makes. Running one runs what it needs first, skips what is done, and writes result.json last. "Done" means that
-result.json exists and its fingerprint - of the sections it reads, its version and the fingerprints of its needs -
-is the one this configuration would give. So a changed value reruns what depends on it and nothing else.
+result.json exists, beside the files that the stage is known by, and its fingerprint - of the sections it reads, its
+version and the fingerprints of its needs - is the one this configuration would give. So a changed value reruns what
+depends on it and nothing else.
 """
 
 from __future__ import annotations
@@ -170,9 +171,10 @@ def run(config: Config, command: str) -> list[Path]:
         network, weights = _network(stage, config)
         if weights:
             importlib.import_module("zfnet.models.pretrained").check_weights(stage.name, network, weights)
-    if any("train" in stage.reads and not result_of(stage, config) for stage in planned):
+    ahead = [stage for stage in planned if not result_of(stage, config)]
+    if any("train" in stage.reads for stage in ahead):
         importlib.import_module("zfnet.wiring").check_machine(config)
-    check_inputs(config, [stage.name for stage in planned if not result_of(stage, config)])
+    check_inputs(config, [stage.name for stage in ahead])
     for stage in planned:
         folder = folder_of(stage, config)
         done = result_of(stage, config)

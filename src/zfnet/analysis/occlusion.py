@@ -81,7 +81,6 @@ class Maps:
     label: np.ndarray  # int64
     clean_activity: float
     clean_probability: float
-    projection: np.ndarray | None = None  # Fig. 7 c, (h, w, 3)
     projected: np.ndarray | None = None  # (r, c) share of the projection's energy under the square
 
 
@@ -148,11 +147,12 @@ def run(
     for row in track(rows, "occluding images"):
         image, label = images.center([row]).to(device), int(images.index.labels[row])
         found = slide(model, image[0], label, fill, places, name, config.batch)
+        projection = None
         if project:
             projection = project(image, name, found.channel)[0].detach().cpu().permute(1, 2, 0).numpy()
-            found = replace(found, projection=projection, projected=energy_under(projection, places))
+            found = replace(found, projected=energy_under(projection, places))
         if len(cards) < config.n_images:
-            cards.append(_card(images, row, found, fill, places))
+            cards.append(_card(images, row, found, fill, places, projection))
         maps.append(found)
     inside = [places.inside(crop_boxes(images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -184,12 +184,6 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
     pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
     table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
     hit, chance, activity_hit, within, outside = table.T
-    seen = np.array([_seen(m, m.projected) for m in maps if m.projected is not None]).reshape(-1, 2)
-    projections = {
-        "projection_at_lowest_activity": interval(seen[:, 0], seed, "mean"),
-        "projection_anywhere": interval(seen[:, 1], seed, "mean"),
-        "projection_difference": interval(seen[:, 0] - seen[:, 1], seed, "mean"),
-    }
     return {
         "n_scored": len(pairs),
         "deepest_drop_in_box": interval(hit, seed, "mean"),
@@ -197,7 +191,7 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
         "above_chance": interval(hit - chance, seed, "mean"),
         "deepest_activity_in_box": interval(activity_hit, seed, "mean"),
         "activity_above_chance": interval(activity_hit - chance, seed, "mean"),
-        **(projections if len(seen) else {}),
+        **_projections(maps, seed),
         "drop_inside": interval(within, seed, "mean"),
         "drop_outside": interval(outside, seed, "mean"),
         "drop_difference": interval(within - outside, seed, "mean"),
@@ -213,9 +207,18 @@ def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _seen(maps: Maps, projected: np.ndarray) -> tuple[float, float]:
-    """How much of the projection is covered where the map's activity is lowest, and on average."""
-    return float(projected[maps.activity == maps.activity.min()].mean()), float(projected.mean())
+def _projections(maps: list[Maps], seed: int) -> dict[str, Any]:
+    """How much of the projection is covered where the map's activity is lowest, and on average; {} without any."""
+    known = [(m.projected, m.activity == m.activity.min()) for m in maps if m.projected is not None]
+    seen = [(projected[quietest].mean(), projected.mean()) for projected, quietest in known]
+    if not seen:
+        return {}
+    lowest, anywhere = np.array(seen).T
+    return {
+        "projection_at_lowest_activity": interval(lowest, seed, "mean"),
+        "projection_anywhere": interval(anywhere, seed, "mean"),
+        "projection_difference": interval(lowest - anywhere, seed, "mean"),
+    }
 
 
 def _grey(images: ImageStore, grey: str) -> Tensor:
@@ -234,7 +237,7 @@ def _softmax(scores: Tensor) -> np.ndarray:
     return scores.double().softmax(1).numpy()
 
 
-def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid) -> Card:
+def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, projection: np.ndarray | None) -> Card:
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
     square = slice(top, top + places.size), slice(left, left + places.size)
@@ -245,7 +248,7 @@ def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid) 
         boxes=crop_boxes(images, row),
         centers=places.centers,
         channel=maps.channel,
-        projection=maps.projection,
+        projection=projection,
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,

@@ -82,13 +82,18 @@ def run(
     return Outcome(numbers, figures, f"top-5 localisation error {top5:.1f} % (centre box {centre:.1f} %)")
 
 
+def check_comparison(config: LocalizationConfig) -> None:
+    """Raise UserError where sources are to be compared, but no images are there to compare them on."""
+    if config.compare and not config.tune:
+        raise UserError("localization.compare: sources are compared on training images; set localization.tune too")
+
+
 def _tune(
     config: LocalizationConfig, work: Work, train: ImageStore, sources: Mapping[str, Source], out: Path
 ) -> tuple[LocalizationConfig, dict[str, Any]]:
     """The chosen configuration, and the numbers of the choice and of the sources compared."""
+    check_comparison(config)
     if not config.tune:
-        if config.compare:
-            raise UserError("localization.compare: sources are compared on training images; set localization.tune too")
         return config, {}
     names = dict.fromkeys([config.saliency, *config.compare])
     tuned = {
