@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zfnet.errors import UserError
-from zfnet.figures.grid import contrast, write
+from zfnet.figures.grid import contrast, spelled, write, write_text
 
 
 def test_zero_is_mid_grey_and_the_peak_is_black_or_white():
@@ -46,3 +46,12 @@ def test_a_picture_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"x\.png: cannot be written .No space left"):
         write(tmp_path / "x.png", np.zeros((8, 8, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_names_in_pictures_are_spelled_and_not_asked_for():
+    assert spelled("Bär, naïve × ß 日本") == "Bar, naive x ss ??"
+    assert spelled("“·”") == "???" and spelled("“·”", "“”·") == "“·”"
+    drawn, meant = np.zeros((2, 20, 60, 3), np.uint8)
+    write_text(drawn, "Bär", (2, 14))
+    write_text(meant, "Bar", (2, 14))
+    np.testing.assert_array_equal(drawn, meant)

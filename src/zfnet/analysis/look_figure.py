@@ -7,7 +7,6 @@ spelled with their like.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +14,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from zfnet.data.crops import resize
+from zfnet.figures.grid import spelled
 
 WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between tiles
 HEADER = 420  # px, height of the photograph
 LABEL = 66  # px under a tile: what it is, and how to read it
 PAPER, INK, QUIET, RULE, ACCENT = (253, 252, 249), (35, 33, 29), (107, 102, 93), (220, 215, 204), (168, 57, 42)
 TITLE, TEXT, SMALL = 30, 19, 15  # px of letters
-SPELLED = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l"})
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,8 @@ def draw(sheet: Sheet) -> np.ndarray:
 
 
 def plain(text: str) -> str:
-    """The text in letters that the built-in font has: accents dropped, what has no like as a question mark."""
-    taken_apart = unicodedata.normalize("NFKD", text.translate(SPELLED))
-    kept = "".join(letter for letter in taken_apart if not unicodedata.combining(letter))
-    return "".join(letter if letter.isascii() or letter in "“”·" else "?" for letter in kept)
+    """The text in letters that Pillow's built-in font has."""
+    return spelled(text, "“”·")
 
 
 def _header(canvas: Image.Image, pen: ImageDraw.ImageDraw, sheet: Sheet) -> None:

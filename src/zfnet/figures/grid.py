@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from zfnet.record import atomic_write
 
 PAPER, INK = (255, 255, 255), (40, 40, 44)
 ACCENT, TRUTH = (230, 85, 40), (255, 255, 255)  # predicted box, true box
+SPELLED = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l"})
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -114,8 +116,14 @@ def write_text(
     canvas: np.ndarray, text: str, at: tuple[int, int], size: float = 0.4, colour: tuple[int, int, int] = INK
 ) -> None:
     """Write `text` on the canvas in place, its baseline starting at (x, y)."""
-    ascii_only = text.encode("ascii", "replace").decode()
-    cv2.putText(canvas, ascii_only, at, _FONT, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, spelled(text), at, _FONT, size, colour, 1, cv2.LINE_AA)
+
+
+def spelled(text: str, beyond: str = "") -> str:
+    """The text in ASCII and the letters `beyond` it that a font has: accents dropped, what has no like as "?"."""
+    taken_apart = unicodedata.normalize("NFKD", text.translate(SPELLED))
+    kept = "".join(letter for letter in taken_apart if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() or letter in beyond else "?" for letter in kept)
 
 
 def write(path: Path, image: np.ndarray) -> None:

@@ -43,7 +43,8 @@ def _rows() -> list:
 
 def _phrase(values: Mapping[str, float | None]) -> str:
     images, classes, crop, epochs, parameters = (say(values[part]) for part in PARTS)
-    return f"{images} images of {classes} classes at {crop} px, {epochs} epochs, with {parameters} parameters"
+    lasted = f"{epochs} epoch" if epochs == "1" else f"{epochs} epochs"
+    return f"{images} images of {classes} classes at {crop} px, {lasted}, with {parameters} parameters"
 
 
 def _close(ours: float | None, theirs: float | None) -> bool:
