@@ -111,10 +111,10 @@ sync: $(READY) ## send what Weights & Biases kept offline under outputs/
 	@find outputs -type d -name 'offline-run-*' -prune -print0 | xargs -0 -r -n 50 $(BIN)/wandb sync
 
 dashboard: $(READY) ## publish conf/dashboard.yaml as a workspace of Weights & Biases, when logged in
-	$(BIN)/python -m zfnet.dashboard
+	$(BIN)/python -m zfnet.cli.dashboard
 
 sweep: $(READY) ## every point of conf/sweep.yaml, one after another, under outputs/sweeps
-	$(BIN)/python -m zfnet.sweep profile=$(PROFILE) $(DATA_ARG) $(ARGS)
+	$(BIN)/python -m zfnet.cli.sweep profile=$(PROFILE) $(DATA_ARG) $(ARGS)
 
 compare: $(READY) ## RUNS="outputs/a outputs/b" side by side on one page: outputs/compare/index.html
 	$(BIN)/python -m zfnet.report.compare $(RUNS)

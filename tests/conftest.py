@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.data.folder import read_folder
-from zfnet.data.store import ImageStore, build_store
-from zfnet.machine import one_thread as one_thread_of_torch
+from zfnet.core.machine import one_thread as one_thread_of_torch
+from zfnet.data.cache.images import ImageStore, build_store
+from zfnet.data.index import make_index
+from zfnet.data.sources.folder import read_folder
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
@@ -54,7 +56,7 @@ def store_folders(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def stores(store_folders: tuple[Path, Path]) -> tuple[ImageStore, ImageStore]:
-    from zfnet.data.store import open_store
+    from zfnet.data.cache.images import open_store
 
     train, val = (open_store(folder, 64.0) for folder in store_folders)
     return train, val
@@ -66,3 +68,22 @@ def real_data() -> Path:
     if "ZFNET_REAL_DATA" not in os.environ:
         pytest.skip("ZFNET_REAL_DATA does not name a folder with the real images")
     return Path(os.environ["ZFNET_REAL_DATA"])
+
+
+@pytest.fixture
+def make_store() -> Callable[..., ImageStore]:
+    """make_store(classes, per_class, seed): small images whose colour tells their class, through noise."""
+
+    def make(n_classes: int = 3, per_class: int = 8, seed: int = 0, size: int = 32) -> ImageStore:
+        rng = np.random.default_rng([seed, n_classes])
+        labels = np.repeat(np.arange(n_classes), per_class)
+        colours = np.random.default_rng(9).integers(40, 216, (n_classes, 1, 1, 3))
+        noise = rng.normal(0, 30, (len(labels), size, size, 3))
+        pixels = np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
+        names = [f"c{k}" for k in range(n_classes)]
+        rows = [(f"c{k}/{i}.jpg", int(k)) for i, k in enumerate(labels)]
+        shapes = np.full((len(labels), 2), size)
+        mean = pixels.mean(0).astype(np.float32)
+        return ImageStore(make_index(Path("."), rows, names), pixels, shapes, mean, 60.0)
+
+    return make

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zfnet import config as schema
-from zfnet import pipeline, sweep
 from zfnet.__main__ import CONF, quoted
+from zfnet.cli import sweep
+from zfnet.core import options
+from zfnet.core.errors import UserError
+from zfnet.experiments import config as schema
+from zfnet.running import runner as pipeline
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,7 +59,7 @@ def compose_job(words):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for overrides in points.values():
             config = OmegaConf.to_object(compose("config", overrides=overrides))
-            schema.check(config)
+            options.check(config)
             assert config.stage == "list" or pipeline.parse_stages(config.stage)
             yield config
 
@@ -80,9 +83,9 @@ def check_module(module, words, tmp_path):
         assert run(sys.executable, "-m", "zfnet", *words, cwd=tmp_path)
     elif module == "zfnet":
         assert list(compose_job(words))
-    elif module == "zfnet.sweep":
+    elif module == "zfnet.cli.sweep":
         assert list(compose_job([*sweep.multirun_words(), *words]))
-    elif module == "zfnet.localization":
+    elif module == "zfnet.experiments.localization":
         for name in words:
             (tmp_path / name).write_text("1 0 0 9 9\n2 0 0 9 9\n")
         assert run(sys.executable, "-m", module, *words, cwd=tmp_path)
@@ -137,7 +140,7 @@ def test_nothing_that_a_page_names_is_stale(page):
         assert (page.parent / link).exists(), link
     for file in re.findall(r"`((?:src|tests|conf)/[\w/.*-]+)`", prose):
         assert list(ROOT.glob(file.rstrip("/"))), file
-    keys = set(schema.keys())
+    keys = set(options.keys(schema.Config))
     sections = {key.partition(".")[0] for key in keys if "." in key}
     for key in re.findall(r"`([a-z_]+(?:\.[a-z_0-9]+)+)(?:=[^`]*)?`", prose):
         section = key.partition(".")[0]
@@ -157,7 +160,7 @@ def test_a_stale_key_or_target_is_seen():
         list(compose_job(["train.epoch=3"]))
     with pytest.raises(AssertionError):
         check_make(["tabel3"])
-    with pytest.raises(schema.UserError):
+    with pytest.raises(UserError):
         list(compose_job(["--multirun", "train.lr=0.1,-1"]))
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zfnet import config as schema
-from zfnet.errors import PLACES, UserError, exit_code
+from zfnet.core import options
+from zfnet.core.errors import PLACES, UserError, exit_code
+from zfnet.experiments import config as schema
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -40,7 +41,7 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(HELP.format(profiles=", ".join(sorted(path.stem for path in (CONF / "profile").glob("*.yaml")))))
         return 0
-    keys = set(schema.keys())
+    keys = set(options.keys(schema.Config))
     if dashed := [word for word in words if word.startswith("--") and word[2:].partition("=")[0] in keys]:
         return exit_code(lambda: _refuse(dashed[0]))
     typed = flags_first(words)
@@ -113,7 +114,7 @@ def _compose_and_run(typed: list[str]) -> None:
     def job(composed: DictConfig) -> None:
         point = HydraConfig.get()
         try:
-            unknown = set(_dotted(OmegaConf.to_container(composed))) - set(schema.keys())
+            unknown = set(_dotted(OmegaConf.to_container(composed))) - set(options.keys(schema.Config))
             if unknown:
                 raise UserError(_unknown(min(unknown)))
             config: schema.Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
@@ -143,9 +144,9 @@ def _compose_and_run(typed: list[str]) -> None:
 
 def run(config: schema.Config, typed: Sequence[str] = ()) -> None:
     """Check the configuration, run its stages and say where the report is; `typed` are the words of the command."""
-    from zfnet import pipeline
+    from zfnet.running import runner as pipeline
 
-    schema.check(config)
+    options.check(config)
     _at_home(config)
     if config.stage == "list":
         for stage in pipeline.STAGES.values():
@@ -196,7 +197,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 def _unknown(key: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(key, schema.keys(), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(key, options.keys(schema.Config), n=1, cutoff=0.5)
     guess = f", did you mean {close[0]}?" if close else ""
     return f"{key}: no such key{guess}; `python -m zfnet --cfg job` prints all keys"
 

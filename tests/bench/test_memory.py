@@ -8,11 +8,11 @@ import mmap
 import pytest
 import torch
 
-from zfnet.analysis.incremental import Occluder, Watch, respond
-from zfnet.backprojection.engine import Backprojection, Target
-from zfnet.backprojection.window import project_window
+from zfnet.attribution.engine import Backprojection, Target
+from zfnet.attribution.incremental import Occluder, Watch, respond
+from zfnet.attribution.window import project_window
 from zfnet.bench.memory import ALLOWED, memory_row, peaks, resident
-from zfnet.models.net import build
+from zfnet.networks.convnet import build
 
 STEPS, WARM = 200, 50
 pytestmark = pytest.mark.usefixtures("one_thread")

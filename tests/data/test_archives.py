@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfnet.data import unpack as module
+from zfnet.core.errors import UserError
 from zfnet.data.__main__ import main
-from zfnet.data.archives import ARCHIVES, Archive
-from zfnet.data.check import as_table, check_all
-from zfnet.data.imagenet import find_blacklist, read_imagenet
-from zfnet.data.store import build_store
-from zfnet.data.unpack import UNPACKING, unpack_all
-from zfnet.errors import UserError
+from zfnet.data.archives import unpack as module
+from zfnet.data.archives.archives import ARCHIVES, Archive
+from zfnet.data.archives.check import as_table, check_all
+from zfnet.data.archives.unpack import UNPACKING, unpack_all
+from zfnet.data.cache.images import build_store
+from zfnet.data.sources.imagenet import find_blacklist, read_imagenet
 
 WNIDS = {"n01443537": "goldfish", "n01440764": "tench, Tinca tinca", "n01484850": "great white shark"}  # ILSVRC's order
 N_TRAIN, N_VAL = 6, 9
@@ -126,8 +126,12 @@ def states(folder: Path, table: tuple[Archive, ...], with_md5: bool = False) -> 
 
 def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_path):
     from zfnet.__main__ import run
-    from zfnet.config import Config, DataConfig, ModelConfig, PathsConfig, TrainConfig, WandbConfig
-    from zfnet.record import read_result
+    from zfnet.data.options import DataOptions
+    from zfnet.experiments.config import Config
+    from zfnet.networks.options import ModelOptions
+    from zfnet.pipeline.options import PathsOptions, WandbOptions
+    from zfnet.pipeline.record import read_result
+    from zfnet.training.options import TrainOptions
 
     table = table_of(archives)
     assert set(states(archives.parent, table, with_md5=True).values()) == {"archive"}
@@ -136,10 +140,10 @@ def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_
     assert found["train"] == found["val"] == found["Annotations/val"] == found["ILSVRC2012_devkit_t12"] == "unpacked"
     assert not (archives / UNPACKING).exists()
 
-    data = DataConfig(source="imagenet", root=str(archives), size=64, divisor=64.0, bad_limit=1, cache="jpeg")
-    recipe = TrainConfig(epochs=1, batch=8, precision="fp32", snapshots=[1])
-    config = Config(data=data, model=ModelConfig(width=0.05, init="he"), train=recipe, stage="train", device="cpu")
-    config.paths, config.wandb = PathsConfig(outputs=str(tmp_path / "outputs")), WandbConfig(mode="disabled")
+    data = DataOptions(source="imagenet", root=str(archives), size=64, divisor=64.0, bad_limit=1, cache="jpeg")
+    recipe = TrainOptions(epochs=1, batch=8, precision="fp32", snapshots=[1])
+    config = Config(data=data, model=ModelOptions(width=0.05, init="he"), train=recipe, stage="train", device="cpu")
+    config.paths, config.wandb = PathsOptions(outputs=str(tmp_path / "outputs")), WandbOptions(mode="disabled")
     run(config)
     numbers = read_result(tmp_path / "outputs" / config.profile / "data")["numbers"]
     assert (numbers["n_train"], numbers["n_val"], numbers["n_unreadable"]) == (3 * N_TRAIN - 1, N_VAL, 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zfnet.data.boxes_xml import read_boxes
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
+from zfnet.data.sources.boxes_xml import read_boxes
 
 DOG = "<name>dog</name><bndbox><xmin>10</xmin><ymin>20</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
 

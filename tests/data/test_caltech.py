@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from zfnet.data.caltech import read_caltech
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
+from zfnet.data.sources.caltech import read_caltech
 
 
 def plant(folder, *names):

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.data import frames as module
+from zfnet.core.errors import UserError
+from zfnet.data.cache import frames as module
+from zfnet.data.cache.images import build_store, damaged_files, open_store
 from zfnet.data.crops import shrink
-from zfnet.data.folder import read_folder
-from zfnet.data.images import read_rgb
-from zfnet.data.store import build_store, damaged_files, open_store
-from zfnet.errors import UserError
+from zfnet.data.decode import read_rgb
+from zfnet.data.sources.folder import read_folder
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
 
 
 def test_an_interruption_after_the_last_frame_reads_none_again(index, tmp_path, monkeypatch):
-    import zfnet.data.store as store
+    import zfnet.data.cache.images as store
 
     def stops(*_):
         raise KeyboardInterrupt

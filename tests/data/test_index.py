@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zfnet.core.errors import UserError
 from zfnet.data.index import make_index
-from zfnet.errors import UserError
 
 
 @pytest.fixture

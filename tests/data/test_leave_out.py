@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from zfnet import pipeline
-from zfnet.config import Config, DataConfig, TransferConfig
-from zfnet.data.caltech import read_caltech
-from zfnet.data.sources import read_source
-from zfnet.data.store import build_store
-from zfnet.errors import UserError
-from zfnet.models.net import build
-from zfnet.pipeline import STAGES, fingerprint
-from zfnet.transfer import stage
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import build_store
+from zfnet.data.options import DataOptions
+from zfnet.data.sources.caltech import read_caltech
+from zfnet.experiments.config import Config
+from zfnet.experiments.sources import read_source
+from zfnet.experiments.transfer import compute as stage
+from zfnet.experiments.transfer.options import TransferOptions
+from zfnet.networks.convnet import build
+from zfnet.running import runner as pipeline
+from zfnet.running.runner import STAGES, fingerprint
 
 
 def scene(seed):
@@ -39,7 +41,7 @@ def sets(tmp_path):
     for i in range(8):
         image = {2: scene(6), 5: scene(3)}.get(i, scene(100 + i))
         write(tmp_path / "101_ObjectCategories" / ("ant", "bee")[i % 2] / f"image_{i:04d}.jpg", image)
-    return Config(data=DataConfig(source="folder", root=str(tmp_path / "photos"), size=64))
+    return Config(data=DataOptions(source="folder", root=str(tmp_path / "photos"), size=64))
 
 
 def test_planted_duplicates_are_found_written_and_left_out_when_asked(sets, tmp_path):
@@ -48,7 +50,7 @@ def test_planted_duplicates_are_found_written_and_left_out_when_asked(sets, tmp_
     images = build_store(read_caltech(tmp_path), tmp_path / "images", 64, 64.0, others.mean)
     model = build("zfnet", 2, 56, 0.05)
     model.initialise("he", 0)
-    config = TransferConfig(layers=[1], softmax_layers=[1], per_class=[2], folds=1, few_shot=[1], c_grid=[1.0])
+    config = TransferOptions(layers=[1], softmax_layers=[1], per_class=[2], folds=1, few_shot=[1], c_grid=[1.0])
     outcome = stage.run(config, model.eval(), images, tmp_path / "out", 0, others)
     found = outcome.numbers["duplicates"]
     assert (found["images"], found["leave_out"], found["most_in_class"]) == (2, 2, 1)

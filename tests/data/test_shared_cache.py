@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from zfnet import pipeline
-from zfnet.config import Config, DataConfig, PathsConfig, WandbConfig
-from zfnet.data import store as module
-from zfnet.data.frames import alone
-from zfnet.wiring import stores
+from zfnet.data.cache import images as module
+from zfnet.data.cache.frames import alone
+from zfnet.data.options import DataOptions
+from zfnet.experiments.config import Config
+from zfnet.experiments.wiring import stores
+from zfnet.pipeline.options import PathsOptions, WandbOptions
+from zfnet.running import runner as pipeline
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def builds(monkeypatch):
 
 
 def run(name, picture_folder, tmp_path, **data):
-    paths = PathsConfig(outputs=str(tmp_path / name), cache=str(tmp_path / "cache"))
-    images = replace(DataConfig(source="folder", root=str(picture_folder), size=36), **data)
-    config = Config(stage="data", profile="folder", data=images, paths=paths, wandb=WandbConfig(mode="disabled"))
+    paths = PathsOptions(outputs=str(tmp_path / name), cache=str(tmp_path / "cache"))
+    images = replace(DataOptions(source="folder", root=str(picture_folder), size=36), **data)
+    config = Config(stage="data", profile="folder", data=images, paths=paths, wandb=WandbOptions(mode="disabled"))
     pipeline.run(config, "")
     return config
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from zfnet.data.voc import read_voc
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
+from zfnet.data.sources.voc import read_voc
 
 SIGNS = {"bird": ["1", "-1", "0"], "tvmonitor": ["1", "-1", "1"]}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfnet.figures import chart
+from zfnet.plots import chart
 
 HOSTILE = '<script>alert("x")</script> & "quotes" 日本'
 VARIANTS = {

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
 from zfnet.report.__main__ import main as report_command
 from zfnet.report.build import build, needed_stages
 from zfnet.report.page import inline, typeset

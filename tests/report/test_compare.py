@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
 from zfnet.report.compare import (
     compare,
     compare_claims,

@@ -60,5 +60,5 @@ def test_mistakes_in_the_file_are_named() -> None:
 
 
 def test_every_artefact_names_a_stage_of_the_pipeline() -> None:
-    pipeline = pytest.importorskip("zfnet.pipeline")
+    pipeline = pytest.importorskip("zfnet.running.runner")
     assert {a.stage for paper in papers() for a in paper.artefacts} <= set(pipeline.STAGES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
 from zfnet.report import reference
 from zfnet.report.build import build
 from zfnet.report.claims import CLAIMS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zfnet import config as schema
 from zfnet.__main__ import CONF, explain
+from zfnet.experiments import config as schema
 
 
 def compose(*overrides):

@@ -15,16 +15,17 @@ from torch import distributed as dist
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
-from zfnet.distributed import World, launch
-from zfnet.models.net import build
-from zfnet.models.normalization import LocalResponseNorm
-from zfnet.record import read_metrics
+from zfnet.core.metrics import read_metrics
+from zfnet.core.precision import autocast
+from zfnet.networks.convnet import build
+from zfnet.networks.normalization import LocalResponseNorm
+from zfnet.networks.options import ModelOptions
+from zfnet.networks.predict import predict
 from zfnet.training import fit as module
-from zfnet.training.evaluate import predict
+from zfnet.training.distributed import World, launch
 from zfnet.training.feed import Dropouts, feed
 from zfnet.training.fit import Job, Seeded, fit
-from zfnet.training.precision import autocast
+from zfnet.training.options import CheckpointOptions, TrainOptions
 from zfnet.training.sampling import plan_epoch
 
 pytestmark = [
@@ -104,8 +105,8 @@ def test_nccl_with_one_process_gives_the_same_gradient():
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs, as NCCL takes one process on each")
 def test_two_processes_on_two_gpus_equal_one(stores, store_folders, tmp_path):
-    recipe = TrainConfig(epochs=2, batch=6, reference_batch=6, lr=0.02, precision="fp32", crops="random", snapshots=[])
-    job = Job(ModelConfig(width=0.125, init="he"), recipe, CheckpointsConfig(), str(tmp_path / "one"), "cuda")
+    recipe = TrainOptions(epochs=2, batch=6, reference_batch=6, lr=0.02, precision="fp32", crops="random", snapshots=[])
+    job = Job(ModelOptions(width=0.125, init="he"), recipe, CheckpointOptions(), str(tmp_path / "one"), "cuda")
     one = fit(job, GPU, *stores)
     two = replace(job, out=str(tmp_path / "two"), train_store=str(store_folders[0]), val_store=str(store_folders[1]))
     two.divisor = 64.0
@@ -136,10 +137,10 @@ def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores):
 
 @pytest.mark.parametrize(("first", "then"), [(GPU, CPU), (CPU, GPU)])
 def test_a_checkpoint_goes_on_on_another_device(stores, tmp_path, monkeypatch, first, then):
-    recipe = TrainConfig(
+    recipe = TrainOptions(
         epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", precision="fp32", crops="random", snapshots=[]
     )
-    job = Job(ModelConfig(width=0.125, init="he"), recipe, CheckpointsConfig(), str(tmp_path), first.device.type)
+    job = Job(ModelOptions(width=0.125, init="he"), recipe, CheckpointOptions(), str(tmp_path), first.device.type)
 
     class Interrupted(module.Renormaliser):
         calls = 0

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.distributed import World
-from zfnet.models.net import build
+from zfnet.experiments.train.figure import draw_history
+from zfnet.networks.convnet import build
 from zfnet.training import feed as module
+from zfnet.training.distributed import World
 from zfnet.training.feed import Dropouts, feed
-from zfnet.training.figure import draw_history
 from zfnet.training.health import dead_units
 from zfnet.training.sampling import dropout_masks, plan_epoch
 

@@ -15,28 +15,30 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
-from zfnet.data.store import open_store
-from zfnet.distributed import FRESH_STORE, World, launch
-from zfnet.errors import UserError
-from zfnet.models.checkpoint import load_model
-from zfnet.models.net import build
-from zfnet.record import log_metrics, read_metrics
+from zfnet.core.errors import UserError
+from zfnet.core.metrics import log_metrics, read_metrics
+from zfnet.data.cache.images import open_store
+from zfnet.networks.checkpoint import load_model
+from zfnet.networks.convnet import build
+from zfnet.networks.options import ModelOptions
+from zfnet.networks.predict import predict
 from zfnet.training import fit as module
 from zfnet.training import health
-from zfnet.training.evaluate import errors, predict
+from zfnet.training.distributed import FRESH_STORE, World, launch
+from zfnet.training.evaluate import errors
 from zfnet.training.fit import Job, fit
 from zfnet.training.interrupt import StopOnInterrupt
+from zfnet.training.options import CheckpointOptions, TrainOptions
 
 ALONE = World(0, 1, torch.device("cpu"))
-MODEL = ModelConfig(width=0.125, init="he")
-RECIPE = TrainConfig(
+MODEL = ModelOptions(width=0.125, init="he")
+RECIPE = TrainOptions(
     epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", crops="random", precision="fp32", snapshots=[1]
 )
 
 
 def job(out, **changes):
-    return Job(MODEL, replace(RECIPE, **changes), CheckpointsConfig(), str(out), "cpu")
+    return Job(MODEL, replace(RECIPE, **changes), CheckpointOptions(), str(out), "cpu")
 
 
 def write_job(out, train, val):
@@ -209,7 +211,7 @@ def test_a_training_that_has_ended_is_measured_again_only_on_other_images(traine
     shutil.copytree(trained[0], tmp_path / "same")
     measured = []
     monkeypatch.setattr(module, "errors", lambda *given, **named: measured.append(1) or errors(*given, **named))
-    again = replace(job(tmp_path / "same"), checkpoints=CheckpointsConfig(minutes=1.0))
+    again = replace(job(tmp_path / "same"), checkpoints=CheckpointOptions(minutes=1.0))
     assert fit(again, ALONE, *stores) == trained[1] and not measured
     assert read_metrics(tmp_path / "same") == trained[1]["history"]
     train, val = stores
@@ -235,7 +237,7 @@ def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):
 def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
     monkeypatch.setattr(health, "STUCK_STEPS", 1)
     with pytest.raises(UserError, match=r"stays at .* ln\(classes\); the output of relu\d"):
-        small = Job(replace(MODEL, init="paper"), replace(RECIPE, lr=1e-9), CheckpointsConfig(), str(tmp_path), "cpu")
+        small = Job(replace(MODEL, init="paper"), replace(RECIPE, lr=1e-9), CheckpointOptions(), str(tmp_path), "cpu")
         fit(small, ALONE, *stores)
 
 
@@ -258,7 +260,7 @@ def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained
     (tmp_path / "command.py").write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from zfnet.distributed import launch\n"
+        "from zfnet.training.distributed import launch\n"
         "try:\n"
         "    launch(sys.argv[1], Path(sys.argv[2]), processes=2)\n"
         "except KeyboardInterrupt:\n"

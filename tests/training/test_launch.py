@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from zfnet import distributed
-from zfnet.distributed import launch
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
+from zfnet.training import distributed
+from zfnet.training.distributed import launch
 
 
 def write_module(folder, name, *lines):
@@ -22,8 +22,8 @@ def test_what_one_process_alone_refuses_ends_the_others_that_wait_for_it(tmp_pat
     write_module(
         tmp_path,
         "one_refuses",
-        "from zfnet.distributed import refuse",
-        "from zfnet.errors import UserError",
+        "from zfnet.training.distributed import refuse",
+        "from zfnet.core.errors import UserError",
         "if os.environ['RANK'] == '1':",
         "    refuse(Path(sys.argv[1]), UserError('frame 7 is damaged'))",
         "else:",
@@ -37,7 +37,7 @@ def test_what_one_process_alone_refuses_ends_the_others_that_wait_for_it(tmp_pat
 
 def test_an_interrupted_launcher_prints_no_traceback(tmp_path):
     write_module(tmp_path, "waits", "Path(sys.argv[1]).touch()", "time.sleep(600)")
-    words = [sys.executable, "-m", "zfnet.distributed", "--standalone", "--nproc-per-node=1", "-m", "waits"]
+    words = [sys.executable, "-m", "zfnet.training.distributed", "--standalone", "--nproc-per-node=1", "-m", "waits"]
     started = tmp_path / "started"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen([*words, str(started)], env=environment, stderr=subprocess.PIPE, text=True) as launcher:

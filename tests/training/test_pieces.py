@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from zfnet.config import TrainConfig
 from zfnet.data.crops import ten_crop_places
-from zfnet.distributed import World
 from zfnet.training import checkpoint
+from zfnet.training.distributed import World
+from zfnet.training.options import TrainOptions
 from zfnet.training.renormalise import Renormaliser, filter_rms
 from zfnet.training.sampling import SPREAD, dropout_masks, plan_epoch
 from zfnet.training.schedule import count_plateaus, learning_rate
@@ -56,26 +56,26 @@ def test_the_first_radius_follows_the_scale_of_the_inputs():
 def test_the_rate_falls_when_the_error_stops_falling():
     assert count_plateaus([50, 40, 41, 42, 39, 39.5, 39.2, 39.1], patience=3) == 1
     assert count_plateaus([50, 51, 52, 53, 54, 55, 56], patience=3) == 2
-    config = TrainConfig(lr=0.01, schedule="plateau", patience=2, factor=0.1)
+    config = TrainOptions(lr=0.01, schedule="plateau", patience=2, factor=0.1)
     assert learning_rate(config, 3, [50, 40, 41]) == pytest.approx(0.01)
     assert learning_rate(config, 4, [50, 40, 41, 42]) == pytest.approx(0.001)
 
 
 def test_step_cosine_and_warm_up():
-    step = TrainConfig(lr=1.0, schedule="step", milestones=[2, 4], factor=0.1)
+    step = TrainOptions(lr=1.0, schedule="step", milestones=[2, 4], factor=0.1)
     assert [learning_rate(step, epoch, []) for epoch in (0, 1.9, 2, 4.5)] == pytest.approx([1, 1, 0.1, 0.01])
-    cosine = TrainConfig(lr=1.0, schedule="cosine", epochs=10)
+    cosine = TrainOptions(lr=1.0, schedule="cosine", epochs=10)
     assert learning_rate(cosine, 5, []) == pytest.approx(0.5) and learning_rate(cosine, 10, []) == pytest.approx(0)
-    warm = TrainConfig(lr=1.0, schedule="constant", warmup_epochs=2)
+    warm = TrainOptions(lr=1.0, schedule="constant", warmup_epochs=2)
     assert learning_rate(warm, 1, []) == pytest.approx(0.5, abs=1e-3) and learning_rate(warm, 2, []) == 1
 
 
 def test_the_rate_grows_with_the_batch_and_a_large_batch_is_warmed_up():
-    large = TrainConfig(lr=0.01, batch=1024, schedule="constant", warmup_epochs=5)
-    assert learning_rate(TrainConfig(lr=0.01, batch=128, schedule="constant"), 0, []) == pytest.approx(0.01)
+    large = TrainOptions(lr=0.01, batch=1024, schedule="constant", warmup_epochs=5)
+    assert learning_rate(TrainOptions(lr=0.01, batch=128, schedule="constant"), 0, []) == pytest.approx(0.01)
     assert learning_rate(large, 6, []) == pytest.approx(0.08)
     assert learning_rate(large, 0, []) < 1e-4 and learning_rate(large, 2.5, []) == pytest.approx(0.04, rel=1e-3)
-    assert learning_rate(TrainConfig(lr=0.01, batch=32, schedule="constant"), 0, []) == pytest.approx(0.0025)
+    assert learning_rate(TrainOptions(lr=0.01, batch=32, schedule="constant"), 0, []) == pytest.approx(0.0025)
 
 
 def test_a_plan_is_a_function_of_seed_and_epoch_alone():

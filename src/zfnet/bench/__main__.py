@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
-from zfnet import record
-from zfnet.machine import device_name
+from zfnet.core.files import write_json
+from zfnet.core.machine import device_name
+from zfnet.pipeline import record
 
 PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization", "gpu")
 OUT = Path("outputs/bench")
@@ -59,7 +60,7 @@ def run(parts: Sequence[str], path: Path, quick: bool) -> int:
             traceback.print_exc()
             failed[part] = f"{type(error).__name__}: {error}"
         machine = {"device": device_name("cpu"), "threads": torch.get_num_threads()}
-        record.write_json(path, {"rows": rows, "failed": failed, **machine, "versions": record.versions()})
+        write_json(path, {"rows": rows, "failed": failed, **machine, "versions": record.versions()})
     print(f"written: {path}")
     for part, message in failed.items():
         print(f"zfnet.bench: {part} failed ({message})", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Feeding images to a network at 224 px, against the usual way: an ImageFolder of the photographs as they are, Pillow,
 RandomResizedCrop, a mirror and ToTensor, in a DataLoader with a worker a core, four at most.
 
-Ours: frames of 256 px as JPEGs in one file (zfnet.data.frames), decoded and cut by threads of this process into
+Ours: frames of 256 px as JPEGs in one file (zfnet.data.cache.frames), decoded and cut by threads of this process into
 batches of uint8. Flip and mean are the device's work (`ImageStore.normalise`); one row shows them done on the host.
 Photographs: imagenet-photos in the folder that ZFNET_REAL_DATA names, else drawn pictures enlarged to 500 x 375.
 """
@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 
 from zfnet.bench.row import medians, rate_row, size_row, timed
-from zfnet.data.frames import n_threads
-from zfnet.data.images import read_rgb
+from zfnet.core.machine import n_cores
+from zfnet.data.cache.frames import n_threads
+from zfnet.data.cache.images import ImageStore, build_store
+from zfnet.data.decode import read_rgb
 from zfnet.data.index import Index, image_files, make_index
-from zfnet.data.store import ImageStore, build_store
-from zfnet.machine import n_cores
 
 BATCH, SIZE, QUALITY = 64, 256, 90
 WORKERS = min(4, n_cores())  # torch warns of more than there are cores
@@ -115,7 +115,7 @@ def _photographs(folder: Path) -> Path:
 
 def draw_photographs(folder: Path, per_class: int) -> Path:
     """Drawn pictures of 24 classes, enlarged to 500 x 375, in `folder` in the ImageFolder layout."""
-    from zfnet.data.menagerie import draw_menagerie
+    from menagerie import draw_menagerie
 
     counts = {"train_per_class": per_class, "val_per_class": 1, "caltech_per_class": 2, "voc_images": 1}
     draw_menagerie(folder.with_name("menagerie"), seed=0, processes=n_cores(), **counts)

@@ -33,15 +33,15 @@ from torch.nn.parallel import DistributedDataParallel
 from zfnet.bench.feed import QUALITY, draw_photographs, photo_index
 from zfnet.bench.row import in_turn, limit_row, rate_row
 from zfnet.bench.training import norm_rows, with_norms
+from zfnet.core.machine import device_name, keep_memory
+from zfnet.core.precision import autocast
+from zfnet.data.cache.images import ImageStore, build_store
 from zfnet.data.crops import crop_size
-from zfnet.data.store import ImageStore, build_store
-from zfnet.distributed import World
-from zfnet.machine import device_name, keep_memory
-from zfnet.models.net import ConvNet, build
-from zfnet.training.evaluate import predict
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.predict import predict
+from zfnet.training.distributed import World
 from zfnet.training.feed import Batch, Dropouts, feed
 from zfnet.training.fit import Seeded
-from zfnet.training.precision import autocast
 from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import plan_epoch
 

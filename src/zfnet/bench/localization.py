@@ -18,15 +18,22 @@ import cv2
 import numpy as np
 
 from zfnet.bench.row import ROUNDS, medians, rate_row, timed
-from zfnet.config import LocalizationConfig
+from zfnet.core.machine import n_cores
 from zfnet.data.crops import Frame
-from zfnet.data.images import read_rgb
-from zfnet.localization.boxes import iou, mask_box, whole_box
-from zfnet.localization.locate import Found, Methods, Task, locate, whole_map
-from zfnet.localization.pool import WAITING, locate_each
-from zfnet.localization.score import ENOUGH
-from zfnet.localization.segment import BACKGROUND, NO_RECTANGLE, UNDECIDED, choose_seeds, largest_component, smooth
-from zfnet.machine import n_cores
+from zfnet.data.decode import read_rgb
+from zfnet.experiments.localization.boxes import iou, mask_box, whole_box
+from zfnet.experiments.localization.locate import Found, Methods, Task, locate, whole_map
+from zfnet.experiments.localization.options import LocalizationOptions
+from zfnet.experiments.localization.pool import WAITING, locate_each
+from zfnet.experiments.localization.score import ENOUGH
+from zfnet.experiments.localization.segment import (
+    BACKGROUND,
+    NO_RECTANGLE,
+    UNDECIDED,
+    choose_seeds,
+    largest_component,
+    smooth,
+)
 
 CUT = "grabcut"
 SIZE = 256  # px, frame of the maps
@@ -36,7 +43,7 @@ REPEATS = 8  # the pool's run is that much longer: it does as much in a second a
 
 def rows(quick: bool = False, photos: Sequence[Path] = (), boxes: Sequence[np.ndarray] = ()) -> list[dict]:
     """Rows of `make bench`; ratio > 1 means ours is better. photos, boxes (k, 4): real ones instead of drawn ones."""
-    config, rounds = LocalizationConfig(), 1 if quick else ROUNDS
+    config, rounds = LocalizationOptions(), 1 if quick else ROUNDS
     processes, methods = 2 if quick else n_cores(), Methods({CUT: config}, {})
     with tempfile.TemporaryDirectory() as folder:
         if not photos:
@@ -85,7 +92,7 @@ def _agreement(ours: Sequence[Found], theirs: Sequence[np.ndarray], boxes: Seque
     )
 
 
-def segment_as_peers(task: Task, config: LocalizationConfig) -> np.ndarray:
+def segment_as_peers(task: Task, config: LocalizationOptions) -> np.ndarray:
     """The box (4,) by the usual loop: full size, whole mask, five iterations."""
     image = read_rgb(task.file)
     saliency, inside = whole_map(task.maps[0], image.shape[:2], image.shape[:2])

@@ -13,9 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zfnet.analysis.incremental import Occluder, Responses, Watch, respond
+from zfnet.attribution.incremental import Occluder, Responses, Watch, respond
 from zfnet.bench.row import ROUNDS, medians, rate_row, timed
-from zfnet.models.net import ConvNet, build
+from zfnet.networks.convnet import ConvNet, build
 
 Setup = TypeVar("Setup")
 

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zfnet.analysis.incremental import Occluder, respond
-from zfnet.analysis.patterns import estimate
-from zfnet.analysis.top_activations import Strongest, conv_layers, update
-from zfnet.backprojection.engine import Backprojection, Target
-from zfnet.backprojection.window import project_window
+from zfnet.attribution.engine import Backprojection, Target
+from zfnet.attribution.incremental import Occluder, respond
+from zfnet.attribution.patterns import estimate
+from zfnet.attribution.strongest import Strongest, conv_layers, update
+from zfnet.attribution.window import project_window
 from zfnet.bench.memory import STEPS, memory_row
 from zfnet.bench.row import ROUNDS, in_turn, rate_row
-from zfnet.models.net import ConvNet, build
+from zfnet.networks.convnet import ConvNet, build
 
 TARGETS = {5: 2.0, 4: 5.0, 3: 10.0, 2: 50.0}  # layer -> times as fast as Captum
 OVERHEAD = 0.10  # of the forward, for the search of the nine strongest

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfnet.bench.row import ROUNDS, in_turn, rate_row
-from zfnet.machine import keep_memory
-from zfnet.models.net import ConvNet, build
-from zfnet.models.normalization import LocalResponseNorm
-from zfnet.training.precision import autocast, resolve
+from zfnet.core.machine import keep_memory
+from zfnet.core.precision import autocast, resolve
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.normalization import LocalResponseNorm
 from zfnet.training.renormalise import Renormaliser
 
 BATCH = 16

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from zfnet.bench.row import in_turn, rate_row, time_row, timed
-from zfnet.transfer.duplicates import correlating, normalised
-from zfnet.transfer.gram import gram, kernels
-from zfnet.transfer.linear import ROUGH, SVM, Space, decide, fit, targets_of
+from zfnet.experiments.transfer.duplicates import correlating, normalised
+from zfnet.linear.gram import gram, kernels
+from zfnet.linear.solver import ROUGH, SVM, Space, decide, fit, targets_of
 
 N_CLASSES, N_TEST = 101, 500
 WIDTHS = {9_216: 10.0, 43_264: 40.0}  # features: how many times LinearSVC's speed to reach

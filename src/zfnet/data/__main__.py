@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from zfnet.errors import UserError, exit_code
+from zfnet.core.errors import UserError, exit_code
 
 
 def main(words: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
 
 
 def _check(folder: Path, with_md5: bool) -> int:
-    from zfnet.data.check import as_table, check_all
+    from zfnet.data.archives.check import as_table, check_all
 
     found = check_all(folder, with_md5)
     print(as_table(found))
@@ -40,8 +40,8 @@ def _check(folder: Path, with_md5: bool) -> int:
 
 
 def _unpack(folder: Path) -> int:
-    from zfnet.data.archives import ARCHIVES, find_archives
-    from zfnet.data.unpack import unpack_all
+    from zfnet.data.archives.archives import ARCHIVES, find_archives
+    from zfnet.data.archives.unpack import unpack_all
 
     if not find_archives(folder):
         names = ", ".join(row.file for row in ARCHIVES)

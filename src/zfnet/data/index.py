@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zfnet.errors import UserError, exit_code
+from zfnet.core.errors import UserError, exit_code
 from zfnet.report.build import build, named_folder
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from PIL import Image
 
-from zfnet.record import atomic_write
+from zfnet.core.files import atomic_write
 from zfnet.report.page import write_page
 from zfnet.report.results import Result
 

@@ -23,8 +23,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from zfnet.errors import UserError
-from zfnet.record import RESULT, Outcome, atomic_write
+from zfnet.core.errors import UserError
+from zfnet.core.files import atomic_write
+from zfnet.pipeline.record import RESULT, Outcome
 from zfnet.report import atlas
 from zfnet.report.page import Figure, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers

@@ -23,9 +23,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from zfnet.errors import UserError, exit_code
-from zfnet.figures import chart
-from zfnet.record import RESULT
+from zfnet.core.errors import UserError, exit_code
+from zfnet.pipeline.record import RESULT
+from zfnet.plots import chart
 from zfnet.report.build import Report, copy_style, in_order
 from zfnet.report.evidence import minus
 from zfnet.report.page import Figure, copy_figures, inline, write_page

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from markupsafe import escape as safe
 from PIL import Image
 
-from zfnet.record import atomic_write
+from zfnet.core.files import atomic_write
 from zfnet.report.results import Result
 
 SMALL, WIDE = 380, 640  # px: narrower pictures are shown magnified, wider ones leave the text column

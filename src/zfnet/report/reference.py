@@ -21,9 +21,10 @@ from typing import Any
 
 import cv2
 
-from zfnet.errors import UserError, exit_code
-from zfnet.progress import duration
-from zfnet.record import RESULT, atomic_write, write_json
+from zfnet.core.errors import UserError, exit_code
+from zfnet.core.files import atomic_write, write_json
+from zfnet.core.progress import duration
+from zfnet.pipeline.record import RESULT
 from zfnet.report.build import named_folder
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, read

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zfnet.config import TRAINED
-from zfnet.progress import duration
-from zfnet.record import RESULT, read_result
+from zfnet.core.progress import duration
+from zfnet.networks.options import TRAINED
+from zfnet.pipeline.record import RESULT, read_result
 
 BLANK: dict[str, Any] = dict.fromkeys(("headline", "command", "created", "commit", "fingerprint", "device"), "")
 Z = 1.96  # two-sided 95 % of a normal

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zfnet.figures.axis import Axis, decimals_for, padded, short, tidy
+from zfnet.plots.axis import Axis, decimals_for, padded, short, tidy
 from zfnet.report.claims import CLAIMS, Claim
 from zfnet.report.results import Measure, Result
 

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zfnet.record import atomic_write
+from zfnet.core.files import atomic_write
 
 _DAMAGE = (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, UnpicklingError, zipfile.BadZipFile)
 

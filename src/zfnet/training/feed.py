@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.data.store import ImageStore
-from zfnet.distributed import World
-from zfnet.models.net import ConvNet
+from zfnet.data.cache.images import ImageStore
+from zfnet.networks.convnet import ConvNet
+from zfnet.training.distributed import World
 from zfnet.training.sampling import EpochPlan, dropout_masks
 
 AHEAD, THREADS = 6, 3  # batches prepared ahead, by so many threads

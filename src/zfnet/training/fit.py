@@ -20,21 +20,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from zfnet.config import CheckpointsConfig, ModelConfig, TrainConfig
-from zfnet.data.store import ImageStore
-from zfnet.distributed import World
-from zfnet.errors import UserError
-from zfnet.machine import keep_memory
-from zfnet.models.checkpoint import hash_network, save_model
-from zfnet.models.net import ConvNet, build
-from zfnet.progress import track
-from zfnet.record import log_metrics, restart_metrics, write_json
+from zfnet.core.errors import UserError
+from zfnet.core.files import write_json
+from zfnet.core.machine import keep_memory
+from zfnet.core.metrics import log_metrics, restart_metrics
+from zfnet.core.precision import autocast, resolve
+from zfnet.core.progress import track
+from zfnet.data.cache.images import ImageStore
+from zfnet.networks.checkpoint import hash_network, save_model
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.options import ModelOptions
 from zfnet.training import checkpoint
+from zfnet.training.distributed import World
 from zfnet.training.evaluate import errors
 from zfnet.training.feed import Dropouts, feed, sample_rows
 from zfnet.training.health import check_loss, dead_units, not_finite
 from zfnet.training.interrupt import StopOnInterrupt
-from zfnet.training.precision import autocast, resolve
+from zfnet.training.options import CheckpointOptions, TrainOptions
 from zfnet.training.renormalise import Renormaliser
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
@@ -49,9 +51,9 @@ CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to w
 class Job:
     """Everything a training process needs, as plain values that travel in a JSON file."""
 
-    model: ModelConfig
-    train: TrainConfig
-    checkpoints: CheckpointsConfig
+    model: ModelOptions
+    train: TrainOptions
+    checkpoints: CheckpointOptions
     out: str
     device: str
     train_store: str = ""  # folders of the image caches, for processes that open them themselves
@@ -61,8 +63,8 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         values = json.loads(path.read_text(encoding="utf-8"))
-        values["model"], values["train"] = ModelConfig(**values["model"]), TrainConfig(**values["train"])
-        return cls(**values | {"checkpoints": CheckpointsConfig(**values["checkpoints"])})
+        values["model"], values["train"] = ModelOptions(**values["model"]), TrainOptions(**values["train"])
+        return cls(**values | {"checkpoints": CheckpointOptions(**values["checkpoints"])})
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.data.store import ImageStore
-from zfnet.errors import UserError
-from zfnet.models.net import ConvNet
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import ImageStore
+from zfnet.networks.convnet import ConvNet
 
 PROBED = 256  # images on which a network is looked at
 STUCK_STEPS = 2000  # a loss that still is ln(classes) after so many steps will not move any more

@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from zfnet.config import TrainConfig
+from zfnet.training.options import TrainOptions
 
 
-def learning_rate(config: TrainConfig, epoch: float, errors: Sequence[float]) -> float:
+def learning_rate(config: TrainOptions, epoch: float, errors: Sequence[float]) -> float:
     """Learning rate at `epoch` (fractional: 2.5 is half-way through the third), given the validation errors so far."""
     rate = config.lr * config.batch / config.reference_batch
     if config.schedule == "plateau":

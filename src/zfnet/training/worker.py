@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zfnet.data.store import open_store
-from zfnet.distributed import join_world, refuse
-from zfnet.errors import UserError
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import open_store
+from zfnet.training.distributed import join_world, refuse
 from zfnet.training.fit import Job, fit
 
 

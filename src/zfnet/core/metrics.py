@@ -1,0 +1,39 @@
+"""metrics.jsonl: one line an epoch, the record that dashboards follow."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zfnet.core.errors import UserError
+from zfnet.core.files import atomic_write
+
+METRICS = "metrics.jsonl"
+
+
+def log_metrics(folder: Path, **values: Any) -> None:
+    """Append one line to metrics.jsonl: the truth that dashboards mirror."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / METRICS).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(values) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder / METRICS}: cannot be written ({error.strerror or error})") from error
+
+
+def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Leave just the lines of `history` in metrics.jsonl: those of another run or after the checkpoint go."""
+    with atomic_write(folder / METRICS) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All whole lines of a stage's metrics.jsonl."""
+    path, lines = folder / METRICS, []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):  # cut by an interruption, or still being written
+            lines.append(json.loads(text))
+    return lines

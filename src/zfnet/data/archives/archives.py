@@ -1,0 +1,190 @@
+"""The table of the archives that the data sets come in, and what each becomes.
+
+An archive is known by its file name and becomes the folder `into` beside itself: data/imagenet/ILSVRC2012_img_val.tar
+becomes data/imagenet/val, which is where the sources look for it.
+
+Sums are those of torchvision (datasets/imagenet.py, caltech.py, voc.py); where it has none, we know none that we could
+vouch for and the field is empty. Sizes are those of the published files, 0 where we do not know them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from zfnet.core.errors import UserError
+
+CLASSES = "classes"  # what ILSVRC2012_img_train.tar holds: a .tar a class
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One row: a file, the folder that it becomes, and what is known of both."""
+
+    data_set: str
+    file: str
+    into: str  # the folder that it becomes, relative to its own
+    source: str  # where to obtain it
+    top: str = ""  # folder in the archive whose contents are wanted; "": the last `depth` parts of every name
+    depth: int = 1
+    holds: str = ""  # CLASSES, or the name of the archive that lies within this one
+    proof: str = "."  # pattern of a file in `into` that is there once this archive is unpacked
+    n_classes: int = 0  # folders with images, 0 where there are none
+    n_images: int = 0  # images (or box files), 0 where not known
+    size: int = 0  # bytes, 0 where not known
+    md5: str = ""  # "" where not known
+    growth: float = 1.1  # bytes on the disk per byte of the archive: small files fill whole blocks
+
+    def place(self, beside: Path) -> Path:
+        """The folder that the archive in the folder `beside` becomes; a caltech101/ within caltech101/ is left out."""
+        first, *rest = PurePosixPath(self.into).parts
+        return beside.joinpath(*rest) if rest and beside.name == first else beside / self.into
+
+    def is_unpacked(self, beside: Path) -> bool:
+        place = self.place(beside)
+        return place.is_dir() and (self.proof == "." or any(place.glob(self.proof)))
+
+
+_ILSVRC = "image-net.org/challenges/LSVRC/2012 (after registration)"
+_CALTECH101 = "data.caltech.edu/records/mzrjq-6wc02"
+
+ARCHIVES = (
+    Archive(
+        "ILSVRC-2012",
+        "ILSVRC2012_img_train.tar",
+        into="train",
+        source=_ILSVRC,
+        proof="n*/n*.JPEG",
+        holds=CLASSES,
+        n_classes=1000,
+        n_images=1_281_167,
+        size=147_897_477_120,
+        md5="1d675b47d978889d74fa0da5fadfb00e",
+    ),
+    Archive(
+        "ILSVRC-2012",
+        "ILSVRC2012_img_val.tar",
+        into="val",
+        source=_ILSVRC,
+        proof="**/ILSVRC2012_val_*.JPEG",
+        n_images=50_000,
+        size=6_744_924_160,
+        md5="29b22e2961454d5413ddabcf34fc5622",
+    ),
+    Archive(
+        "ILSVRC-2012",
+        "ILSVRC2012_devkit_t12.tar.gz",
+        into="ILSVRC2012_devkit_t12",
+        source=_ILSVRC,
+        top="ILSVRC2012_devkit_t12",
+        proof="data/meta.mat",
+        md5="fa75699e90414af021442c21a62c3abf",
+        growth=10,
+    ),
+    Archive(
+        "ILSVRC-2012",
+        "ILSVRC2012_bbox_train_v2.tar.gz",
+        into="Annotations/train",
+        source=_ILSVRC,
+        proof="n*/n*.xml",
+        depth=2,
+        growth=150,
+    ),
+    Archive(
+        "ILSVRC-2012",
+        "ILSVRC2012_bbox_val_v3.tgz",
+        into="Annotations/val",
+        source=_ILSVRC,
+        proof="ILSVRC2012_val_*.xml",
+        n_images=50_000,
+        growth=150,
+    ),
+    Archive(
+        "Tiny ImageNet",
+        "tiny-imagenet-200.zip",
+        into="tiny-imagenet-200",
+        source="cs231n.stanford.edu/tiny-imagenet-200.zip",
+        top="tiny-imagenet-200",
+        proof="wnids.txt",
+        n_images=110_000,
+        size=248_100_043,
+        growth=2.5,
+    ),
+    Archive(
+        "Caltech-101",
+        "caltech-101.zip",
+        into="caltech101/101_ObjectCategories",
+        source=_CALTECH101,
+        top="101_ObjectCategories",
+        holds="101_ObjectCategories.tar.gz",
+        n_classes=102,
+        n_images=9_144,
+        size=137_414_764,
+        md5="3138e1922a9193bfa496528edbbc45d0",
+        growth=1.4,
+    ),
+    Archive(
+        "Caltech-101",
+        "101_ObjectCategories.tar.gz",
+        into="caltech101/101_ObjectCategories",
+        source=_CALTECH101,
+        top="101_ObjectCategories",
+        n_classes=102,
+        n_images=9_144,
+        size=131_740_031,
+        growth=1.4,
+    ),
+    Archive(
+        "Caltech-256",
+        "256_ObjectCategories.tar",
+        into="caltech256/256_ObjectCategories",
+        source="data.caltech.edu/records/nyy15-4j048",
+        top="256_ObjectCategories",
+        n_classes=257,
+        n_images=30_607,
+        md5="67b4f42ca05d46448c6bb8ecd2220f6d",
+    ),
+    Archive(
+        "PASCAL VOC 2007",
+        "VOCtrainval_06-Nov-2007.tar",
+        into="VOCdevkit/VOC2007",
+        source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
+        top="VOC2007",
+        proof="ImageSets/Main/trainval.txt",
+        n_images=5_011,
+        md5="c52e279531787c972589f7e41ab4ae64",
+    ),
+    Archive(
+        "PASCAL VOC 2007",
+        "VOCtest_06-Nov-2007.tar",
+        into="VOCdevkit/VOC2007",
+        source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
+        top="VOC2007",
+        proof="ImageSets/Main/test.txt",
+        n_images=4_952,
+        md5="b6e924de25625d8de591ea690078ad9f",
+    ),
+    Archive(
+        "PASCAL VOC 2012",
+        "VOCtrainval_11-May-2012.tar",
+        into="VOCdevkit/VOC2012",
+        source="thor.robots.ox.ac.uk/pascal/VOC/voc2012",
+        top="VOC2012",
+        proof="ImageSets/Main/trainval.txt",
+        n_images=11_540,
+        size=1_999_639_040,
+        md5="6cd6e144f989b92b3379bac3b3de84fd",
+    ),
+)
+
+
+def places(folder: Path) -> list[Path]:
+    """`folder` and the folders in it: where archives and data sets are looked for. Raises UserError without it."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the one that holds the archives or data sets (DATA=folder)")
+    return [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
+
+
+def find_archives(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[tuple[Archive, Path]]:
+    """(row, file) of every known archive in `folder` or one folder below."""
+    return [(row, place / row.file) for place in places(folder) for row in table if (place / row.file).is_file()]

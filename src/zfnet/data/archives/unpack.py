@@ -1,0 +1,175 @@
+"""Unpacking the archives of zfnet.data.archives.archives, streamed, so that nothing is held twice.
+
+What is made lies under .unpacking/ beside the archive and is renamed when it is whole: ILSVRC's training images class
+by class, everything else at once. So a folder that is there is whole, and an interrupted run goes on where it stopped:
+members whose file is there with the right size are passed over. A member whose name, or whose link, leads out of its
+folder ends it by name before anything of it is written; other links and devices are passed over (no set has any).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from zfnet.core.errors import UserError
+from zfnet.core.progress import track
+from zfnet.data.archives.archives import ARCHIVES, CLASSES, Archive, find_archives
+
+UNPACKING = ".unpacking"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive, to be read before the next one is asked for."""
+
+    name: str
+    size: int
+    data: IO[bytes]
+
+
+def unpack_all(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[Path]:
+    """Unpack every known archive in `folder` or one folder below that is not yet; returns the folders made.
+
+    Raises UserError for an archive that is damaged or leads out of its folder, and for a full disk.
+    """
+    made = []
+    for row, file in find_archives(folder, table):
+        place = row.place(file.parent)
+        if row.holds != CLASSES and row.is_unpacked(file.parent):
+            print(f"{file.name:34} unpacked before: {place}", flush=True)
+            continue
+        print(f"{file.name:34} ...", flush=True)
+        _require_space(row, file)
+        try:
+            _unpack(row, file, place)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(
+                f"{file}: damaged ({error}); `make data-check` compares its size, obtain it again"
+            ) from error
+        except OSError as error:
+            raise UserError(f"{file}: {error}; the same command goes on once that is mended") from error
+        made.append(place)
+        print(f"{file.name:34} -> {place}", flush=True)
+    return made
+
+
+def _unpack(row: Archive, file: Path, place: Path) -> None:
+    partial = file.parent / UNPACKING / row.file.partition(".")[0]
+    partial.mkdir(parents=True, exist_ok=True)
+    if row.holds == CLASSES:
+        _unpack_classes(file, place, partial)
+    else:
+        with _members(file, row.holds) as members:
+            for member in track(members, f"{file.name}, files:"):
+                inside = _inside(PurePosixPath(member.name), row)
+                if inside.parts:
+                    _write(member, partial / inside, place / inside)
+        _install(partial, place, row.proof)
+    shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another archive is still being unpacked
+        (file.parent / UNPACKING).rmdir()
+
+
+def _unpack_classes(file: Path, place: Path, partial: Path) -> None:
+    """A .tar of one .tar a class: each class is renamed into `place` when it is whole."""
+    with tarfile.open(file, "r:") as outer:
+        for member in track(_files(outer, file), f"{file.name}, classes:"):
+            wnid = PurePosixPath(member.name).stem
+            if not member.name.endswith(".tar") or (place / wnid).exists():
+                continue
+            (partial / wnid).mkdir(exist_ok=True)
+            with tarfile.open(fileobj=member.data, mode="r|") as inner:
+                for image in _files(inner, f"{file}, {member.name}"):
+                    name = PurePosixPath(image.name).name
+                    _write(image, partial / wnid / name, place / wnid / name)
+            _install(partial / wnid, place / wnid)
+
+
+@contextlib.contextmanager
+def _members(file: Path, holds: str) -> Iterator[Iterator[Member]]:
+    """The files of a .zip or .tar, or of the .tar named `holds` that lies in it."""
+    with contextlib.ExitStack() as opened:
+        if not zipfile.is_zipfile(file):
+            yield _files(opened.enter_context(tarfile.open(file, "r|*")), file)
+            return
+        archive = opened.enter_context(zipfile.ZipFile(file))
+        if not holds:
+            yield _zipped(archive, file)
+            return
+        inner = next((name for name in archive.namelist() if PurePosixPath(name).name == holds), None)
+        if inner is None:
+            raise UserError(f"{file}: holds no {holds}; it is not the archive it says, obtain it again")
+        stream = opened.enter_context(archive.open(inner))
+        yield _files(opened.enter_context(tarfile.open(fileobj=stream, mode="r|*")), f"{file}, {inner}")
+
+
+def _files(archive: tarfile.TarFile, told: object) -> Iterator[Member]:
+    for info in archive:
+        _refuse_outside(info.name, told)
+        if info.issym():
+            _refuse_outside(os.path.normpath(PurePosixPath(info.name).parent / info.linkname), told, info.name)
+        elif info.islnk():
+            _refuse_outside(info.linkname, told, info.name)
+        data = archive.extractfile(info) if info.isreg() else None
+        if data is not None:
+            yield Member(info.name, info.size, data)
+
+
+def _zipped(archive: zipfile.ZipFile, told: object) -> Iterator[Member]:
+    for info in archive.infolist():
+        _refuse_outside(info.filename, told)
+        if not info.is_dir():
+            with archive.open(info) as data:
+                yield Member(info.filename, info.file_size, data)
+
+
+def _refuse_outside(name: str, archive: object, link: str = "") -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name:
+        what = f"member {link!r} links to {name!r}, which" if link else f"member {name!r}"
+        raise UserError(f"{archive}: {what} leads out of its folder; nothing of it is taken, obtain the archive again")
+
+
+def _inside(name: PurePosixPath, row: Archive) -> PurePosixPath:
+    """Where below `into` a member belongs; empty where it is not wanted."""
+    if not row.top:
+        return PurePosixPath(*name.parts[-row.depth :])
+    return PurePosixPath(*name.parts[name.parts.index(row.top) + 1 :]) if row.top in name.parts else PurePosixPath()
+
+
+def _write(member: Member, path: Path, installed: Path) -> None:
+    """The member at `path`, unless it is there, or installed, with its size."""
+    for held in (path, installed):
+        if held.is_file() and held.stat().st_size == member.size:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as out:
+        shutil.copyfileobj(member.data, out, 1 << 20)
+
+
+def _install(partial: Path, place: Path, proof: str = "") -> None:
+    """Rename `partial` to `place`; into a folder that is there its files one by one, the `proof` last."""
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial, place)
+        return
+    files = [path.relative_to(partial) for path in partial.rglob("*") if path.is_file()]
+    for name in sorted(files, key=lambda name: (name.as_posix() == proof, name)):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial / name, place / name)
+
+
+def _require_space(row: Archive, file: Path) -> None:
+    needed, free = file.stat().st_size * row.growth, shutil.disk_usage(file.parent).free
+    done = file.parent / UNPACKING
+    if free < needed and not done.exists() and not row.is_unpacked(file.parent):
+        raise UserError(
+            f"{file}: unpacked it takes {needed / 1e9:,.1f} GB and {file.parent} has {free / 1e9:,.1f} GB free"
+        )

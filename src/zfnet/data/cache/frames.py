@@ -1,0 +1,331 @@
+"""The frames of a cache on disk: raw pixels or packed JPEGs, and the build that can be interrupted and goes on.
+
+    raw     pixels.npy      (n, size, size, 3) uint8, memory mapped
+    jpeg    pixels.jpegs    JPEG files end to end, memory mapped; `PackedFrames` reads it like such an array
+
+Either file grows by blocks, in the order of the index, under the name build.frames. build.jsonl beside it holds one
+line a block: how many images and bytes are safe, and the length, CRC-32 and original shape of every frame. An
+interrupted build drops what lies beyond the last whole line and goes on from there, with the same bytes in the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import cv2
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.core.machine import n_cores
+from zfnet.core.progress import track
+from zfnet.data.crops import shrink
+from zfnet.data.decode import read_rgb
+from zfnet.data.index import Index
+
+T = TypeVar("T")
+
+FILES = {"raw": "pixels.npy", "jpeg": "pixels.jpegs"}  # by kind of cache
+BLOCK = 2000  # images between two lines of the journal: what an interruption costs at the most
+CHUNK = 2 << 20  # bytes of pixels that are worth a thread of their own
+_HEADER = 128  # bytes of the .npy header of such a file, whatever its number of frames
+_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+# ---- writing ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Packing:
+    """How frames are kept: their side in pixels, `raw` or `jpeg`, and the quality of the JPEGs."""
+
+    size: int
+    kind: str = "raw"
+    quality: int = 90
+
+    def encode(self, frame: np.ndarray) -> bytes:
+        if self.kind == "raw":
+            return frame.tobytes()
+        options = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
+        return cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+    def header(self, n_frames: int) -> bytes:
+        """What the file begins with; its length does not depend on `n_frames`."""
+        if self.kind == "jpeg":
+            return b""
+        head = io.BytesIO()
+        shape = (n_frames, self.size, self.size, 3)
+        np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        if head.tell() != _HEADER:
+            raise ValueError(f"a .npy header of {head.tell()} bytes")
+        return head.getvalue()
+
+
+@dataclass
+class Written:
+    """What a build has written: each kept frame's length, CRC-32 and original (height, width), and the bad rows."""
+
+    lengths: list[int] = field(default_factory=list)
+    checksums: list[int] = field(default_factory=list)
+    shapes: list[tuple[int, int]] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return len(self.lengths) + len(self.bad)
+
+    def add(self, more: Written) -> None:
+        for name, values in vars(more).items():
+            getattr(self, name).extend(values)
+
+
+def write_frames(index: Index, folder: Path, packing: Packing, bad_limit: int, key: dict[str, Any]) -> Written:
+    """Shrink every image of `index` into `folder`, in threads, going on with an interrupted build of the same `key`.
+
+    Raises UserError naming the first unreadable file once more than `bad_limit` are, or what the disk says.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    frames, journal, final = folder / "build.frames", folder / "build.jsonl", folder / FILES[packing.kind]
+    try:
+        done = _read_journal(journal, key)
+        if done.rows and final.exists() and not frames.exists():  # interrupted after the last frame
+            os.replace(final, frames)
+        _require_space(folder, packing, len(index) - done.rows)
+        with frames.open("r+b" if done.rows and frames.exists() else "w+b") as data:
+            if data.seek(0, os.SEEK_END) < len(packing.header(0)) + sum(done.lengths):
+                done = Written()  # frames that the journal promises are not there
+            if not done.rows:
+                journal.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+                data.write(packing.header(0))
+            data.seek(len(packing.header(0)) + sum(done.lengths))
+            data.truncate()
+            with journal.open("a", encoding="utf-8") as lines:
+                for block in _blocks(index, packing, done, bad_limit):
+                    _append(data, lines, *block)
+                    done.add(block[1])
+            data.seek(0)
+            data.write(packing.header(len(done.lengths)))
+        os.replace(frames, final)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; make room, then the same command goes on") from error
+    return done
+
+
+def _require_space(folder: Path, packing: Packing, n_frames: int) -> None:
+    needed = n_frames * packing.size**2 * 3 / (8 if packing.kind == "jpeg" else 1)  # a JPEG takes about an eighth
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: the cache takes about {needed / 1e9:,.1f} GB and {free / 1e9:,.1f} GB are free; make room, or "
+            "try data.cache=jpeg or a smaller data.size"
+        )
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Context that one process at a time is in for this folder; where nothing can be locked or written, it is open."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(folder.with_name(f".{folder.name}.lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"  {folder}: another run is building this image cache; waiting for it", file=sys.stderr)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def finish_build(folder: Path, kind: str) -> None:
+    """Remove the journal, and the frames of another kind of cache."""
+    (folder / "build.jsonl").unlink(missing_ok=True)
+    for other in set(FILES) - {kind}:
+        (folder / FILES[other]).unlink(missing_ok=True)
+
+
+def _append(data: BinaryIO, lines: io.TextIOBase, frames: list[bytes], block: Written) -> None:
+    """The frames first, safely, then the line that promises them."""
+    data.writelines(frames)
+    data.flush()
+    os.fsync(data.fileno())
+    lines.write(json.dumps(vars(block)) + "\n")
+    lines.flush()
+
+
+def _read_journal(journal: Path, key: dict[str, Any]) -> Written:
+    """All whole blocks of an interrupted build of the same `key`; nothing when there is none."""
+    done = Written()
+    try:
+        first, *lines = journal.read_text(encoding="utf-8").splitlines()
+        if json.loads(first) != {"key": json.loads(json.dumps(key))}:
+            return done
+        for line in lines:
+            done.add(Written(**json.loads(line)))
+    except (OSError, ValueError, TypeError):
+        pass  # the line that was being written when the build stopped
+    return done
+
+
+def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> Iterator[tuple[list[bytes], Written]]:
+    """(frames, what they are) of each block of images after those that are done."""
+
+    def read(row: int) -> tuple[bytes, tuple[int, int]] | UserError:
+        try:
+            image = read_rgb(index.file(row), index.upright)
+        except UserError as error:
+            return error
+        return packing.encode(shrink(image, packing.size)), (image.shape[0], image.shape[1])
+
+    rows, n_bad = range(done.rows, len(index)), len(done.bad)
+    frames, block = [], Written()
+    for row, image in zip(rows, track(in_order(read, rows), "caching images:", len(rows)), strict=True):
+        if isinstance(image, UserError):
+            n_bad += 1
+            if n_bad > bad_limit:
+                raise UserError(f"{image}, or leave so many out: data.bad_limit={n_bad} or more") from image
+            block.bad.append(row)
+        else:
+            frames.append(image[0])
+            block.add(Written([len(image[0])], [zlib.crc32(image[0])], [image[1]]))
+        if block.rows == BLOCK or row == rows[-1]:
+            yield frames, block
+            frames, block = [], Written()
+
+
+def in_order(function: Callable[[int], T], rows: Iterable[int], ahead: int = 256) -> Iterator[T]:
+    """function(row) of every row, in order, computed by threads at most `ahead` rows early."""
+    pending: deque[Future[T]] = deque()
+    threads = ThreadPoolExecutor(max_workers=n_threads())
+    try:
+        for row in rows:
+            pending.append(threads.submit(function, row))
+            if len(pending) == ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+# ---- reading ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class PackedFrames:
+    """JPEG frames in one file that read like an array (n, size, size, 3) uint8.
+
+    A row, or an array of rows, is decoded when it is asked for, in threads, each checked against its CRC-32; a slice
+    and `take` are views. Raises UserError when a frame is damaged.
+    """
+
+    data: np.ndarray  # (bytes,) uint8, memory map
+    starts: np.ndarray  # (n,) where each frame begins
+    lengths: np.ndarray  # (n,) bytes
+    checksums: np.ndarray  # (n,) CRC-32
+    size: int
+    file: Path
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self), self.size, self.size, 3
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            return self.take(rows)
+        if np.ndim(rows) == 0:
+            return self._decode(int(rows))
+        rows = np.arange(len(self))[rows]
+        return fill(np.empty((len(rows), *self.shape[1:]), np.uint8), lambda i: self._decode(rows[i]))
+
+    def take(self, rows: Any, axis: int = 0) -> PackedFrames:
+        """The frames of `rows`, still packed."""
+        if axis != 0:
+            raise ValueError("frames are taken along axis 0")
+        return PackedFrames(
+            self.data, self.starts[rows], self.lengths[rows], self.checksums[rows], self.size, self.file
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[np.arange(len(self))], dtype=dtype)
+
+    def _decode(self, row: int) -> np.ndarray:
+        start, length = int(self.starts[row]), int(self.lengths[row])
+        data = self.data[start : start + length]
+        if zlib.crc32(data.data) != int(self.checksums[row]):
+            raise UserError(f"{self.file}: frame {row} is damaged; delete {self.file.parent} and run stage=data again")
+        frame = cv2.imdecode(data, _FLAGS)
+        if frame is None or frame.shape != self.shape[1:]:
+            raise UserError(
+                f"{self.file}: frame {row} is no picture; delete {self.file.parent} and run stage=data again"
+            )
+        return frame
+
+
+def open_frames(
+    folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray
+) -> np.ndarray | PackedFrames:
+    """The frames that `write_frames` left in `folder`. Raises OSError or ValueError when the file is not whole."""
+    file = folder / FILES[packing.kind]
+    if packing.kind == "raw":
+        return np.load(file, mmap_mode="r")
+    if file.stat().st_size != lengths.sum():
+        raise ValueError(f"{file.name} has {file.stat().st_size} bytes and should have {lengths.sum()}")
+    data = np.memmap(file, np.uint8, "r") if len(lengths) else np.zeros(0, np.uint8)
+    starts = np.cumsum(lengths) - lengths
+    return PackedFrames(data.view(np.ndarray), starts, lengths, checksums, packing.size, file)
+
+
+def damaged_frames(frames: np.ndarray | PackedFrames, checksums: np.ndarray) -> list[int]:
+    """Rows whose bytes on disk are not those that were written."""
+
+    def is_damaged(row: int) -> bool:
+        if not isinstance(frames, PackedFrames):
+            return zlib.crc32(frames[row].tobytes()) != int(checksums[row])
+        start = int(frames.starts[row])
+        return zlib.crc32(frames.data[start : start + int(frames.lengths[row])].data) != int(checksums[row])
+
+    rows = range(len(frames))
+    found = track(in_order(is_damaged, rows), "frames checked:", len(rows))
+    return [row for row, bad in zip(rows, found, strict=True) if bad]
+
+
+def fill(out: np.ndarray, make: Callable[[int], np.ndarray]) -> np.ndarray:
+    """`out` with out[i] = make(i) for every i, in threads where there is enough of it."""
+
+    def part(rows: range) -> None:
+        for i in rows:
+            out[i] = make(i)
+
+    rows = range(len(out))
+    step = max(1, CHUNK * len(out) // max(out.nbytes, 1), -(-len(out) // (4 * n_threads())))
+    if step >= len(out) or n_threads() == 1:
+        part(rows)
+    else:
+        list(_threads(os.getpid()).map(part, [rows[start : start + step] for start in rows[::step]]))
+    return out
+
+
+def n_threads() -> int:
+    """Threads that read images in this process: its share of the machine's cores, 16 at the most."""
+    return max(1, min(16, n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The reading threads of this process; one that was forked off has its own."""
+    return ThreadPoolExecutor(max_workers=n_threads(), thread_name_prefix="frames")

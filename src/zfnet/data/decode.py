@@ -1,0 +1,69 @@
+"""Reading one image file as RGB, whatever the file really is.
+
+ImageNet holds CMYK JPEGs, grey images, a PNG named JPEG and broken EXIF blocks. Plain JPEGs go through OpenCV
+(fast, releases the GIL); what it does not read goes through Pillow. EXIF orientation is ignored, as the boxes of
+ILSVRC are given in the stored orientation, unless an upright picture is asked for: phones store theirs turned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from zfnet.core.errors import UserError
+
+
+def read_rgb(path: Path, upright: bool = False) -> np.ndarray:
+    """The image in `path` as (h, w, 3) uint8 RGB. Raises UserError naming a file that no decoder reads."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror or error}; restore the file or remove it from the data set"
+        ) from error
+    return decode_rgb(data, path, upright)
+
+
+def decode_rgb(data: bytes, path: Path, upright: bool = False) -> np.ndarray:
+    """As `read_rgb`, from the bytes of the file; `path` only names it in the error."""
+    if data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9" and not _is_cmyk(data):
+        as_stored = 0 if upright else cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | as_stored)
+        if image is not None:
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _read_with_pillow(data, path, upright)
+
+
+def _is_cmyk(data: bytes) -> bool:
+    """A JPEG whose frame header names four components."""
+    at = 2
+    while at + 9 < len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2):
+            return data[at + 9] == 4
+        at += 2 + length
+    return False
+
+
+def _read_with_pillow(data: bytes, path: Path, upright: bool) -> np.ndarray:
+    from io import BytesIO
+
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF blocks only warn
+            with Image.open(BytesIO(data)) as image:
+                if upright:
+                    with contextlib.suppress(OSError, ValueError, SyntaxError, TypeError):  # a broken EXIF block
+                        ImageOps.exif_transpose(image, in_place=True)
+                if image.mode.startswith("I"):  # 16-bit grey: Pillow would cut it off at 255
+                    grey = (np.asarray(image) >> 8).astype(np.uint8)
+                    return np.repeat(grey[..., None], 3, axis=2)
+                return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({error}); replace the file or remove it") from error

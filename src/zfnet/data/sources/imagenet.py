@@ -1,0 +1,146 @@
+"""ILSVRC-2012 in its folder layout -> Index. The drawn `menagerie` is written in the same layout.
+
+<root>/train/<wnid>/*.JPEG
+<root>/val/<wnid>/*.JPEG, or val/*.JPEG (flat) with their labels in one of
+    <root>/val_labels.txt                             file<TAB>wnid
+    <root>/ILSVRC2012_devkit_t12/data/{meta.mat, ILSVRC2012_validation_ground_truth.txt}
+<root>/Annotations/{train/<wnid>,val}/<file>.xml      boxes; train images without one are allowed
+<root>/words.txt                                      wnid<TAB>name; without it the devkit's names, or the wnids
+
+`make data-unpack` makes this of the official archives; sorted class folders in val/ need neither table nor devkit.
+The challenge's localisation scores leave out 1,762 validation images with poor boxes; later devkits list them in
+data/*validation_blacklist.txt, which is used where it lies in a devkit's folder under <root>.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.core.progress import track
+from zfnet.data.archives.unpack import UNPACKING
+from zfnet.data.index import Index, image_files, make_index, no_boxes, require_folder
+from zfnet.data.sources.boxes_xml import read_boxes
+
+DEVKIT = "ILSVRC2012_devkit_t12/data"
+_HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see data/README.md"
+
+
+def read_imagenet(root: Path) -> tuple[Index, Index]:
+    """(train, val). Raises UserError naming what is missing."""
+    train, val = require_folder(root / "train", "data.root", _HINT), require_folder(root / "val", "data.root", _HINT)
+    if (root / UNPACKING).exists():
+        raise UserError(f"data.root: {root} was not unpacked to the end; `make data-unpack DATA={root}` goes on")
+    classes = [path.name for path in _class_folders(train)]
+    if not classes:
+        raise UserError(f"data.root: {train} has no class folders; {_HINT}")
+    words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
+    names = [words.get(wnid, wnid) for wnid in classes]
+    rows = [(f"train/{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(train / name)]
+    return _index(root, rows, classes, names), _index(root, _val_rows(root, val, classes), classes, names)
+
+
+def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str]) -> Index:
+    """The val/<wnid>/ and Annotations/ of a folder in this layout, which needs no train/; those with boxes alone.
+
+    Labels are rows of `known`, the ids of a network's classes with their names, or -1 where it has no such class.
+    Raises UserError naming `key` when no image has a box.
+    """
+    val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
+    folders = [path.name for path in _class_folders(val)]
+    index = _index(root, _val_rows(root, val, folders), folders, folders) if folders else None
+    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
+    if index is None or not boxed:
+        raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
+    rank = {name: row for row, name in enumerate(known)}
+    labels = np.array([rank.get(name, -1) for name in folders], dtype=np.int64)[index.labels]
+    return replace(index, labels=labels, classes=tuple(known), names=tuple(names)).take(boxed)
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """wnid -> the first of its names, from a words.txt (empty without one)."""
+    if not path.exists():
+        return {}
+    lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return {wnid: words.split(",")[0].strip() for wnid, _, words in lines if words}
+
+
+def find_blacklist(root: Path, images: Index) -> Path | None:
+    """The devkit's list of the validation images that localisation does not score, where it names any of `images`."""
+    files = sorted(root.glob("*devkit*/data/*validation_blacklist.txt"))
+    if not files:
+        return None
+    listed = {int(number) for number in files[-1].read_text(encoding="utf-8").split()}
+    numbers = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
+    return files[-1] if any(found and int(found[1]) in listed for found in numbers) else None
+
+
+def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+    rank = {name: k for k, name in enumerate(classes)}
+    folders = {folder.name: image_files(folder) for folder in _class_folders(val)}
+    if extra := sorted(set(folders) - set(rank)):
+        raise UserError(
+            f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
+        )
+    if any(folders.values()):
+        return [(f"val/{name}/{file.name}", rank[name]) for name, files in folders.items() for file in files]
+    labels = _flat_labels(root, val)
+    unknown = sorted(set(labels.values()) - set(rank))
+    if unknown:
+        raise UserError(f"data.root: validation label {unknown[0]!r} has no folder in {root / 'train'}")
+    return [(f"val/{file}", rank[wnid]) for file, wnid in sorted(labels.items())]
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _flat_labels(root: Path, val: Path) -> dict[str, str]:
+    table = root / "val_labels.txt"
+    if table.exists():
+        pairs = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line)
+        return {file: wnid for file, wnid in pairs}
+    truth = root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
+    if not truth.exists():
+        raise UserError(f"data.root: {val} is flat and there is neither {table} nor {truth} to label its images")
+    synsets = _devkit_synsets(root)
+    ids = [int(line) for line in truth.read_text(encoding="utf-8").split()]
+    return {f"ILSVRC2012_val_{i:08d}.JPEG": synsets[number][0] for i, number in enumerate(ids, 1)}
+
+
+def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
+    """ILSVRC id -> (wnid, first name) of the leaf synsets, empty without a devkit; ids are not in the wnids' order."""
+    if not (root / DEVKIT / "meta.mat").exists():
+        return {}
+    from scipy.io import loadmat
+
+    synsets = loadmat(root / DEVKIT / "meta.mat", squeeze_me=True)["synsets"]
+    leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
+    return {int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]).split(",")[0].strip()) for row in leaves}
+
+
+def _index(root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str]) -> Index:
+    annotated = _annotated(root / "Annotations")
+    boxes = [
+        _boxes(annotated[Path(path).stem]) if Path(path).stem in annotated else no_boxes(1)[0]
+        for path, _ in track(rows, "boxes of images:")
+    ]
+    return make_index(root, rows, classes, names, boxes)
+
+
+def _annotated(folder: Path) -> dict[str, Path]:
+    """Name of the image -> its box file; in train/<wnid>/, and in val/ as in the archive or in val/<wnid>/."""
+    found = {}
+    for path, _, files in os.walk(folder):
+        found.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
+    return found
+
+
+def _boxes(xml: Path) -> np.ndarray:
+    return np.array([box for _, box, _ in read_boxes(xml)], dtype=np.int64).reshape(-1, 4)

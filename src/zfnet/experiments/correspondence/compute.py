@@ -1,0 +1,226 @@
+"""Correspondence: does covering the same part change the features of different faces alike? ([ZF13] 4.3, Table 1)
+
+In each of 5 pictures i of frontal faces the same part is covered; with the features x of layer l before and x~ after,
+
+    eps_i^l = x_i^l - x~_i^l,        Delta_l = mean over i < j of  H(sign eps_i^l, sign eps_j^l) / d,
+
+H the Hamming distance, d the number of features. Lower is a tighter correspondence. The paper prints a sum over
+i != j; its numbers (0.07) can only be fractions, hence the mean and the division [our reading].
+
+Signs of zero: after a ReLU many features do not change at all. We take the sign literally, in {-1, 0, 1}, so that two
+unmoved features agree; since that rewards layers in which little moves, `nonzero` gives Delta over the features that
+moved in at least one picture of the pair. Changes below 1e-6 of the layer's largest feature count as none (rounding).
+
+[NS] The cover is a square of the part's diameter in the mean colour (0 after the mean is subtracted). The random
+baseline covers, in each picture, a square of the three parts' mean size centred anywhere in the object's box, several
+times. The 5 pictures of a repeat are drawn by seed from one class, drawn among those with enough faces, or, where no
+class has enough, from all faces. "+-" is the deviation over all pairs of all repeats, as the paper's presumably is;
+`std_repeats` that of Delta between repeats. Repeats share faces, so intervals draw the faces again with replacement and
+count each pair of pictures as often as both were drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.core.errors import UserError
+from zfnet.core.progress import track
+from zfnet.core.statistics import mean_std
+from zfnet.data.cache.images import ImageStore
+from zfnet.experiments.correspondence.options import CorrespondenceOptions
+from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
+from zfnet.experiments.invariance.compute import respond
+from zfnet.experiments.occlusion.compute import crop_boxes
+from zfnet.networks.convnet import ConvNet
+from zfnet.pipeline.record import Outcome
+from zfnet.plots import grid
+
+FIGURE = "correspondence.jpg"
+ROUNDING = 1e-6  # of the layer's largest feature
+KINDS = (*PARTS, "random")
+DRAWS = 2000  # of the faces, for the intervals
+Table = dict[str, np.ndarray]  # kind -> (pairs, 2) disagreements of one repeat, literal and non-zero
+
+
+class TooFewFaces(UserError):
+    """The file of positions places fewer faces in the images than are compared."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One picture with what to cover in it, squares x0 y0 x1 y1 in its centre crop."""
+
+    row: int
+    parts: np.ndarray  # (3, 4), in the order of PARTS
+    random: np.ndarray  # (r, 4)
+
+
+def disagreement(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """H / d of two sign vectors (d,), and the same over the features that are non-zero in either (0 without any)."""
+    differ = int((first != second).sum())
+    moved = int(((first != 0) | (second != 0)).sum())
+    return differ / len(first), differ / moved if moved else 0.0
+
+
+def signs(features: Tensor) -> Tensor:
+    """sign(x - x~) in {-1, 0, 1} as int8: row 0 of `features` (1 + m, d) is x, the others x~."""
+    change = features[:1] - features[1:]
+    floor = ROUNDING * float(features.abs().max())
+    return torch.where(change.abs() <= floor, 0.0, change).sign().to(torch.int8)
+
+
+def change_signs(model: ConvNet, images: ImageStore, face: Face, layers: tuple[int, ...]) -> dict[int, Tensor]:
+    """layer -> signs (3 + r, d) of one picture's feature changes, parts first, then random places."""
+    squares = np.concatenate([face.parts, face.random])
+    inputs = images.center([face.row]).repeat(1 + len(squares), 1, 1, 1)
+    for covered, (x0, y0, x1, y1) in zip(inputs[1:], squares, strict=True):
+        covered[:, y0 : y1 + 1, x0 : x1 + 1] = 0.0
+    features, _ = respond(model, inputs, layers)
+    return {n: signs(x).cpu() for n, x in features.items()}
+
+
+def compare(changes: list[Tensor]) -> Table:
+    """kind -> (pairs, 2) disagreements, literal and non-zero, over the pairs of pictures; random: (pairs r, 2)."""
+    pairs = list(combinations(changes, 2))
+    table = {part: [disagreement(a[i], b[i]) for a, b in pairs] for i, part in enumerate(PARTS)}
+    n_random = len(changes[0]) - len(PARTS)
+    table["random"] = [disagreement(a[i], b[i]) for i in range(len(PARTS), len(PARTS) + n_random) for a, b in pairs]
+    return {kind: np.array(values) for kind, values in table.items()}
+
+
+def run(
+    config: CorrespondenceOptions, model: ConvNet, images: ImageStore, parts: Path, out: Path, seed: int
+) -> Outcome:
+    """Table 1 over `repeats` random choices of `n_images` faces; writes correspondence.jpg (Fig. 8).
+
+    Raises UserError for a bad part file, naming the line, and TooFewFaces.
+    """
+    squares = faces(images, read_parts(parts))
+    if len(squares) < config.n_images:
+        raise TooFewFaces(
+            f"correspondence.parts: {parts} places all of {', '.join(PARTS)} in the centre crop of {len(squares)} of "
+            f"the {len(images)} images; {config.n_images} are needed"
+        )
+    layers = (5, model.depth)
+    choices = choose(images, sorted(squares), config.n_images, config.repeats, seed)
+    known = {int(row): _face(images, int(row), squares, config.n_random, seed) for row in np.unique(choices)}
+    changes = {row: change_signs(model, images, face, layers) for row, face in track(known.items(), "covering parts")}
+    tables = {n: [compare([changes[int(row)][n] for row in rows]) for rows in choices] for n in layers}
+    redrawn = draw_faces(choices, seed)
+    draw(images, [known[int(row)] for row in choices[0]], out / FIGURE)
+    numbers: dict[str, Any] = {
+        "n_faces": len(squares),
+        "n_images": config.n_images,
+        "repeats": config.repeats,
+        "n_random": config.n_random,
+        "same_class": bool(_one_class(images, choices)),
+        **_layers(tables, 0, redrawn),
+        "nonzero": _layers(tables, 1, redrawn),
+    }
+    alt = f"{config.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
+    return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
+
+
+def choose(images: ImageStore, rows: list[int], n: int, repeats: int, seed: int) -> np.ndarray:
+    """(repeats, n) rows: each time n faces of one class that has as many, or of any where no class has."""
+    rng = np.random.default_rng([seed, 17])
+    labels = images.index.labels[rows]
+    classes = [k for k in np.unique(labels) if (labels == k).sum() >= n]
+    pools = [np.asarray(rows)[labels == k] for k in classes] or [np.asarray(rows)]
+    return np.stack([rng.choice(pools[rng.integers(len(pools))], n, replace=False) for _ in range(repeats)])
+
+
+def draw_faces(choices: np.ndarray, seed: int) -> np.ndarray:
+    """(DRAWS, repeats * pairs): how often each pair of each repeat counts when the faces are drawn with replacement.
+
+    choices: (repeats, n) rows of the pictures; pairs in the order of `combinations`.
+    """
+    faces, at = np.unique(choices, return_inverse=True)
+    first, second = np.array(list(combinations(range(choices.shape[1]), 2))).T
+    even = np.full(len(faces), 1 / len(faces))
+    drawn = np.random.default_rng([seed, 23]).multinomial(len(faces), even, DRAWS)[:, at.reshape(choices.shape)]
+    return (drawn[:, :, first] * drawn[:, :, second]).reshape(DRAWS, -1)
+
+
+def _layers(tables: dict[int, list[Table]], column: int, redrawn: np.ndarray) -> dict[str, Any]:
+    """Both layers' summary, and how much larger the first one's `difference` is."""
+    first, last = (tighter(by_pair(table, column)) for table in tables.values())
+    found: dict[str, Any] = {f"layer{n}": summarise(table, column, redrawn) for n, table in tables.items()}
+    return {**found, "shrinks": spread(first - last, redrawn)}
+
+
+def by_pair(tables: list[Table], column: int) -> dict[str, np.ndarray]:
+    """kind -> (repeats * pairs,) disagreements, that of `random` averaged over its places."""
+    n_pairs = len(tables[0][PARTS[0]])
+    return {kind: np.concatenate([t[kind][:, column].reshape(-1, n_pairs).mean(0) for t in tables]) for kind in KINDS}
+
+
+def tighter(disagreements: dict[str, np.ndarray]) -> np.ndarray:
+    """Random places less the mean of the three parts, pair by pair."""
+    return disagreements["random"] - np.mean([disagreements[part] for part in PARTS], axis=0)
+
+
+def spread(values: np.ndarray, redrawn: np.ndarray) -> dict[str, float]:
+    """Mean over pairs (repeats * pairs,) and its 95 % interval over faces; nan where no draw has two of them."""
+    weights = redrawn[redrawn.any(1)]
+    means = weights @ values / weights.sum(1)
+    low, high = np.quantile(means, (0.025, 0.975)) if len(means) else (np.nan, np.nan)
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+def summarise(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Delta of each kind, and `difference`: random less the mean of the parts."""
+    result, pairs = {}, by_pair(tables, column)
+    for kind in KINDS:
+        every = np.concatenate([table[kind][:, column] for table in tables])
+        repeats = [float(table[kind][:, column].mean()) for table in tables]
+        stds = {"std": mean_std(every.tolist())[1], "std_repeats": mean_std(repeats)[1]}
+        result[kind] = {**spread(pairs[kind], redrawn), **stds}
+    result["difference"] = spread(tighter(pairs), redrawn)
+    return result
+
+
+def draw(images: ImageStore, chosen: list[Face], path: Path) -> None:
+    """Fig. 8: a column a picture; the rows untouched, each part covered, a random place covered."""
+    rows: list[list[np.ndarray | None]] = [[images.center_pixels([face.row])[0] for face in chosen]]
+    for i in range(len(KINDS)):
+        rows.append([_covered(images, face, np.concatenate([face.parts, face.random])[i]) for face in chosen])
+    labels = ["untouched", *(kind.replace("_", " ") for kind in KINDS)]
+    grid.write(path, grid.mosaic(rows, scale=max(1, 160 // images.crop), gap=6, row_labels=labels))
+
+
+def _covered(images: ImageStore, face: Face, square: np.ndarray) -> np.ndarray:
+    inputs, (x0, y0, x1, y1) = images.center([face.row]), square
+    inputs[:, :, y0 : y1 + 1, x0 : x1 + 1] = 0.0
+    return images.to_pixels(inputs)[0]
+
+
+def _face(images: ImageStore, row: int, squares: dict[int, np.ndarray], n_random: int, seed: int) -> Face:
+    """Random places have the parts' mean side and their centre in the object's box, as far as the crop shows it."""
+    rng = np.random.default_rng([seed, 19, row])
+    side = int(np.rint((squares[row][:, 2:] - squares[row][:, :2] + 1).mean()))
+    last = images.crop - 1
+    boxes = np.clip(crop_boxes(images, row)[:1], 0, last)
+    x0, y0, x1, y1 = boxes[0] if len(boxes) else (0, 0, last, last)
+    x, y = rng.uniform(x0, x1, n_random), rng.uniform(y0, y1, n_random)
+    left, top = np.rint(x - (side - 1) / 2), np.rint(y - (side - 1) / 2)
+    random = np.stack([left, top, left + side - 1, top + side - 1], axis=1)
+    return Face(row, squares[row], np.clip(random, 0, last).astype(np.int64))
+
+
+def _one_class(images: ImageStore, choices: np.ndarray) -> bool:
+    labels = images.index.labels[choices]
+    return bool((labels == labels[:, :1]).all())
+
+
+def _headline(numbers: dict[str, Any]) -> str:
+    gap = numbers["layer5"]["difference"]
+    looser = f"layer 5: random places disagree by {gap['mean']:+.3f} more than parts"
+    return f"{looser} (95 %: {gap['low']:+.3f} to {gap['high']:+.3f})"

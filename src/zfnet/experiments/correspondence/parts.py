@@ -1,0 +1,85 @@
+"""Where the parts of faces are: a small CSV file, so that anyone's photographs can be used.
+
+    file,part,x,y,radius
+    dog_07.jpg,left_eye,211.5,160,14
+
+Coordinates and radius are pixels of the original image; `file` is a path or a bare name as in the data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import ImageStore
+
+PARTS = ("left_eye", "right_eye", "nose")
+COLUMNS = ["file", "part", "x", "y", "radius"]
+
+Places = dict[str, tuple[float, float, float]]  # part -> x, y, radius
+
+
+def read_parts(path: Path) -> dict[str, Places]:
+    """file -> part -> (x, y, radius) in original pixels. Raises UserError naming the file and line."""
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.reader(lines))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a part file ({error})") from error
+    if not rows or [cell.strip() for cell in rows[0]] != COLUMNS:
+        raise UserError(f"{path}, line 1: the first line must be {','.join(COLUMNS)}")
+    found: dict[str, Places] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        file, part, place = _parse(row, f"{path}, line {number}")
+        if part in found.setdefault(file, {}):
+            raise UserError(f"{path}, line {number}: {file} has two places for {part}; keep one")
+        found[file][part] = place
+    return found
+
+
+def _parse(row: list[str], where: str) -> tuple[str, str, tuple[float, float, float]]:
+    if len(row) != len(COLUMNS):
+        raise UserError(f"{where}: {len(row)} values, expected {','.join(COLUMNS)}")
+    file, part = row[0].strip(), row[1].strip()
+    if part not in PARTS:
+        raise UserError(f"{where}: unknown part {part!r}; known: {', '.join(PARTS)}")
+    try:
+        x, y, radius = (float(cell) for cell in row[2:])
+    except ValueError as error:
+        raise UserError(f"{where}: x, y and radius must be numbers ({error})") from error
+    if not all(map(math.isfinite, (x, y, radius))) or radius <= 0:
+        raise UserError(f"{where}: x and y must be finite and the radius above 0")
+    return file, part, (x, y, radius)
+
+
+def crop_squares(images: ImageStore, row: int, places: Places) -> np.ndarray | None:
+    """The squares x0 y0 x1 y1 (parts, 4) over each of PARTS, int pixels of the centre crop (inclusive, clipped).
+
+    None where a part is missing or its centre lies outside the crop.
+    """
+    if set(places) != set(PARTS):
+        return None
+    x, y, radius = np.array([places[part] for part in PARTS]).T
+    boxes = np.stack([x - radius, y - radius, x + radius, y + radius], axis=1)
+    boxes = images.frame(row).to_frame(boxes) - (images.size - images.crop) // 2
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    if (centers < 0).any() or (centers > images.crop - 1).any():
+        return None
+    return np.clip(np.rint(boxes), 0, images.crop - 1).astype(np.int64)
+
+
+def faces(images: ImageStore, parts: dict[str, Places]) -> dict[int, np.ndarray]:
+    """row -> squares of the images whose three parts are all to be seen in the centre crop."""
+    found = {}
+    for row, path in enumerate(images.index.paths):
+        places = parts.get(str(path)) or parts.get(Path(str(path)).name)
+        squares = crop_squares(images, row, places) if places else None
+        if squares is not None:
+            found[row] = squares
+    return found

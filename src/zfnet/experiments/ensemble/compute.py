@@ -1,0 +1,58 @@
+"""Several networks as one ([ZF13] Table 2): the class probabilities of all are averaged, then ranked.
+
+    p(class | image) = 1/N sum over the N networks of 1/10 sum over the ten crops of softmax(network(crop))
+
+Both sums are in float64, so that the order of the networks does not matter. Krizhevsky et al. (2012), to whom the
+table compares, average in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zfnet.core.progress import track
+from zfnet.core.statistics import mean_std
+from zfnet.data.cache.images import ImageStore
+from zfnet.networks.convnet import ConvNet
+from zfnet.networks.predict import predict
+
+
+def ten_crop_probabilities(model: ConvNet, images: ImageStore, precision: str) -> np.ndarray:
+    """Probabilities of every image averaged over its ten crops, (n, classes) float64."""
+    rows = np.arange(len(images))
+    found = np.zeros((len(images), model.n_classes))
+    for part, probabilities in track(predict(model, images, rows, "ten", precision), "ten crops, batch"):
+        found[part] = probabilities.cpu().numpy()
+    return found
+
+
+def ranking_errors(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Top-1 and top-5 error in percent of probabilities (n, classes); of equals the class listed first is ahead."""
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    hits = ranked == labels[:, None]
+    return {"top1_error": 100 * float(1 - hits[:, 0].mean()), "top5_error": 100 * float(1 - hits.any(1).mean())}
+
+
+def table2(alike: Sequence[np.ndarray], other: np.ndarray | None, labels: np.ndarray) -> dict[str, Any]:
+    """The rows of Table 2 from the probabilities of each network.
+
+    alike: of the networks that differ by their seed alone, at least one. other: of net (b), where there is one.
+    """
+    singles = [ranking_errors(probabilities, labels) for probabilities in alike]
+    rows: dict[str, Any] = {"single": {kind: _over_runs(singles, kind) for kind in ("top1_error", "top5_error")}}
+    if len(alike) > 1:
+        rows["average"] = {"n_networks": len(alike), **ranking_errors(np.mean(alike, axis=0), labels)}
+    if other is not None:
+        rows["other"] = ranking_errors(other, labels)
+        everyone = [*alike, other]
+        rows["all"] = {"n_networks": len(everyone), **ranking_errors(np.mean(everyone, axis=0), labels)}
+    return rows
+
+
+def _over_runs(errors: Sequence[Mapping[str, float]], kind: str) -> dict[str, Any]:
+    runs = [error[kind] for error in errors]
+    mean, std = mean_std(runs)
+    return {"mean": mean, "std": std, "runs": runs}

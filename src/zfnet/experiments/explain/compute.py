@@ -1,0 +1,208 @@
+"""Somebody's own photograph through every method of the three papers, as one picture.
+
+Of the likeliest class of the photograph's centre crop, side by side:
+
+    saliency                max over colours of |gradient of the class score|                         [SVZ13] 3
+    gradient x input        its product with the input, summed over colours                           [K17] 2
+    deconvnet, guided       the class score projected to pixels                                       [ZF13] 2.1
+    PatternNet              the signal, PatternAttribution what of it made the score                  [K17] 4
+    occlusion               the class's probability with a grey square at each place                  [ZF13] 4.2
+
+and of each layer the strongest activation, projected alone by the deconvnet and cut to what it reaches, beside that
+part of the photograph ([ZF13] Fig. 2). The two pattern methods need patterns and so images of the network's training
+set: our network has them, a network of torchvision is shown without.
+
+Our choices: one crop, so that all tiles show the same part; maps are scaled by the quantile VIVID of their size, not by
+the maximum, so that single bright pixels do not leave the rest grey; the square shows input 0, the mean image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.attribution.engine import Backprojection, Target
+from zfnet.attribution.incremental import Grid, Occluder, respond
+from zfnet.data.crops import Frame
+from zfnet.experiments.explain.figure import Sheet, Tile, draw
+from zfnet.experiments.explain.network import Network, as_table
+from zfnet.experiments.explain.options import ExplainOptions
+from zfnet.pipeline.record import Outcome
+from zfnet.plots.grid import heatmap, signed_heatmap, write
+
+PICTURE = "look.png"
+TOP = 5  # classes named
+VIVID = 0.998  # quantile of a map's size that is shown as the strongest
+SMALLEST = 9  # px, side of the part of the photograph that a unit is shown with
+SIGNALS = {"deconvnet": "deconvnet", "guided": "guided back-propagation", "patternnet": "PatternNet"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The strongest activation of a layer, and its projection (crop, crop, 3) by the deconvnet."""
+
+    layer: str
+    unit: int
+    place: tuple[int, int]
+    value: float
+    projection: np.ndarray
+
+
+def run(config: ExplainOptions, network: Network, photo: np.ndarray, name: str, out: Path) -> Outcome:
+    """One picture of the photograph (h, w, 3) called `name`, and the classes, units and probabilities in it."""
+    pixels, x = network.see(photo)
+    with torch.inference_mode():
+        probabilities = network.model(x)[0].double().softmax(0).cpu().numpy()
+    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    top = [(network.names[k], float(probabilities[k])) for k in order]
+    places = square_places(network.crop, config.square, config.places)
+    covered = occlude(network, x, int(order[0]), places, config.batch)
+    units = strongest_units(network, x)
+    tiles = [*class_tiles(network, x, int(order[0])), *_occlusion_tiles(pixels, places, covered, top[0][1])]
+    box = _crop_box(photo, network)
+    write(out / PICTURE, draw(Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units))))
+    numbers = {
+        "image": name,
+        "network": network.title,
+        "top": [{"class": label, "probability": p} for label, p in top],
+        "methods": [tile.label for tile in tiles],
+        "patterns": network.patterns_from or "none: they need images of the network's training set",
+        "occlusion": {"square": places.size, "n_places": covered.size, "lowest_probability": float(covered.min())},
+        "units": [{"layer": u.layer, "map": u.unit, "place": list(u.place), "value": u.value} for u in units],
+    }
+    alt = f"{name} through {network.title}: likeliest class {top[0][0]}, and what every method shows of it."
+    return Outcome(numbers, {PICTURE: alt}, ", ".join(f"{label} {p:.2f}" for label, p in top[:3]))
+
+
+# ---------------------------------------------------------------- what is computed
+def class_signals(network: Network, x: Tensor, k: int) -> dict[str, np.ndarray]:
+    """Method of the table -> signal of class k in the input (1, 3, h, w), as (h, w, 3)."""
+    methods = ["gradient", "deconvnet", "guided"]
+    methods += ["patternnet", "patternattribution"] if network.patterns is not None else []
+    signals = {}
+    for method in methods:
+        signal = Backprojection(network.model, method, network.patterns).project(x, Target(k))
+        signals[method] = signal[0].permute(1, 2, 0).cpu().numpy()
+    return signals
+
+
+def strongest_units(network: Network, x: Tensor) -> list[Unit]:
+    """The strongest activation of each of the network's `layers` for the input (1, 3, h, w)."""
+    passes, units = Backprojection(network.model, "deconvnet"), []
+    for layer in network.layers:
+        with torch.no_grad():
+            activations = passes.activations(x, layer)[0]
+        unit, row, column = (int(i) for i in np.unravel_index(int(activations.argmax()), tuple(activations.shape)))
+        signal = passes.project(x, Target(unit, (row, column)), layer)[0].permute(1, 2, 0).cpu().numpy()
+        units.append(Unit(layer, unit, (row, column), float(activations[unit, row, column]), signal))
+    return units
+
+
+def square_places(crop: int, square: float, count: int) -> Grid:
+    """`count` places a side, evenly from border to border, of a square of `square` of the side."""
+    size = min(max(1, round(square * crop)), crop - 1)
+    steps = np.unique(np.linspace(0, crop - size, count).round().astype(np.int64))
+    return Grid(size, steps, steps)
+
+
+def occlude(network: Network, x: Tensor, k: int, places: Grid, batch: int) -> np.ndarray:
+    """p(class k) with the square at each of the places, (rows, columns)."""
+    occluder = Occluder(places.size, places.corners, torch.zeros_like(x[0]))
+    scores = respond(as_table(network.model), x[0], occluder, batch=batch).scores
+    assert scores is not None
+    return scores.double().softmax(1)[:, k].cpu().numpy().reshape(len(places.tops), len(places.lefts))
+
+
+# ---------------------------------------------------------------- what is shown of it
+def class_tiles(network: Network, x: Tensor, k: int) -> list[Tile]:
+    """A tile a method for class k of the input (1, 3, h, w)."""
+    signals = class_signals(network, x, k)
+    gradient, pixels = signals["gradient"], x[0].permute(1, 2, 0).cpu().numpy()
+    saliency = np.abs(gradient).max(2)
+    tiles = [
+        Tile(heatmap(saliency, 0, _vivid(saliency)), "gradient saliency", "bright: the score hangs on these pixels"),
+        Tile(_signed((gradient * pixels).sum(2)), "gradient × input", "red for the class, blue against it"),
+    ]
+    notes = {"deconvnet": "the score sent down, rectified", "guided": "and gated as on the way up"}
+    for method, label in SIGNALS.items():
+        if method in signals:
+            tiles.append(Tile(_coloured(signals[method]), label, notes.get(method, "the signal in these pixels")))
+    if "patternattribution" in signals:
+        attribution = _signed(signals["patternattribution"].sum(2))
+        tiles.append(Tile(attribution, "PatternAttribution", "red: what made the score"))
+    return tiles
+
+
+def _occlusion_tiles(pixels: np.ndarray, places: Grid, covered: np.ndarray, clean: float) -> list[Tile]:
+    smooth = over_pixels(places, covered, len(pixels))
+    hurt = np.clip((clean - smooth) / max(clean - float(covered.min()), 1e-12), 0, 1)[..., None]
+    lit = 255 - (255 - pixels) * (0.18 + 0.82 * hurt)
+    return [
+        Tile(heatmap(smooth, 0, max(clean, float(covered.max()))), "occlusion", f"p: {_range(covered)}; dark hurts"),
+        Tile(np.round(lit).astype(np.uint8), "what must not be covered", "washed out: hiding it changes little"),
+    ]
+
+
+def over_pixels(places: Grid, values: np.ndarray, side: int) -> np.ndarray:
+    """Values (rows, columns) at the squares' centres as a map (side, side), linear between, constant beyond."""
+    (y, x), pixels = places.centers, np.arange(side)
+    across = np.stack([np.interp(pixels, x, row) for row in values])
+    return np.stack([np.interp(pixels, y, column) for column in across.T], 1)
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.2g} to {values.max():.2g}"
+
+
+def _unit_tiles(photo: np.ndarray, box: tuple[float, ...], units: list[Unit]) -> list[tuple[Tile, Tile]]:
+    """Beside each other: the part of the photograph that a unit reaches, and its projection."""
+    pairs = []
+    for number, unit in enumerate(units, 1):
+        y, x, side = _reach(unit.projection)
+        scale = (box[2] - box[0]) / unit.projection.shape[0]
+        top = min(round(box[1] + y * scale), photo.shape[0] - 1)
+        left = min(round(box[0] + x * scale), photo.shape[1] - 1)
+        seen = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
+        shown = _coloured(unit.projection)[y : y + side, x : x + side]
+        label = f"layer {number}" if unit.layer == f"relu{number}" else unit.layer
+        pairs.append((Tile(seen, "", ""), Tile(shown, f"{label}, map {unit.unit}", f"activation {unit.value:.3g}")))
+    return pairs
+
+
+def _reach(projection: np.ndarray) -> tuple[int, int, int]:
+    """Top, left and side of the smallest square that holds all of a projection (h, h, 3) that is not zero."""
+    extent = projection.shape[0]
+    found = np.argwhere(np.abs(projection).max(2) > 0)
+    if not len(found):
+        return 0, 0, extent
+    low, high = found.min(0), found.max(0)
+    side = min(extent, max(SMALLEST, int((high - low).max()) + 1))
+    top, left = np.clip((low + high + 1 - side) // 2, 0, extent - side)
+    return int(top), int(left), side
+
+
+def _crop_box(photo: np.ndarray, network: Network) -> tuple[float, float, float, float]:
+    """The edges x0 y0 x1 y1 of what the network sees, in the photograph's pixels."""
+    margin = (network.size - network.crop) // 2
+    inside = np.array([[margin, margin, margin + network.crop - 1, margin + network.crop - 1]])
+    x0, y0, x1, y1 = Frame(photo.shape[0], photo.shape[1], network.size).from_frame(inside)[0]
+    return float(x0), float(y0), float(x1) + 1, float(y1) + 1
+
+
+def _vivid(values: np.ndarray) -> float:
+    return float(np.quantile(np.abs(values), VIVID)) or float(np.abs(values).max()) or 1.0
+
+
+def _coloured(signal: np.ndarray) -> np.ndarray:
+    """A signal (h, w, 3) around mid grey."""
+    scaled = np.clip(signal / (2 * _vivid(np.abs(signal).max(2))) + 0.5, 0, 1)
+    return np.round(255 * scaled).astype(np.uint8)
+
+
+def _signed(values: np.ndarray) -> np.ndarray:
+    limit = _vivid(values)
+    return signed_heatmap(np.clip(values, -limit, limit))

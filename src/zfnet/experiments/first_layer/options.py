@@ -1,0 +1,13 @@
+"""Options of stage first_layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zfnet.core.options import number
+
+
+@dataclass
+class FirstLayerOptions:
+    n_images: int = number(1000, at_least=1)  # on which a filter must fire not to be called dead [NS]
+    batch: int = number(256, at_least=1)

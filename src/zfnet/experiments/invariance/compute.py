@@ -1,0 +1,303 @@
+"""Invariance: how far do the features move when the picture is moved, enlarged or turned? ([ZF13] section 4, Fig. 5)
+
+For a picture x, a transformation T_a (vertical translation, scale, rotation) and the features f_l of layer l,
+
+    distance_l(a) = ||f_l(T_a x) - f_l(x)|| / D_l          probability(a) = softmax(scores(T_a x))[true class]
+
+at l = 1 and the last hidden layer (7). [NS] The paper calls its axis "canonical distance" without saying what it
+divides by. Ours is D_l, the mean distance between f_l of two different images drawn at random: 1 means "as far as
+another picture", at every layer, so that the layers can be compared.
+
+The whole stored frame is transformed about its centre and the centre crop is taken afterwards, so that real picture
+comes in from outside the crop; what lies beyond the frame repeats its border (a constant border would add an edge).
+Translations are given at the papers' 224 px, scale with the crop and are whole pixels, so that they are slices: a half
+pixel would blur, and a blur moves the features of small pictures more than the shift does. [NS] Scales and rotations
+are drawn on the frame at four times its resolution and shrunk again, the identity as well, so that every amount blurs
+alike; x is the identity of its kind. (Bilinear in the frame itself, the first step of scale was mostly blur.)
+
+Figure 5 shows five images. Over many, drawn by seed, we add: the mean curve with its bootstrap band; the area under
+it, divided by the axis' length (the mean distance); how much further layer 1 moves than layer l over shifts of at most
+a tenth of the picture, image by image; how linear layer l is in |shift|, as R^2 = 1 - SS_res / SS_tot of
+the mean curve against its least-squares line through the origin; how straight the features' path is ("quasi-linear"),
+as its chord over its length; and the share of images that keep their predicted class under a few transformations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.core.errors import UserError
+from zfnet.core.progress import track
+from zfnet.core.statistics import bootstrap, interval
+from zfnet.data.cache.images import ImageStore
+from zfnet.experiments.invariance import figure as invariance_figure
+from zfnet.experiments.invariance.options import InvarianceOptions
+from zfnet.networks.convnet import ConvNet
+from zfnet.networks.selection import correct_images
+from zfnet.pipeline.record import Outcome
+
+FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
+PAPER_CROP = 224  # px, at which translations are given
+PAIRS = 256  # of images, over which D_l is the mean
+TENTH = 22.4  # px at 224: a small shift
+FINER = 4  # how much finer than the frame scales and rotations are drawn
+IDENTITY = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
+STABILITY = {  # share of images keeping their class: (kind, amounts; kept means kept under all of them)
+    "translation of 10 %": ("translation", (-TENTH, TENTH)),
+    "scale 1.2": ("scale", (1.2,)),
+    "rotation by 30 degrees": ("rotation", (30.0,)),
+    "rotation by 90 degrees": ("rotation", (90.0,)),
+    "rotation by 180 degrees": ("rotation", (180.0,)),
+}
+TURNED = "translation of 10 % less rotation by 90 degrees"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One kind of transformation on n images at a amounts."""
+
+    amounts: np.ndarray  # (a,) px at 224, factor, or degrees
+    distances: dict[int, np.ndarray]  # layer -> (n, a)
+    straightness: dict[int, np.ndarray]  # layer -> (n,)
+    probability: np.ndarray  # (n, a) of the true class
+
+
+def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
+    """The frame (h, w, 3) moved down by `amount` px, enlarged by that factor, or turned by that many degrees.
+
+    About its centre, rotation counter-clockwise; beyond the border the border repeats.
+    """
+    if kind == "translation":
+        return _warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]]))
+    if kind not in IDENTITY:
+        raise ValueError(f"unknown transformation {kind!r}")
+    turn, zoom = (amount, 1.0) if kind == "rotation" else (0.0, amount)
+    height, width = frame.shape[:2]
+    fine = cv2.resize(frame, (FINER * width, FINER * height), interpolation=cv2.INTER_LANCZOS4)
+    center = ((FINER * width - 1) / 2, (FINER * height - 1) / 2)
+    moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
+    return cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _warp(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Bilinear, of the same size; beyond the border the border repeats."""
+    height, width = frame.shape[:2]
+    return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def pictures(images: ImageStore, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Centre crops (a, crop, crop, 3) uint8 of one image under each amount.
+
+    Translations are given in px at 224 and rounded to whole pixels of the frame.
+    """
+    margin, side = (images.size - images.crop) // 2, images.crop
+    if kind == "translation":
+        amounts = np.rint(np.asarray(amounts) * images.crop / PAPER_CROP)
+    moved = [transform(np.ascontiguousarray(images.pixels[row]), kind, float(a)) for a in amounts]
+    return np.stack(moved)[:, margin : margin + side, margin : margin + side]
+
+
+def views(images: ImageStore, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> Tensor:
+    """The same as network inputs (a, 3, crop, crop)."""
+    return images.prepare(pictures(images, row, kind, amounts))
+
+
+def respond(model: ConvNet, inputs: Tensor, layers: tuple[int, ...]) -> tuple[dict[int, Tensor], Tensor]:
+    """Features (b, d) of each layer and class probabilities (b, k), from one forward pass."""
+    names = {model.layer(n): n for n in layers}
+    features: dict[int, Tensor] = {}
+    with torch.inference_mode():
+        x = inputs.to(next(model.parameters()).device)
+        for name, module in model.named_children():
+            x = module(x)
+            if name in names:
+                features[names[name]] = x.flatten(1)
+    return features, x.double().softmax(1).cpu()
+
+
+def measure(
+    model: ConvNet,
+    images: ImageStore,
+    rows: np.ndarray,
+    kind: str,
+    amounts: np.ndarray,
+    unit: dict[int, float],
+    batch: int = 128,
+) -> Curves:
+    """Canonical distances and the true class's probability of each image under each amount; `unit` is D_l."""
+    distances: dict[int, list[np.ndarray]] = {n: [] for n in unit}
+    straight: dict[int, list[float]] = {n: [] for n in unit}
+    probability = []
+    for row in track(rows, f"invariance, {kind}"):
+        inputs = views(images, row, kind, [IDENTITY[kind], *amounts])
+        parts = [respond(model, part, tuple(unit)) for part in inputs.split(batch)]
+        for n in unit:
+            features = torch.cat([part[n] for part, _ in parts])
+            distances[n].append((features[1:] - features[0]).norm(dim=1).cpu().numpy() / unit[n])
+            straight[n].append(straightness(features[1:]))
+        probability.append(torch.cat([classes for _, classes in parts])[1:, int(images.index.labels[row])].numpy())
+    return Curves(
+        amounts,
+        {n: np.stack(values) for n, values in distances.items()},
+        {n: np.array(values) for n, values in straight.items()},
+        np.stack(probability),
+    )
+
+
+def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
+    """Share of images whose most probable class stays under each of STABILITY, and the difference TURNED, image by
+    image; with bootstrap intervals.
+    """
+    kept: dict[str, list[bool]] = {name: [] for name in STABILITY}
+    for row in track(rows, "stability of the answer"):
+        moved = [views(images, row, kind, [IDENTITY[kind], *amounts]) for kind, amounts in STABILITY.values()]
+        _, classes = respond(model, torch.cat(moved), ())
+        for name, part in zip(STABILITY, classes.argmax(1).split([len(m) for m in moved]), strict=True):
+            kept[name].append(bool((part[1:] == part[0]).all()))
+    shares = {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
+    shares[TURNED] = shares["translation of 10 %"] - shares["rotation by 90 degrees"]
+    return {name: interval(values, seed, "mean") for name, values in shares.items()}
+
+
+def mean_distance(model: ConvNet, images: ImageStore, layers: tuple[int, ...], seed: int) -> dict[int, float]:
+    """D_l: the mean distance between the features of two different images, over up to PAIRS random pairs."""
+    order = np.random.default_rng([seed, 11]).permutation(len(images))[: 2 * min(PAIRS, len(images) // 2)]
+    if len(order) == 0:
+        raise UserError("invariance: needs at least two images; raise data.val_per_class")
+    distances: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    for pairs in np.array_split(order.reshape(-1, 2), -(-len(order) // 64)):
+        features, _ = respond(model, images.center(pairs.ravel()), layers)
+        for layer, rows in features.items():
+            distances[layer].append((rows[0::2] - rows[1::2]).norm(dim=1))
+    return {layer: float(torch.cat(parts).mean()) for layer, parts in distances.items()}
+
+
+def whole_shifts(most: float, steps: int, crop: int) -> np.ndarray:
+    """About `steps` shifts (a,) from -most to most, in px at 224, each a whole number of pixels at `crop`."""
+    return np.unique(np.rint(np.linspace(-most, most, steps) * crop / PAPER_CROP)) * PAPER_CROP / crop
+
+
+def linearity(amounts: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """R^2 of `distances` (..., a) against |amounts| (a,) by least squares through the origin; nan for a constant."""
+    x = np.abs(amounts)
+    slope = (distances * x).sum(-1, keepdims=True) / (x * x).sum()
+    residual = ((distances - slope * x) ** 2).sum(-1)
+    total = ((distances - distances.mean(-1, keepdims=True)) ** 2).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > 0, 1 - residual / total, np.nan)
+
+
+def straightness(path: Tensor) -> float:
+    """Chord over length of the feature path (a, d): 1 where the features move along a straight line, 0 for a loop."""
+    length = (path[1:] - path[:-1]).norm(dim=1).sum()
+    return float((path[-1] - path[0]).norm() / length) if length > 0 else float("nan")
+
+
+def area(amounts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The area under `values` (..., a) over the length of the axis: the mean height of the curve."""
+    return np.trapezoid(values, amounts, axis=-1) / (amounts[-1] - amounts[0])
+
+
+def run(config: InvarianceOptions, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
+    """Fig. 5 for `n_images` and the measures over `n_score`; writes invariance.svg and invariance_images.jpg."""
+    layers = (1, model.depth)
+    unit = mean_distance(model, images, layers, seed)
+    rows = np.random.default_rng([seed, 13]).permutation(len(images))[: config.n_score]
+    shown = np.array(list(correct_images(model, images, seed, config.n_images)) or rows[: config.n_images])
+    axes = {
+        "translation": whole_shifts(config.translation, config.steps, images.crop),
+        "scale": np.linspace(1.0, config.scale, config.steps),
+        "rotation": np.linspace(0.0, config.rotation, config.steps),
+    }
+    samples, many = (
+        {kind: measure(model, images, some, kind, amounts, unit, config.batch) for kind, amounts in axes.items()}
+        for some in (shown, rows)
+    )
+    names = _names(images, shown)
+    invariance_figure.draw_curves(samples, many, names, layers, out / FIGURE)
+    invariance_figure.draw_images(images, shown, _extremes(config, images, shown), names, out / PICTURES)
+    numbers: dict[str, Any] = {
+        "n_images": len(rows),
+        "shown": [str(images.index.paths[row]) for row in shown],
+        "unit": {f"layer{n}": value for n, value in unit.items()},
+        **{kind: summarise(kind, curves, seed) for kind, curves in many.items()},
+        "stability": stability(model, images, rows, seed),
+    }
+    return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))
+
+
+def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
+    """Mean curves and their measures, each measure with a bootstrap interval over images."""
+    amounts = curves.amounts
+    result: dict[str, Any] = {"amounts": amounts.tolist()}
+    result["probability"] = {
+        "curve": curves.probability.mean(0).tolist(),
+        "area": interval(area(amounts, curves.probability), seed, "mean"),
+    }
+    small = (amounts != 0) & (np.abs(amounts) <= TENTH)
+    for n, distances in curves.distances.items():
+        result[f"layer{n}"] = {
+            "curve": distances.mean(0).tolist(),
+            "area": interval(area(amounts, distances), seed, "mean"),
+            "largest": interval(distances.max(1), seed, "mean"),
+        }
+        if kind == "translation" and small.any():
+            further = curves.distances[1] - distances
+            result[f"layer{n}"]["layer1_further"] = interval(further[:, small].mean(1), seed, "mean")
+        if kind != "rotation":  # turning comes back to where it began
+            result[f"layer{n}"]["linearity"] = _linearity_interval(amounts - (kind == "scale"), distances, seed)
+            result[f"layer{n}"]["straightness"] = interval(_known(curves.straightness[n]), seed, "mean")
+    return result
+
+
+def _extremes(config: InvarianceOptions, images: ImageStore, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Column name -> (n, crop, crop, 3) pictures: what the far ends of the axes look like."""
+    ends = {
+        "up": ("translation", -config.translation),
+        "down": ("translation", config.translation),
+        f"x {config.scale:g}": ("scale", config.scale),
+        "30 deg": ("rotation", 30.0),
+        "90 deg": ("rotation", 90.0),
+        "180 deg": ("rotation", 180.0),
+    }
+    return {
+        name: np.concatenate([pictures(images, row, kind, [amount]) for row in rows])
+        for name, (kind, amount) in ends.items()
+    }
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Without the images whose features do not move at all: their path has no length."""
+    return values[np.isfinite(values)]
+
+
+def _linearity_interval(shift: np.ndarray, distances: np.ndarray, seed: int) -> dict[str, float]:
+    low, high = bootstrap(distances, seed, lambda values, axis: linearity(shift, values.mean(axis)))
+    return {"mean": float(linearity(shift, distances.mean(0))), "low": low, "high": high}
+
+
+def _names(images: ImageStore, rows: np.ndarray) -> list[str]:
+    """Class names of the shown images, numbered where a class comes twice."""
+    names = [images.index.names[images.index.labels[row]] for row in rows]
+    return [f"{name} {names[:i].count(name) + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _figures(n_shown: int, n_score: int, layers: tuple[int, int]) -> dict[str, str]:
+    return {
+        FIGURE: f"Feature distance at layers {layers[0]} and {layers[1]} and probability of the true class under "
+        f"translation, scale and rotation: {n_shown} images and the mean of {n_score} with its band.",
+        PICTURES: f"The {n_shown} images, untouched and at the far ends of the three transformations.",
+    }
+
+
+def _headline(numbers: dict[str, Any], layers: tuple[int, int]) -> str:
+    low, high = (numbers["translation"][f"layer{n}"]["area"]["mean"] for n in layers)
+    return f"translation moves layer {layers[0]} by {low:.2f}, layer {layers[1]} by {high:.2f} of another image"

@@ -1,0 +1,132 @@
+"""Prediction files in the form of the challenge, and scoring of such a file by itself.
+
+One line an image, in the order of the image list; up to five guesses a line, best first, each of five integers:
+
+    label xmin ymin xmax ymax  label xmin ymin xmax ymax  ...
+
+Labels count from 1 (row of the index's classes + 1). A line may hold fewer guesses or none; a sixth and later ones
+are ignored, as by the devkit. The truth is kept in the same form, one `label box` for each instance, so one reader
+does for both. A blacklist is a file of image numbers, counted from 1, one a line, as the devkit has it; here the
+number of an image is that of its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.core.files import atomic_write
+from zfnet.experiments.localization.score import (
+    NO_GUESS,
+    Truth,
+    classification_errors,
+    localisation_errors,
+    summarise,
+)
+
+GUESSES = 5
+
+Line = tuple[np.ndarray, np.ndarray]  # labels (k,), boxes (k, 4)
+
+
+def write_predictions(path: Path, lines: Sequence[Line]) -> None:
+    """Write (labels (k,) counted from 0, boxes (k, 4)) of each image, atomically. NO_GUESS labels are left out."""
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(_format_line(labels, boxes) for labels, boxes in lines))
+
+
+def _format_line(labels: np.ndarray, boxes: np.ndarray) -> str:
+    guesses = (
+        f"{label + 1} {' '.join(str(int(corner)) for corner in box)}"
+        for label, box in zip(labels, boxes, strict=True)
+        if label != NO_GUESS
+    )
+    return " ".join(guesses) + "\n"
+
+
+def read_predictions(path: Path) -> list[Line]:
+    """(labels (k,) counted from 0, boxes (k, 4) int64) of each line, however many it holds.
+
+    Raises UserError naming file and line of anything that is not whole groups of five integers.
+    """
+    return [_parse_line(text, f"{path}, line {number}") for number, text in enumerate(_lines(path), 1)]
+
+
+def _parse_line(text: str, place: str) -> Line:
+    try:
+        numbers = np.array([int(word) for word in text.split()], dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise UserError(f"{place}: not all words are integers; expected `label xmin ymin xmax ymax ...`") from None
+    if len(numbers) % 5:
+        raise UserError(f"{place}: {len(numbers)} numbers; expected groups of five, `label xmin ymin xmax ymax`")
+    groups = numbers.reshape(-1, 5)
+    if (groups[:, 0] < 1).any():
+        raise UserError(f"{place}: label {groups[:, 0].min()}; labels count from 1")
+    return groups[:, 0] - 1, groups[:, 1:]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give the path of a text file") from error
+
+
+def read_blacklist(path: Path) -> set[int]:
+    """The numbers that the file names. Raises UserError naming the first line that is no number from 1."""
+    named = set()
+    for number, text in enumerate(_lines(path), 1):
+        word = text.strip()
+        if word and not (word.isdecimal() and int(word) >= 1):
+            raise UserError(f"{path}, line {number}: {word!r}; expected the number of an image, counted from 1")
+        if word:
+            named.add(int(word))
+    return named
+
+
+def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) -> dict[str, dict[str, float]]:
+    """{value, low, high} in per cent of top-5 and top-1 localisation and classification errors of a file.
+
+    Needs no network and no images. Raises UserError when the two files do not have the same number of lines, or no
+    image is left to score.
+    """
+    guessed, true = read_predictions(predictions), read_predictions(truth)
+    if len(guessed) != len(true):
+        raise UserError(f"{predictions}: {len(guessed)} lines, but {truth} has {len(true)}; one line an image")
+    labels, boxes = pack(guessed)
+    known = _truth(true, truth, blacklist)
+    if known.blacklisted.all():
+        raise UserError(f"{truth}: " + (f"{blacklist} names every image" if true else "empty; one line an image"))
+    return summarise(
+        {
+            "top5_error": localisation_errors(labels, boxes, known),
+            "top1_error": localisation_errors(labels[:, :1], boxes[:, :1], known),
+            "top5_class_error": classification_errors(labels, known),
+            "top1_class_error": classification_errors(labels[:, :1], known),
+        },
+        seed=0,
+    )
+
+
+def pack(lines: Sequence[Line]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n, 5) and boxes (n, 5, 4) of the first five guesses a line, filled up with NO_GUESS."""
+    labels = np.full((len(lines), GUESSES), NO_GUESS, dtype=np.int64)
+    boxes = np.zeros((len(lines), GUESSES, 4), dtype=np.int64)
+    for row, (some_labels, some_boxes) in enumerate(lines):
+        count = min(GUESSES, len(some_labels))
+        labels[row, :count], boxes[row, :count] = some_labels[:count], some_boxes[:count]
+    return labels, boxes
+
+
+def _truth(lines: Sequence[Line], path: Path, blacklist: Path | None) -> Truth:
+    for number, (labels, _) in enumerate(lines, 1):
+        if len(set(labels.tolist())) != 1:
+            raise UserError(f"{path}, line {number}: expected one or more boxes of one class")
+    skipped = set() if blacklist is None else read_blacklist(blacklist)
+    if skipped and max(skipped) > len(lines):
+        raise UserError(f"{blacklist}: names image {max(skipped)}, but {path} has {len(lines)} lines")
+    blacklisted = np.array([number in skipped for number in range(1, len(lines) + 1)], dtype=bool)
+    return Truth(np.array([labels[0] for labels, _ in lines]), [boxes for _, boxes in lines], blacklisted)

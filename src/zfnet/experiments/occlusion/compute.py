@@ -1,0 +1,252 @@
+"""Occlusion: which part of the picture does the answer rest on? ([ZF13] section 4.2, Fig. 7)
+
+A grey square slides over the image. With the square at place q, and u the layer-5 map with the strongest total
+response in the *unoccluded* image,
+
+    (b) activity(q)    = sum over h w of map u            (d) probability(q) = softmax(scores)[true class]
+    (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet
+
+[NS] and our choices: the square's side and stride; its colour, the mean image (0 after the mean is subtracted) or
+plain 128; "layer 5" is the last module of layer 5 (its pool where it has one). Places lie on a regular grid wholly
+inside the crop, centred, so that what the stride leaves over is shared by both borders.
+
+Figure 7 shows three images. The same question is asked of many: does the place of the deepest drop of the true
+class's probability, by the square's centre, fall into the object's box? Tied places count by their share. Chance is
+the share of places inside. And of (b): where the map's activity is lowest, how much of its projection (c), the share
+of |pixel|^2, lies under the square, against the mean over all places? Images are drawn by seed among those that are
+classified correctly on the centre crop (of a wrong one, the drop says little) and, for the score against the boxes,
+whose box has places both inside and outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.attribution.incremental import Grid, Occluder, Responses, Watch, respond
+from zfnet.core.errors import UserError
+from zfnet.core.progress import track
+from zfnet.core.statistics import interval
+from zfnet.data.cache.images import ImageStore
+from zfnet.experiments.occlusion.figure import Card, draw
+from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.convnet import ConvNet
+from zfnet.networks.selection import correct_images
+from zfnet.pipeline.record import Outcome, skipped
+
+FIGURE = "occlusion.png"
+Project = Callable[[Tensor, str, int], Tensor]  # (images, module, channel) -> pixels, both (b, 3, h, w)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Fig. 7 b, d, e of one image, each (r, c) over the grid, and what the unoccluded image gives."""
+
+    channel: int  # u, the strongest map
+    activity: np.ndarray
+    probability: np.ndarray
+    label: np.ndarray  # int64
+    clean_activity: float
+    clean_probability: float
+    projected: np.ndarray | None = None  # (r, c) share of the projection's energy under the square
+
+
+def grid(extent: int, size: int, stride: int) -> Grid:
+    """All places of the square in an extent x extent crop. Raises UserError where it does not fit."""
+    if size >= extent:
+        raise UserError(f"occlusion.square: {size} px leaves nothing of the {extent} px image; choose a smaller square")
+    free = extent - size
+    steps = np.arange(0, free + 1, stride, dtype=np.int64) + free % stride // 2
+    return Grid(size, steps, steps)
+
+
+def strongest_map(model: ConvNet, image: Tensor, name: str) -> int:
+    """The channel of module `name` with the largest sum over space for one network input (3, h, w)."""
+    with torch.inference_mode():
+        return int(model.upto(image[None], name)[0].sum((1, 2)).argmax())
+
+
+def slide(model: ConvNet, image: Tensor, label: int, fill: Tensor, places: Grid, name: str, batch: int) -> Maps:
+    """The three maps of one network input (3, h, w), with `fill` (3, h, w) showing in the square."""
+    watch = Watch(name, strongest_map(model, image, name))
+    covered = respond(model, image, Occluder(places.size, places.corners, fill), watch, batch=batch)
+    nothing = Occluder(1, torch.zeros(1, 2, dtype=torch.int64), image)  # shows the image itself
+    clean = respond(model, image, nothing, watch, plain=True)
+    shape = len(places.tops), len(places.lefts)
+    activity, scores = _both(covered)
+    clean_activity, clean_scores = _both(clean)
+    return Maps(
+        watch.channel,
+        activity.reshape(shape),
+        _softmax(scores)[:, label].reshape(shape),
+        scores.argmax(1).numpy().reshape(shape),
+        float(clean_activity[0]),
+        float(_softmax(clean_scores)[0, label]),
+    )
+
+
+def energy_under(projection: np.ndarray, places: Grid) -> np.ndarray:
+    """Share (r, c) of the sum of squares of a projection (h, w, 3) that lies under the square; 0 where it is 0."""
+    energy = np.square(projection, dtype=np.float64).sum(2)
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))  # of all above and to the left
+    top, left, side = places.tops[:, None], places.lefts[None], places.size
+    under = sums[top + side, left + side] - sums[top, left + side] - sums[top + side, left] + sums[top, left]
+    return under / (sums[-1, -1] or 1.0)
+
+
+def run(
+    config: OcclusionOptions, model: ConvNet, images: ImageStore, out: Path, seed: int, project: Project | None = None
+) -> Outcome:
+    """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
+
+    `project` adds panel (c) and its score. Passed over where no image is classified correctly. Raises UserError where
+    the square does not fit the crop.
+    """
+    places = grid(images.crop, config.square, config.stride)
+    name = model.layer(5)
+    device = next(model.parameters()).device
+    fill = _grey(images, config.grey).to(device)
+    rows = list(correct_images(model, images, seed, max(config.n_images, config.n_score)))
+    if not rows:
+        return skipped("the network classifies no image correctly; train it longer with train.epochs")
+    maps: list[Maps] = []
+    cards: list[Card] = []
+    for row in track(rows, "occluding images"):
+        image, label = images.center([row]).to(device), int(images.index.labels[row])
+        found = slide(model, image[0], label, fill, places, name, config.batch)
+        projection = None
+        if project:
+            projection = project(image, name, found.channel)[0].detach().cpu().permute(1, 2, 0).numpy()
+            found = replace(found, projected=energy_under(projection, places))
+        if len(cards) < config.n_images:
+            cards.append(_card(images, row, found, fill, places, projection))
+        maps.append(found)
+    inside = [places.inside(crop_boxes(images, row)) for row in rows]
+    draw(cards, out / FIGURE)
+    numbers = {
+        "selection": f"drawn by seed {seed} among the images classified correctly on the centre crop",
+        **{"square": config.square, "stride": config.stride, "grey": config.grey},
+        **{"n_places": len(places.corners), "layer": name},
+        **score(maps[: config.n_score], inside[: config.n_score], seed),
+        "shown": [_facts(images, row, found) for row, found in zip(rows, maps[: len(cards)], strict=False)],
+    }
+    alt = (
+        f"{len(cards)} images with a grey square, the activity of the strongest layer-5 map, the probability of the "
+        "true class and the most probable class for each place of the square."
+    )
+    return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
+
+
+def crop_boxes(images: ImageStore, row: int) -> np.ndarray:
+    """The object's boxes (k, 4) in pixels of the centre crop; they may reach outside it."""
+    margin = (images.size - images.crop) // 2
+    return images.frame(row).to_frame(images.index.boxes[row]) - margin
+
+
+def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, Any]:
+    """Where the answer is hurt, against the boxes: `inside` is (r, c) bool for each image.
+
+    Images without places on both sides of the box are left out; `n_scored` says how many remain.
+    """
+    pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
+    table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
+    hit, chance, activity_hit, within, outside = table.T
+    return {
+        "n_scored": len(pairs),
+        "deepest_drop_in_box": interval(hit, seed, "mean"),
+        "chance": interval(chance, seed, "mean"),
+        "above_chance": interval(hit - chance, seed, "mean"),
+        "deepest_activity_in_box": interval(activity_hit, seed, "mean"),
+        "activity_above_chance": interval(activity_hit - chance, seed, "mean"),
+        **_projections(maps, seed),
+        "drop_inside": interval(within, seed, "mean"),
+        "drop_outside": interval(outside, seed, "mean"),
+        "drop_difference": interval(within - outside, seed, "mean"),
+        "clean_probability": interval(np.array([m.clean_probability for m in maps]), seed, "mean"),
+        "lowest_probability": interval(np.array([m.probability.min() for m in maps]), seed, "mean"),
+    }
+
+
+def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
+    drop = maps.clean_probability - maps.probability
+    deepest, quietest = maps.probability == maps.probability.min(), maps.activity == maps.activity.min()
+    values = inside[deepest].mean(), inside.mean(), inside[quietest].mean(), drop[inside].mean(), drop[~inside].mean()
+    return tuple(float(value) for value in values)
+
+
+def _projections(maps: list[Maps], seed: int) -> dict[str, Any]:
+    """How much of the projection is covered where the map's activity is lowest, and on average; {} without any."""
+    known = [(m.projected, m.activity == m.activity.min()) for m in maps if m.projected is not None]
+    seen = [(projected[quietest].mean(), projected.mean()) for projected, quietest in known]
+    if not seen:
+        return {}
+    lowest, anywhere = np.array(seen).T
+    return {
+        "projection_at_lowest_activity": interval(lowest, seed, "mean"),
+        "projection_anywhere": interval(anywhere, seed, "mean"),
+        "projection_difference": interval(lowest - anywhere, seed, "mean"),
+    }
+
+
+def _grey(images: ImageStore, grey: str) -> Tensor:
+    """What the square shows, as a network input (3, crop, crop)."""
+    if grey == "mean":
+        return torch.zeros(3, images.crop, images.crop)
+    return images.prepare(np.full((1, images.crop, images.crop, 3), 128, dtype=np.uint8))[0]
+
+
+def _both(answer: Responses) -> tuple[np.ndarray, Tensor]:
+    assert answer.totals is not None and answer.scores is not None
+    return answer.totals.cpu().numpy(), answer.scores.cpu()
+
+
+def _softmax(scores: Tensor) -> np.ndarray:
+    return scores.double().softmax(1).numpy()
+
+
+def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, projection: np.ndarray | None) -> Card:
+    deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
+    top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
+    square = slice(top, top + places.size), slice(left, left + places.size)
+    picture = images.center_pixels([row])[0].copy()
+    picture[square] = images.to_pixels(fill[None])[0][square]
+    return Card(
+        picture=picture,
+        boxes=crop_boxes(images, row),
+        centers=places.centers,
+        channel=maps.channel,
+        projection=projection,
+        activity=maps.activity,
+        probability=maps.probability,
+        label=maps.label,
+        truth=int(images.index.labels[row]),
+        names=images.index.names,
+    )
+
+
+def _facts(images: ImageStore, row: int, maps: Maps) -> dict[str, Any]:
+    deepest = maps.probability.argmin()
+    return {
+        "file": str(images.index.paths[row]),
+        "class": images.index.names[images.index.labels[row]],
+        "map": maps.channel,
+        "clean_probability": maps.clean_probability,
+        "lowest_probability": float(maps.probability.min()),
+        "class_at_lowest": images.index.names[maps.label.flat[deepest]],
+        "clean_activity": maps.clean_activity,
+        "lowest_activity": float(maps.activity.min()),
+    }
+
+
+def _headline(numbers: dict[str, Any]) -> str:
+    if not numbers["n_scored"]:
+        lowest = numbers["lowest_probability"]["mean"]
+        return f"p(true class) falls to {lowest:.2f} under the square on average; no boxes to score against"
+    hit, chance = numbers["deepest_drop_in_box"]["mean"], numbers["chance"]["mean"]
+    return f"deepest drop inside the box for {hit:.0%} of {numbers['n_scored']} images (chance {chance:.0%})"

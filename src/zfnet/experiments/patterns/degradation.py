@@ -1,0 +1,169 @@
+"""Image degradation: does taking away what a method calls important hurt the answer? ([K17] 5, Fig. 4)
+
+The image is cut into patches that do not overlap. Attribution is summed in each patch, the patches are ordered by it,
+decreasing, and the first n are replaced by their mean colour; the softmax output of the initially predicted class is
+followed over n. The better the attribution, the steeper the fall: the smaller the area under the curve.
+
+    area = mean over n = 0 .. n_patches of p(predicted class), by the trapezoid rule between the points measured
+
+Attributions of the predicted class's score, the patch's sum over pixels and channels of:
+
+    random               a random order (area by chance)
+    gradient x input     x * gradient: S_x, LRP's z-rule
+    w, a, a+             PatternAttribution's pass with S_w, S_a and S_a+-
+    deconvnet, guided    |projection|: they are signals, whose size is what they say of importance [our choice]
+    occlusion            the fall of the probability where WINDOW x WINDOW patches at once are replaced by their mean
+                         colours, averaged over the windows that cover a patch [our choice; with 1, patch by patch]
+
+Patches at the right and lower edge are partial where the side is no multiple of theirs [NS; all are kept]. Input 0 is
+the mean image, and so attributions by x count from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zfnet.attribution.engine import Backprojection, Target
+from zfnet.attribution.patterns import Patterns, weight_patterns
+from zfnet.core.statistics import interval
+from zfnet.networks.convnet import ConvNet
+
+WINDOW, HOP = 5, 3  # patches: side of the window that occlusion covers, and between windows
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The cut of an h x w image: `ids` (h, w) numbers the patches row by row."""
+
+    ids: Tensor
+    rows: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        return self.rows * self.columns
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sums in each patch, (..., h, w) -> (..., patches)."""
+        sums = torch.zeros(*x.shape[:-2], self.count, dtype=x.dtype, device=x.device)
+        return sums.index_add_(-1, self.ids.flatten().to(x.device), x.flatten(-2))
+
+    def spread(self, values: Tensor) -> Tensor:
+        """One value a patch at each of its pixels, (..., patches) -> (..., h, w)."""
+        return values[..., self.ids.to(values.device)]
+
+    def means(self, images: Tensor) -> Tensor:
+        """Images whose every patch has its mean colour."""
+        return self.spread(self.sum(images) / self.sum(torch.ones_like(images[:1, :1])))
+
+
+def cut(height: int, width: int, size: int) -> Patches:
+    """Patches of `size` x `size` pixels from the upper left corner, partial at the other edges."""
+    rows, columns = -(-height // size), -(-width // size)
+    ids = (torch.arange(height) // size)[:, None] * columns + torch.arange(width) // size
+    return Patches(ids, rows, columns)
+
+
+class Attributions:
+    """Every method's attribution of the predicted class's score, a map (b, h, w) of network inputs (b, 3, h, w)."""
+
+    def __init__(self, model: ConvNet, patterns: Patterns) -> None:
+        self.passes = {
+            "gradient x input": Backprojection(model, "gradient"),
+            "w": Backprojection(model, "patternattribution", weight_patterns(model)),
+            "deconvnet": Backprojection(model, "deconvnet"),
+            "guided": Backprojection(model, "guided"),
+            "a": Backprojection(model, "patternattribution", patterns.kinds["a"]),
+            "a+": Backprojection(model, "patternattribution", patterns.kinds["a+"]),
+        }
+
+    def maps(self, images: Tensor, classes: Tensor) -> dict[str, Tensor]:
+        """Method -> its map."""
+        signals = {name: back.project(images, Target(classes)) for name, back in self.passes.items()}
+        signals["gradient x input"] = signals["gradient x input"] * images
+        for name in ("deconvnet", "guided"):
+            signals[name] = signals[name].abs()
+        return {name: signal.sum(1) for name, signal in signals.items()}
+
+
+def degrade(
+    model: ConvNet, images: Tensor, orders: Mapping[str, Tensor], patches: Patches, counts: list[int]
+) -> dict[str, np.ndarray]:
+    """Method -> p(initially predicted class) (b, len(counts)) with the first n patches of its order (b, patches) gone.
+
+    images (b, 3, h, w) are network inputs; counts are the n, 0 for the whole image.
+    """
+    means = patches.means(images)
+    classes = predict(model, images).argmax(1)
+    curves = {}
+    for name, order in orders.items():
+        rank = patches.spread(order.argsort(1))[:, None]  # (b, 1, h, w): when a pixel goes
+        steps = [predict(model, torch.where(rank < n, means, images)) for n in counts]
+        curves[name] = torch.stack([p.gather(1, classes[:, None])[:, 0] for p in steps], 1).cpu().numpy()
+    return curves
+
+
+def orders(
+    model: ConvNet, images: Tensor, attributions: Attributions, patches: Patches, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Method -> patches (b, patches), the most important first; ties by their number."""
+    classes = predict(model, images).argmax(1)
+    scores = {"random": torch.rand(len(images), patches.count, generator=generator)}
+    scores |= {name: patches.sum(m) for name, m in attributions.maps(images, classes).items()}
+    scores["occlusion"] = occlusion(model, images, classes, patches)
+    return {name: s.argsort(dim=1, descending=True, stable=True).to(images.device) for name, s in scores.items()}
+
+
+def occlusion(model: ConvNet, images: Tensor, classes: Tensor, patches: Patches, window: int = WINDOW) -> Tensor:
+    """Fall of p(class) by patch (b, patches), over the windows of `window` x `window` patches that cover it."""
+    means = patches.means(images)
+    before = predict(model, images).gather(1, classes[:, None])
+    total = torch.zeros(len(images), patches.count, device=images.device)
+    covered = torch.zeros(patches.count, device=images.device)
+    for top in _starts(patches.rows, window):
+        for left in _starts(patches.columns, window):
+            square = torch.zeros(patches.rows, patches.columns, dtype=torch.bool, device=images.device)
+            square[top : top + window, left : left + window] = True
+            inside = square.flatten()
+            after = predict(model, torch.where(patches.spread(inside), means, images)).gather(1, classes[:, None])
+            total += (before - after) * inside
+            covered += inside
+    return total / covered
+
+
+def areas(curves: Mapping[str, np.ndarray], counts: list[int]) -> dict[str, np.ndarray]:
+    """Method -> area under each image's curve (b,), between 0 and 1."""
+    return {name: np.trapezoid(curve, counts, axis=1) / (counts[-1] - counts[0]) for name, curve in curves.items()}
+
+
+def summarise(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) -> dict[str, dict]:
+    """Mean area with its bootstrap interval over images, the mean curve, and image by image how far the area lies above
+    a+'s and below a random order's.
+    """
+    found = areas(curves, counts)
+    return {
+        name: {
+            "area": interval(found[name], seed),
+            "above_a+": interval(found[name] - found["a+"], seed),
+            "below_random": interval(found["random"] - found[name], seed),
+            "curve": curve.mean(0).tolist(),
+        }
+        for name, curve in curves.items()
+    }
+
+
+def predict(model: ConvNet, images: Tensor) -> Tensor:
+    """Softmax outputs (b, classes)."""
+    with torch.inference_mode():
+        return model(images).softmax(1)
+
+
+def _starts(count: int, window: int) -> list[int]:
+    """Where windows begin so that every patch is covered: every HOP-th (or each, for windows of one), and the last."""
+    last = max(count - window, 0)
+    return sorted({*range(0, last, min(HOP, window)), last})

@@ -1,0 +1,280 @@
+"""How much of the signal an estimator takes out of a neuron's input: the quality rho of [K17] 3, eq. 4.
+
+    rho(S) = 1 - max over v of corr(w . x, v . (x - S(x)))            1: nothing about y = w . x is left in x - S(x)
+
+S is fitted on one half of the training images, v on the other, and the correlation is measured on validation images.
+Estimators: a random direction u, S(x) = u (w . x) / (w . u); S_w; S_a; S_a+-. All have the one form
+
+    d = x - S(x) = x - s+ q+ - s- q-        q+ = y 1(y > 0), q- = y 1(y <= 0), s+ = s- but for S_a+-
+
+so v = (cov[d] + lambda)^-1 cov[d, y] is closed-form and cheap: cov[d] is cov[x], one matrix a layer, changed in rank
+four a neuron (Woodbury). [K17] calls the closed form too costly and runs Adam for a day; so do we where a neuron has
+more than CLOSED_FORM_UP_TO inputs, on the same samples. lambda is RIDGE times the mean variance of an input: d never
+moves along w, and few images tell little about thousands of inputs.
+
+*A second target.* cov[d, y] = 0 for S_a and for S_a+- alike on the images that they were fitted on, by construction:
+the formula as printed tells how well they carry over and cannot rank them. Yet the paper finds S_a clearly worse in
+ReLU layers and says why: whether the neuron fired stays in the distractor. The neuron's output would show that. We
+report both, rho for y as printed and for max(y + b, 0), the output [our reading].
+
+[our choices] Every fully connected input is a sample; of a convolution a few random patches an image. Neurons are a
+random sample where a layer has more than asked. A neuron that does not vary has no rho: it is left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zfnet.attribution.patterns import Layer, Patterns, layers, weight_patterns
+from zfnet.core.statistics import interval
+from zfnet.networks.convnet import ConvNet
+
+ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
+TARGETS = ("y", "output")
+PATCHES = 8  # of a convolution, an image
+RIDGE = 1e-3
+CLOSED_FORM_UP_TO = 10_000  # inputs of a neuron
+Batches = Callable[[], Iterable[Tensor]]  # network inputs, from the start at every call
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Some neurons of one group of one layer, and what is taken for their signals; float64."""
+
+    units: Tensor  # (m,) rows of the layer's weight
+    w: Tensor  # (m, d)
+    bias: Tensor  # (m,)
+    signals: Tensor  # (e, m, d, 2): s+ and s- by estimator
+
+    def regimes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """For patches x (n, d): q = (q+, q-) (n, m, 2) and the targets (n, m, 2): w . x and max(w . x + b, 0)."""
+        y = (x @ self.w.to(x).T).double()
+        output = (y + self.bias).relu()
+        on = (output > 0).double()
+        return torch.stack([y * on, y * (1 - on)], -1), torch.stack([y, output], -1)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """By target: rho (e, m) of the neurons of one layer that vary, and how many do not."""
+
+    rho: dict[str, np.ndarray]
+    n_constant: dict[str, int]
+
+
+def measure(
+    model: ConvNet, patterns: Patterns, fitting: Batches, measuring: Batches, n_neurons: int, seed: int
+) -> dict[str, Quality]:
+    """rho of `n_neurons` neurons, at most, of every layer: v fitted on `fitting`, the correlation on `measuring`."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = choose(model, patterns, n_neurons, generator)
+    readers = {key: _reader(neurons) for key, neurons in groups.items()}
+    left = {key: Correlation() for key in groups}
+    with torch.inference_mode():
+        for key, x in _walk(model, fitting(), generator):
+            readers[key].add(x)
+        readouts = {key: reader.solve() for key, reader in readers.items()}
+        for key, x in _walk(model, measuring(), generator):
+            left[key].add(read(groups[key], readouts[key], x), groups[key].regimes(x)[1])
+    names = dict.fromkeys(name for name, _ in groups)
+    return {name: _quality([left[key].value() for key in left if key[0] == name]) for name in names}
+
+
+def choose(
+    model: ConvNet, patterns: Patterns, n_neurons: int, generator: torch.Generator
+) -> dict[tuple[str, int], Neurons]:
+    """(module name, group) -> its neurons, at random where there are more than `n_neurons` a layer."""
+    s_w, found = weight_patterns(model), {}
+    for name, layer in layers(model).items():
+        groups = getattr(layer, "groups", 1)
+        for group, members in enumerate(torch.arange(len(layer.weight)).chunk(groups)):
+            some = members[torch.randperm(len(members), generator=generator)[: max(1, n_neurons // groups)]]
+            w = layer.weight.detach()[some].double().flatten(1)
+            bias = torch.zeros_like(w[:, 0]) if layer.bias is None else layer.bias.detach()[some].double()
+            random = torch.randn(w.shape, generator=generator, dtype=w.dtype).to(w.device)
+            random = random / (w * random).sum(1, keepdim=True)  # w . s = 1, as for all
+            a, on, off = (patterns.kinds[kind][name][some].flatten(1).to(w) for kind in ("a", "a+", "a-"))
+            pairs = [(random, random), (s_w[name][some].flatten(1),) * 2, (a, a), (on, off)]
+            found[name, group] = Neurons(some, w, bias, torch.stack([torch.stack(pair, -1) for pair in pairs]))
+    return found
+
+
+def sample_patches(layer: Layer, x: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Patches of inputs x that the layer's neurons see, (groups, samples, d): `n` random places an image, or x itself.
+
+    The d inputs are in the order of the flattened weight.
+    """
+    if isinstance(layer, nn.Linear):
+        return x[None]
+    (height, width), (down, right) = layer.kernel_size, layer.stride
+    windows = (
+        F.pad(x, layer._reversed_padding_repeated_twice).unfold(2, height, down).unfold(3, width, right)
+    )  # (b, c, oh, ow, kh, kw)
+    rows = torch.randint(windows.shape[2], (len(x), n), generator=generator).to(x.device)
+    columns = torch.randint(windows.shape[3], (len(x), n), generator=generator).to(x.device)
+    patches = windows[torch.arange(len(x), device=x.device)[:, None], :, rows, columns]  # (b, n, c, kh, kw)
+    return patches.reshape(len(x) * n, layer.groups, -1).transpose(0, 1)
+
+
+class ClosedForm:
+    """v by the normal equations, from sums over patches: float32 products, float64 sums."""
+
+    def __init__(self, neurons: Neurons) -> None:
+        self.neurons, self.n = neurons, 0
+        self.sums: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        q, t = self.neurons.regimes(x)
+        f = torch.cat([q, t], -1)  # (n, m, 4)
+        m, k = f.shape[1:]
+        sums = [
+            x.sum(0, dtype=torch.float64),
+            (x.T @ x).double(),
+            f.sum(0),
+            (x.T @ f.flatten(1).to(x)).double().view(-1, m, k).movedim(0, 1),  # (m, d, 4)
+            torch.einsum("nmi,nmj->mij", f, f),
+        ]
+        self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)] if self.sums else sums
+        self.n += len(x)
+
+    def solve(self) -> Tensor:
+        """v (e, m, d, targets)."""
+        x, xx, f, xf, ff = (total / self.n for total in self.sums)
+        c_xf = xf - x[:, None] * f[:, None]  # covariances
+        c_ff = ff - f[:, :, None] * f[:, None]
+        c_xx = xx - torch.outer(x, x)
+        c_xx.diagonal().add_(RIDGE * c_xx.trace() / len(x) + 1e-30)
+        root = torch.linalg.cholesky(c_xx)
+        return torch.stack([_readout(root, s, c_xf, c_ff) for s in self.neurons.signals])
+
+
+def _readout(root: Tensor, s: Tensor, c_xf: Tensor, c_ff: Tensor) -> Tensor:
+    """(cov[d] + lambda)^-1 cov[d, t] by Woodbury, (m, d, targets), for signals s (m, d, 2).
+
+    cov[d] = cov[x] + U M U^T,  U = [s, cov[x, q]],  M = [[cov[q], -1], [-1, 0]],  M^-1 = [[0, -1], [-1, -cov[q]]]
+    """
+
+    def solve(columns: Tensor) -> Tensor:  # (m, d, k) -> (m, d, k)
+        m, d, k = columns.shape
+        flat = torch.cholesky_solve(columns.movedim(0, 1).reshape(d, m * k), root)
+        return flat.view(d, m, k).movedim(0, 1)
+
+    c_xq, c_xt, c_qq, c_qt = c_xf[..., :2], c_xf[..., 2:], c_ff[:, :2, :2], c_ff[:, :2, 2:]
+    c_dt = c_xt - s @ c_qt
+    u = torch.cat([s, c_xq], -1)  # (m, d, 4)
+    one = torch.eye(2).to(s).expand(len(s), 2, 2)
+    inverse = torch.cat([torch.cat([0 * one, -one], 2), torch.cat([-one, -c_qq], 2)], 1)
+    beside, plain = solve(u), solve(c_dt)
+    return plain - beside @ torch.linalg.solve(inverse + u.mT @ beside, u.mT @ plain)
+
+
+class Adam:
+    """v by Adam on mini-batches of the kept patches, as [K17]: for neurons with very many inputs."""
+
+    def __init__(self, neurons: Neurons, steps: int = 1000, batch: int = 256, lr: float = 0.01) -> None:
+        self.neurons, self.steps, self.batch, self.lr = neurons, steps, batch, lr
+        self.kept: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        self.kept.append(x)
+
+    def solve(self) -> Tensor:
+        """v (e, m, d, targets), up to a factor for each neuron: a correlation does not feel it."""
+        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.cat(self.kept).clone()
+            unit = x.var(0, correction=0).mean().sqrt() + 1e-15
+            t = self.neurons.regimes(x)[1]
+            middle, spread = t.mean(0), t.std(0, correction=0) + 1e-15
+            v = torch.zeros(*self.neurons.signals.shape, dtype=torch.float64, device=x.device, requires_grad=True)
+            offset = torch.zeros(*v.shape[:2], 2, dtype=torch.float64, device=x.device, requires_grad=True)
+            adam = torch.optim.Adam([v, offset], lr=self.lr)
+            decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, self.steps)
+            order = torch.Generator().manual_seed(0)
+            for _ in range(self.steps):
+                some = x[torch.randint(len(x), (self.batch,), generator=order).to(x.device)].clone()
+                target = (self.neurons.regimes(some)[1] - middle) / spread
+                guess = read(self.neurons, v / unit, some) - offset[:, None]  # (e, n, m, targets)
+                loss = ((guess - target) ** 2).mean(1).sum() + RIDGE * (v**2).sum()
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                decay.step()
+        return v.detach()
+
+
+def read(neurons: Neurons, v: Tensor, x: Tensor) -> Tensor:
+    """v . d for patches x (n, d): (e, n, m, targets), by v . x - (v . s+) q+ - (v . s-) q-."""
+    q, _ = neurons.regimes(x)
+    e, m, d, k = v.shape
+    along = torch.einsum("emds,emdk->emsk", neurons.signals, v)
+    straight = (x.double() @ v.permute(2, 0, 1, 3).reshape(d, -1)).view(len(x), e, m, k).movedim(0, 1)
+    return straight - torch.einsum("nms,emsk->enmk", q, along)
+
+
+class Correlation:
+    """Correlation over samples of what was read (e, n, m, targets) with the targets (n, m, targets)."""
+
+    def __init__(self) -> None:
+        self.total: Any = 0
+        self.n = 0
+
+    def add(self, p: Tensor, t: Tensor) -> None:
+        t = t.expand_as(p)
+        self.total = self.total + torch.stack([p, t, p * p, t * t, p * t]).sum(2)
+        self.n += p.shape[1]
+
+    def value(self) -> Tensor:
+        """(e, m, targets); 0 where nothing is read, nan where the target does not vary."""
+        p, t, pp, tt, pt = self.total / self.n
+        var_p, var_t = pp - p * p, tt - t * t
+        constant, silent = var_t <= 1e-12 * tt, var_p <= 1e-12 * pp
+        r = (pt - p * t) / torch.where(constant | silent, 1, var_p * var_t).sqrt()
+        return torch.where(constant, torch.nan, torch.where(silent, 0, r))
+
+
+def summarise(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
+    """Mean rho by target, layer and estimator, with bootstrap intervals over neurons."""
+    return {
+        target: {
+            name: {e: interval(row, seed) for e, row in zip(ESTIMATORS, q.rho[target], strict=True)}
+            for name, q in qualities.items()
+        }
+        for target in TARGETS
+    }
+
+
+def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: str, seed: int) -> dict[str, float]:
+    """rho of one estimator less that of another, neuron by neuron, over all layers in `qualities`."""
+    i, j = ESTIMATORS.index(better), ESTIMATORS.index(than)
+    return interval(np.concatenate([q.rho[target][i] - q.rho[target][j] for q in qualities.values()]), seed)
+
+
+def _reader(neurons: Neurons) -> ClosedForm | Adam:
+    return ClosedForm(neurons) if neurons.w.shape[1] <= CLOSED_FORM_UP_TO else Adam(neurons)
+
+
+def _walk(model: ConvNet, batches: Iterable[Tensor], generator: torch.Generator) -> Iterable[tuple[Any, Tensor]]:
+    """((module name, group), patches (n, d)) of every layer and batch."""
+    for x in batches:
+        for name, module in model.named_children():
+            if isinstance(module, Layer):
+                for group, patches in enumerate(sample_patches(module, x, PATCHES, generator)):
+                    yield (name, group), patches
+            x = module(x)
+
+
+def _quality(correlations: list[Tensor]) -> Quality:
+    """Correlations (e, m, targets) of the groups of a layer, as rho of the neurons that vary."""
+    rho = dict(zip(TARGETS, 1 - torch.cat(correlations, 1).cpu().numpy().transpose(2, 0, 1), strict=True))
+    varies = {target: np.isfinite(values).all(0) for target, values in rho.items()}
+    return Quality(
+        {target: values[:, varies[target]] for target, values in rho.items()},
+        {target: int((~varies[target]).sum()) for target in TARGETS},
+    )

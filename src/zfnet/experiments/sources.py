@@ -1,0 +1,240 @@
+"""Which folder a configuration means and which source reads it: the only place that knows all sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.core.machine import n_cores
+from zfnet.data.index import IMAGE_SUFFIXES, Index
+from zfnet.experiments.config import Config
+
+FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
+OUR_PARTS = Path(__file__).resolve().parents[3] / "conf" / "parts"  # positions of eyes and noses, a file a data set
+
+
+def read_source(config: Config) -> tuple[Index, Index]:
+    """(train, val) of the configured source, limited to the configured classes and images a class.
+
+    Raises UserError where fewer than two classes are left.
+    """
+    data, root = config.data, _data_folder(config)
+    if data.source == "menagerie":
+        from zfnet.data.sources.imagenet import read_imagenet
+
+        train, val = read_imagenet(drawn_menagerie(config) / "ilsvrc")
+    elif data.source == "imagenet":
+        from zfnet.data.sources.imagenet import read_imagenet
+
+        train, val = read_imagenet(root)
+    elif data.source == "tiny_imagenet":
+        from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
+
+        train, val = read_tiny_imagenet(root)
+    else:
+        from zfnet.data.sources.folder import read_folder
+
+        train, val = read_folder(root, data.val_share, data.seed)
+    if data.leave_out:
+        train = without(train, Path(data.leave_out))
+    if data.n_classes:
+        kept = train.classes[: data.n_classes]
+        train, val = train.only_classes(kept), val.only_classes(kept)
+    if len(train.classes) < 2:
+        key = "data.n_classes" if data.n_classes == 1 else "data.source"
+        raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
+    return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
+
+
+def without(index: Index, file: Path) -> Index:
+    """The index less the images that the file names, a path relative to the data set's folder a line.
+
+    Empty lines and lines that begin with # are passed over. Raises UserError where the file is missing or names an
+    image that is not there.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"data.leave_out: {file} cannot be read ({error.strerror}); give a file of paths") from error
+    named = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
+    unknown = np.setdiff1d(named, index.paths)
+    if len(unknown):
+        raise UserError(
+            f"data.leave_out: {file} names {str(unknown[0])!r}, which is no training image of {index.root} "
+            f"({len(unknown)} such names); give paths as in transfer/leave_out.txt"
+        )
+    return index.take(np.flatnonzero(~np.isin(index.paths, named)))
+
+
+def read_transfer_source(config: Config) -> Index:
+    """The images of the transfer set."""
+    from zfnet.data.sources.caltech import read_caltech
+
+    if config.transfer.source == "menagerie":
+        return read_caltech(drawn_menagerie(config) / "caltech")
+    return read_caltech(_transfer_folder(config), config.transfer.background, config.transfer.source)
+
+
+def why_absent(config: Config, section: str) -> str:
+    """Why a stage has nothing to read for this section of the configuration ("transfer", "voc"); "" where it has.
+
+    A folder that the configuration names and that is not there is an error of its reader instead.
+    """
+    options = getattr(config, section)
+    if options.source == "none":
+        return f"{section}.source is none"
+    folder = _raw_folder(config, section)
+    if folder is None or options.root or folder.is_dir():
+        return ""
+    return f"{folder} is not there; see data/README.md"
+
+
+def voc_folder(config: Config) -> tuple[Path, int]:
+    """(where PASCAL VOC is or would be, its year) of the configuration; the drawn scenes count as 2012."""
+    if config.voc.source == "menagerie":
+        return drawn_menagerie(config) / "voc" / "VOC2012", 2012
+    year = int(config.voc.source.removeprefix("voc"))
+    default = Path(config.paths.data) / "VOCdevkit" / f"VOC{year}"
+    return Path(config.voc.root) if config.voc.root else default, year
+
+
+def read_voc_source(config: Config) -> tuple[Index, Index, str]:
+    """(train, test, what the test images are called); `auto` tests on "test" where its labels are at hand."""
+    from zfnet.data.sources.voc import has_labels, read_voc
+
+    folder, year = voc_folder(config)
+    split = config.voc.test
+    if split == "auto":
+        split = "test" if has_labels(folder, year, "test") else "val"
+    return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
+
+
+def raw_files(config: Config, section: str) -> str | None:
+    """Digest of what lies in the raw folder that a section of the configuration reads, so that more photographs or
+    boxes are noticed: names and sizes, of (Tiny) ImageNet only how many files each folder holds.
+
+    "" where the section reads no such folder or a drawn one, None where the folder is not there (any more). The
+    folder is listed once a run: `forget_listings` begins anew.
+    """
+    folder = _raw_folder(config, section)
+    if folder is None:
+        return ""
+    if not folder.is_dir():
+        return None
+    is_large = section == "data" and config.data.source != "folder"
+    return _list_counts(folder) if is_large else _list_files(folder)
+
+
+def named_files(config: Config, section: str) -> list[str]:
+    """Digests of the single files that a section of the configuration names, so that a change in one is noticed.
+
+    They are lists of images, positions of parts and weights; "" stands for a file that is not there. Read once a run.
+    """
+    options = getattr(config, section, None)
+    names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights")]
+    if section == "correspondence":
+        names.append(str(given_parts(config) or ""))
+    return [_file_digest(Path(name).expanduser()) for name in names if name]
+
+
+def forget_listings() -> None:
+    for remembered in (_file_digest, _list_files, _list_counts):
+        remembered.cache_clear()
+
+
+@cache
+def _file_digest(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+@cache
+def _list_files(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        digest.update(f"{os.path.relpath(path, folder)}\n".encode())
+        for name in sorted(files):
+            if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".txt")) and not name.startswith("."):
+                digest.update(f"{name} {os.path.getsize(os.path.join(path, name))}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _list_counts(folder: Path) -> str:
+    """1.3 million names in about a second: what has a dot in its name is taken for a file without looking."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    below = [folder / name for name in names if "." not in name and (folder / name).is_dir()]
+    counted = f"{len(names)} {[(path.name, _list_counts(path)) for path in below]}"
+    return hashlib.sha256(counted.encode()).hexdigest()[:16]
+
+
+def _data_folder(config: Config) -> Path:
+    data = config.data
+    return Path(data.root) if data.root else Path(config.paths.data) / FOLDERS.get(data.source, data.source)
+
+
+def _transfer_folder(config: Config) -> Path:
+    return Path(config.transfer.root or Path(config.paths.data) / config.transfer.source)
+
+
+def _boxed_folder(config: Config) -> Path | None:
+    return Path(config.localization.images) if config.localization.images else None
+
+
+_FOLDERS_OF: dict[str, Callable[[Config], Path | None]] = {
+    "data": _data_folder,
+    "transfer": _transfer_folder,
+    "voc": lambda config: voc_folder(config)[0],
+    "localization": _boxed_folder,
+}
+
+
+def _raw_folder(config: Config, section: str) -> Path | None:
+    """The folder of given photographs that the section reads; None where it reads none, or a drawn one."""
+    drawn = getattr(getattr(config, section, None), "source", "") in ("menagerie", "none")
+    return None if drawn or section not in _FOLDERS_OF else _FOLDERS_OF[section](config)
+
+
+def blacklist_file(config: Config, images: Index) -> str:
+    """The file of validation images that localisation does not score: the configured one, or that of the devkit; ""."""
+    from zfnet.data.sources.imagenet import find_blacklist
+
+    if config.localization.blacklist or config.data.source != "imagenet":
+        return config.localization.blacklist
+    return str(find_blacklist(_data_folder(config), images) or "")
+
+
+def given_parts(config: Config) -> Path | None:
+    """The file of positions of eyes and noses that is configured, or ours for this data set; None without either."""
+    if config.correspondence.parts:
+        return Path(config.correspondence.parts)
+    ours = OUR_PARTS / f"{config.data.source}.csv"
+    return ours if ours.exists() else None
+
+
+def parts_file(config: Config) -> Path | None:
+    """The given file of positions, or the one that is drawn with the menagerie; None without either."""
+    drawn = config.data.source == "menagerie"
+    return given_parts(config) or (drawn_menagerie(config) / "ilsvrc" / "parts.csv" if drawn else None)
+
+
+def drawn_menagerie(config: Config) -> Path:
+    """The folder of the drawn data set, drawn now if it is not there yet; its name holds what was asked for."""
+    from menagerie import draw_menagerie
+
+    asked = dataclasses.asdict(config.data.menagerie)
+    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    root = Path(config.paths.data) / f"menagerie-{name}"
+    draw_menagerie(root, processes=n_cores(), **asked)
+    return root

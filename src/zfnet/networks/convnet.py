@@ -1,0 +1,118 @@
+"""A network built from its table: an `nn.Sequential` whose modules carry the papers' layer numbers.
+
+    conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5
+    flatten fc6 relu6 drop6 fc7 relu7 drop7 fc8                                       (ZF-net)
+
+Krizhevsky's order is conv, ReLU, norm, pool. No module is used twice and none works in place, so that every
+activation can be read by its name and every backward rule applied to it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from zfnet.networks.normalization import LocalResponseNorm
+from zfnet.networks.table import Architecture, Conv, Full, architecture
+
+FIRST_LAYER = 0.15  # of the standard deviation of He's initialisation
+
+
+class ConvNet(nn.Sequential):
+    """Images (b, 3, crop, crop) -> unnormalised class scores (b, classes)."""
+
+    def __init__(self, layers: Architecture, classes: int, crop: int, dropout: float = 0.5) -> None:
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        channels, side = 3, crop
+        for n, conv in layers.convs.items():
+            side = _add_conv(modules, n, channels, side, conv, layers.norm_before_pool)
+            channels = conv.maps
+        modules["flatten"] = nn.Flatten()
+        features = channels * side * side
+        for n, full in layers.fulls.items():
+            modules[f"fc{n}"] = nn.Linear(features, full.units)
+            modules[f"relu{n}"] = nn.ReLU()
+            modules[f"drop{n}"] = nn.Dropout(dropout)
+            features = full.units
+        modules["fc8"] = nn.Linear(features, classes)
+        super().__init__(modules)
+        self.n_classes, self.input_size = classes, crop
+        self.numbers = (*layers.convs, *layers.fulls)  # layer numbers present, 1..7 for a whole net
+        rows: list[tuple[int, Conv | Full]] = [*layers.convs.items(), *layers.fulls.items()]
+        self.initial_bias = {n: row.bias for n, row in rows}
+        self.published_fan_in: dict[str, int] = {}  # of each layer in the papers' own geometry, set by `build`
+
+    @property
+    def depth(self) -> int:
+        """Number of the last hidden layer: 7, less in the ablations that remove it."""
+        return self.numbers[-1]
+
+    def layer(self, n: int) -> str:
+        """Name of the last module of layer `n` (its pool or norm where it has one; dropout is not counted)."""
+        names = [name for name, _ in self.named_children() if name[-1] == str(n) and not name.startswith("drop")]
+        if n not in self.numbers:
+            raise ValueError(f"no layer {n} in this network, which has layers {self.numbers}")
+        return names[-1]
+
+    def upto(self, x: Tensor, name: str) -> Tensor:
+        """Output of the module called `name`."""
+        if name not in self._modules:
+            raise ValueError(f"no module {name!r} in this network")
+        for key, module in self.named_children():
+            x = module(x)
+            if key == name:
+                break
+        return x
+
+    def initialise(self, how: str, seed: int) -> None:
+        """Fresh weights: "paper" draws N(0, 0.01) with the biases of the table ([ZF13] 3), "he" N(0, 2 / fan-in)
+        with biases 0: Krizhevsky's biases of 1 go with his scale of activations and drown those of "he".
+
+        "he" starts conv1 at `FIRST_LAYER` of that: its filters then are what was learnt and not the noise they were
+        born with, which would dominate every projection to pixels, and short trainings go faster. [our choice]
+
+        "gain" is "paper" with every layer's standard deviation times sqrt(its fan-in in the paper / its fan-in here):
+        the same at the paper's sizes, and elsewhere the scale of activations that the paper's network has. [our choice]
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, module in self.named_children():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                fan_in = module.weight[0].numel()
+                std = {
+                    "paper": 0.01,
+                    "gain": 0.01 * (self.published_fan_in.get(name, fan_in) / fan_in) ** 0.5,
+                    "he": (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1),
+                }[how]
+                with torch.no_grad():  # drawn on the CPU: the same numbers wherever the network lies
+                    drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+                    module.weight.copy_(drawn.normal_(0, std, generator=generator))
+                    module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(int(name[-1]), 0.0))  # type: ignore[union-attr]
+
+
+def _add_conv(
+    modules: OrderedDict[str, nn.Module], n: int, channels: int, side: int, row: Conv, norm_before_pool: bool
+) -> int:
+    """Append layer `n` to `modules`; returns the side of its output map."""
+    modules[f"conv{n}"] = nn.Conv2d(channels, row.maps, row.kernel, row.stride, row.padding, groups=row.groups)
+    modules[f"relu{n}"] = nn.ReLU()
+    side = (side + 2 * row.padding - row.kernel) // row.stride + 1
+    if row.norm and norm_before_pool:
+        modules[f"norm{n}"] = LocalResponseNorm()
+    if row.pool:
+        modules[f"pool{n}"] = nn.MaxPool2d(3, row.pool, ceil_mode=True)
+        side = -((3 - side) // row.pool) + 1  # ceil((side - 3) / stride) + 1
+    if row.norm and not norm_before_pool:
+        modules[f"norm{n}"] = LocalResponseNorm()
+    return side
+
+
+def build(name: str, classes: int, crop: int, width: float = 1.0, dropout: float = 0.5) -> ConvNet:
+    """The network `name` of the table for `classes` classes and `crop`-px inputs, in PyTorch's initial state."""
+    net = ConvNet(architecture(name, crop, width), classes, crop, dropout)
+    with torch.device("meta"):
+        published = ConvNet(architecture(name, 224), classes, 224)
+    layers = {name: module for name, module in published.named_children() if isinstance(module, nn.Conv2d | nn.Linear)}
+    net.published_fan_in = {name: module.weight[0].numel() for name, module in layers.items()}
+    return net

@@ -1,0 +1,27 @@
+"""Options of every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zfnet.core.options import choice
+
+
+@dataclass
+class PathsOptions:
+    data: str = "data"  # raw data sets: <data>/<source>
+    outputs: str = "outputs"  # <outputs>/<profile>/<stage>
+    cache: str = ""  # image caches that several runs share: <cache>/<hash>; empty: in <outputs>/<profile>/data
+
+
+@dataclass
+class ReportOptions:
+    title: str = "Inside a convnet"
+
+
+@dataclass
+class WandbOptions:
+    mode: str = choice("offline", "offline", "online", "disabled")
+    project: str = "zfnet"
+    group: str = ""  # the experiment; empty: the profile
+    artifacts: bool = False  # the networks of a stage go along with its numbers

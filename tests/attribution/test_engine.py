@@ -1,0 +1,243 @@
+"""The engine on torchvision's networks as they come: against Captum, unchanged models, any target, named refusals."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from zfnet.attribution.engine import Backprojection, Target, project
+from zfnet.attribution.rules import METHODS
+from zfnet.core.errors import UserError
+from zfnet.networks.convnet import build
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torchvision.models import alexnet, resnet18, vgg16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(2, before))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=[alexnet, vgg16, resnet18], ids=["alexnet", "vgg16", "resnet18"])
+def torchvision_model(request):
+    torch.manual_seed(0)
+    return request.param(weights=None, num_classes=10).eval()
+
+
+@pytest.fixture(scope="module")
+def zfnet():
+    net = build("zfnet", 5, 56, 0.125).double().eval()
+    net.initialise("he", 0)
+    return net
+
+
+def images(b: int = 2, side: int = 64, seed: int = 3, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(b, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def captum_attribution(model, name, x, classes):
+    from captum.attr import Deconvolution, GuidedBackprop, Saliency
+
+    peer = copy.deepcopy(model)
+    for module in peer.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # Captum's hooks cannot bear it
+    method = {"deconvnet": Deconvolution, "guided": GuidedBackprop, "gradient": Saliency}[name](peer)
+    options = {"abs": False} if name == "gradient" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return method.attribute(x.clone().requires_grad_(), target=classes, **options).detach()
+
+
+@pytest.mark.parametrize("name", ["gradient", "deconvnet", "guided"])
+def test_class_scores_project_as_captum_does(torchvision_model, name):
+    x, classes = images(), torch.tensor([3, 7])
+    peer = captum_attribution(torchvision_model, name, x, classes)
+    ours = project(torchvision_model, x, Target(classes), None, replace(METHODS[name], start="one"))
+    assert peer.abs().max() > 0
+    torch.testing.assert_close(ours, peer, rtol=1e-4, atol=1e-5 * peer.abs().max().item())
+
+
+def test_the_forward_is_the_models_own(torchvision_model):
+    x = images()
+    assert torch.equal(Backprojection(torchvision_model, "deconvnet").activations(x), torchvision_model(x))
+
+
+def test_model_and_images_are_left_bit_identical_and_hook_free(torchvision_model):
+    x, model = images(), torchvision_model.train()
+    before, pixels = copy.deepcopy(model.state_dict()), x.clone()
+    for method in ("gradient", "deconvnet", "guided"):
+        project(model, x, Target(5), None, method)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert all(
+        m.training and not (m._forward_hooks or m._backward_hooks or m._forward_pre_hooks) for m in model.modules()
+    )
+    assert torch.equal(x, pixels) and not x.requires_grad
+    model.eval()
+
+
+def test_a_model_in_training_is_treated_as_in_evaluation(torchvision_model):
+    x = images()
+    expected = project(torchvision_model.eval(), x, Target(5), None, "gradient")
+    assert torch.equal(project(torchvision_model.train(), x, Target(5), None, "gradient"), expected)
+    torchvision_model.eval()
+
+
+def test_it_works_in_inference_mode(zfnet):
+    x = images(1, 56, dtype=torch.float64)
+    with torch.inference_mode():
+        inside = project(zfnet, x * 1, Target(3), None, "deconvnet")
+    assert torch.equal(inside, project(zfnet, x, Target(3), None, "deconvnet"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layer, has_place", [("norm1", True), ("conv3", True), ("relu5", False), ("relu6", False)])
+def test_a_batch_is_its_singles(zfnet, method, layer, has_place):
+    x, units = images(3, 56, dtype=torch.float64), torch.tensor([1, 4, 2])
+    places = torch.tensor([[0, 0], [3, 2], [6, 6]]) if has_place else None
+    patterns = {n: torch.ones_like(m.weight) for n, m in zfnet.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    engine = Backprojection(zfnet, method, patterns)
+    batch = engine.project(x, Target(units, places), layer)
+    for i in range(3):
+        single = Target(units[i : i + 1], places[i : i + 1] if has_place else None)
+        torch.testing.assert_close(batch[i : i + 1], engine.project(x[i : i + 1], single, layer), rtol=1e-9, atol=1e-12)
+
+
+def test_a_joint_projection_of_one_unit_is_the_single(zfnet):
+    x = images(2, 56, dtype=torch.float64)
+    units, places = torch.tensor([1, 4]), torch.tensor([[2, 3], [4, 1]])
+    single = project(zfnet, x, Target(units, places), "relu4")
+    assert torch.equal(project(zfnet, x, Target(units[:, None], places[:, None]), "relu4"), single)
+
+
+def test_joint_units_meet_at_the_rectifiers(zfnet):
+    x, places = images(1, 56, dtype=torch.float64), torch.tensor([[[3, 3], [3, 3]]])
+    joint = project(zfnet, x, Target(torch.tensor([[0, 5]]), places), "relu3")
+    singles = [project(zfnet, x, Target(u, (3, 3)), "relu3") for u in (0, 5)]
+    assert all(s.abs().max() > 0 for s in singles)
+    assert not torch.allclose(joint, singles[0] + singles[1], atol=1e-9)  # the deconvnet is not linear
+    gradient = replace(METHODS["gradient"], start="activation")
+    joint = project(zfnet, x, Target(torch.tensor([[0, 5]]), places), "relu3", gradient)
+    summed = sum(project(zfnet, x, Target(u, (3, 3)), "relu3", gradient) for u in (0, 5))
+    torch.testing.assert_close(joint, summed)
+
+
+def test_a_whole_map_starts_from_all_its_activations(zfnet):
+    x = images(1, 56, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    (zfnet.upto(leaf, "relu3")[0, 2].square().sum() / 2).backward()  # d/dx of sum a^2 / 2 = sum of a da/dx
+    ours = project(zfnet, x, Target(2), "relu3", replace(METHODS["gradient"], start="activation"))
+    torch.testing.assert_close(ours, leaf.grad)
+
+
+def test_start_scales_the_gradient_by_the_activation(zfnet):
+    x = images(1, 56, dtype=torch.float64)
+    score = zfnet(x)[0, 3]
+    one = project(zfnet, x, Target(3), None, "gradient")
+    scaled = project(zfnet, x, Target(3), None, replace(METHODS["gradient"], start="activation"))
+    torch.testing.assert_close(scaled, one * score.detach())
+
+
+class Functional(nn.Module):
+    """The same layers by functions, methods, one ReLU used three times, and in place where the input is used again."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.relu(self.conv1(x)), 3, stride=2)
+        y = self.conv2(x) + 0.1
+        y = torch.cat([self.relu(y), y], dim=1)[:, :4]  # y is already rectified here
+        x = F.relu(y + x, inplace=True)
+        x = F.adaptive_avg_pool2d(F.dropout(x, 0.5, self.training), 1)
+        return self.fc(x.view(x.size(0), -1))
+
+
+def test_functions_methods_and_reused_modules_are_layers_too():
+    torch.manual_seed(0)
+    model, x = Functional().double(), images(2, 16, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    scores = model.eval()(leaf)
+    scores[:, 1].sum().backward()
+    engine = Backprojection(model.train(), "gradient")
+    assert torch.equal(engine.activations(x), scores)
+    torch.testing.assert_close(engine.project(x, Target(1)), leaf.grad)
+
+
+def test_an_in_place_relu_changes_its_input_for_later_users():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            y = x + 0.0
+            z = F.relu(y, inplace=True)
+            return torch.cat([z, y], 1).mean((2, 3))
+
+    x = images(1, 8, dtype=torch.float64)
+    assert torch.equal(Backprojection(InPlace(), "gradient").activations(x), InPlace()(x.clone()))
+
+
+def test_a_module_used_twice_must_be_named_by_its_use():
+    model, x = resnet18(weights=None).eval(), images(1)
+    with pytest.raises(UserError, match=r"layer1\.0\.relu is used 2 times.*layer1_0_relu, layer1_0_relu_1"):
+        project(model, x, Target(0), "layer1.0.relu")
+    first, second = (project(model, x, Target(0), name) for name in ("layer1_0_relu", "layer1_0_relu_1"))
+    assert not torch.equal(first, second)
+    assert torch.equal(second, project(model, x, Target(0), "layer1.0"))  # a block is its last operation
+
+
+@pytest.mark.parametrize(
+    "module, message",
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid()), r"^1 \(Sigmoid\).*supported are Conv2d, Linear, ReLU"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), "running statistics"),
+    ],
+)
+def test_what_cannot_be_treated_is_refused_by_name(module, message):
+    with pytest.raises(UserError, match=message):
+        project(module, images(1, 8), Target(0), None)
+
+
+def test_a_function_that_cannot_be_treated_is_refused_by_name():
+    class Gated(nn.Module):
+        def forward(self, x):
+            return torch.tanh(x)
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UserError, match=r"tanh.*supported"):
+        project(Gated(), images(1, 8), Target(0), None)
+    with pytest.raises(UserError, match="Branching.*traced"):
+        project(Branching(), images(1, 8), Target(0), None)
+
+
+def test_an_unknown_layer_is_refused_with_those_there_are(zfnet):
+    with pytest.raises(UserError, match="no layer relu9; there are conv1, relu1"):
+        project(zfnet, images(1, 56, dtype=torch.float64), Target(0), "relu9")
+
+
+def test_a_missing_or_misshapen_pattern_is_refused_by_its_module(zfnet):
+    x = images(1, 56, dtype=torch.float64)
+    with pytest.raises(UserError, match="conv1: no pattern given"):
+        project(zfnet, x, Target(0), "relu2", "patternnet")
+    with pytest.raises(UserError, match=r"conv1: a pattern of shape \(2, 2\)"):
+        project(zfnet, x, Target(0), "relu2", "patternnet", {"conv1": torch.ones(2, 2)})
+
+
+def test_a_place_in_a_layer_without_space_is_an_error(zfnet):
+    with pytest.raises(ValueError, match="a place needs a layer with maps"):
+        project(zfnet, images(1, 56, dtype=torch.float64), Target(0, (0, 0)), "relu6")

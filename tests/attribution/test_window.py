@@ -1,0 +1,138 @@
+"""Projections on the receptive field alone are those of the whole image, for every layer and every place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from zfnet.attribution.engine import Backprojection, Target, project
+from zfnet.attribution.rules import METHODS
+from zfnet.attribution.window import Field, cut, project_window, receptive_field
+from zfnet.core.errors import UserError
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.table import architecture
+
+LAYERS = ("conv1", "relu1", "pool1", "norm1", "relu2", "pool2", "norm2", "relu3", "conv4", "relu5", "pool5")
+
+
+def make(name: str, crop: int) -> ConvNet:
+    """The full-scale geometry on smaller images too, so that all fields of the lower layers fit with room."""
+    net = ConvNet(architecture(name, 224, 0.125), 4, crop) if crop > 56 else build(name, 4, crop, 0.125)
+    net.initialise("he", 1)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.bias, -0.1, 0.3)  # what lies outside a map must not be the bias
+    return net.double().eval()
+
+
+def border_places(side: int) -> torch.Tensor:
+    return torch.cartesian_prod(torch.tensor([0, 1, side // 2, side - 1]), torch.tensor([0, side // 3, side - 1]))
+
+
+@pytest.mark.parametrize("name, crop", [("zfnet", 56), ("zfnet", 160), ("krizhevsky", 56), ("krizhevsky", 183)])
+def test_a_window_is_the_cut_of_the_whole_frame(name, crop):
+    net = make(name, crop)
+    image = torch.randn(1, 3, crop, crop, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sides = {}
+    for layer in LAYERS:
+        side = sides[layer] = net.upto(image, layer).shape[2]
+        places = border_places(side)
+        units = torch.arange(len(places)) * 3 % net.upto(image, layer).shape[1]
+        some = image.expand(len(places), -1, -1, -1)
+        whole = project(net, some, Target(units, places), layer)
+        window = project_window(net, some, layer, units, places)
+        torch.testing.assert_close(window, cut(whole, receptive_field(net, layer), places), rtol=0, atol=1e-10)
+        assert whole.abs().max() > 0
+        torch.testing.assert_close(window.abs().sum(), whole.abs().sum(), rtol=1e-10, atol=0)  # nothing lies outside
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_windowed(method):
+    net, places = make("zfnet", 160), torch.tensor([[0, 0], [2, 8], [5, 5]])
+    x = torch.randn(3, 3, 160, 160, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    patterns = {name: m.weight.detach() + 0.01 for name, m in net.named_modules() if isinstance(m, nn.Conv2d)}
+    units = torch.tensor([0, 7, 3])
+    whole = project(net, x, Target(units, places), "relu3", method, patterns)
+    window = project_window(net, x, "relu3", units, places, method, patterns)
+    torch.testing.assert_close(window, cut(whole, receptive_field(net, "relu3"), places), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "norm1", "relu2", "norm2", "relu3"])
+def test_the_field_is_what_the_gradient_reaches(layer):
+    net = make("zfnet", 160)
+    for module in net.modules():
+        if isinstance(module, nn.MaxPool2d):
+            module.forward = nn.AvgPool2d(3, module.stride, ceil_mode=True).forward  # every pixel counts
+    x = torch.rand(1, 3, 160, 160, dtype=torch.float64).requires_grad_()
+    y = net.upto(x, layer)
+    at = y.shape[2] // 2
+    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
+    field = receptive_field(net, layer)
+    first = field.start(torch.tensor([[at, at]]))[0]
+    assert torch.equal(reached.min(0).values, first)
+    assert torch.equal(reached.max(0).values, first + field.size - 1)
+
+
+def test_the_fields_of_the_papers_geometry():
+    net = build("zfnet", 2, 224, 0.0625)
+    sizes = {layer: receptive_field(net, layer).size for layer in ("relu1", "relu2", "relu3", "relu4", "relu5")}
+    assert sizes == {"relu1": 7, "relu2": 27, "relu3": 75, "relu4": 107, "relu5": 139}
+
+
+def test_a_cut_fills_what_lies_outside():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    seen = cut(x, Field(3, 2, -1), torch.tensor([[0, 1]]), fill=-5)
+    assert torch.equal(seen[0, 0], torch.tensor([[-5.0, -5, -5], [1, 2, 3], [5, 6, 7]]))
+
+
+def test_a_field_larger_than_the_image_is_still_exact():
+    net = make("zfnet", 56)
+    assert receptive_field(net, "relu5").size > 56
+    x = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    window = project_window(net, x, "relu5", torch.tensor([1]), torch.tensor([[0, 6]]))
+    assert window.shape[-1] == receptive_field(net, "relu5").size
+
+
+def test_the_window_leaves_the_model_alone():
+    net, x = make("zfnet", 56), torch.randn(1, 3, 56, 56, dtype=torch.float64)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    project_window(net.train(), x, "relu2", torch.tensor([1]), torch.tensor([[0, 6]]))
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert net.training and all(p.grad is None for p in net.parameters())
+
+
+def test_layers_that_see_the_whole_image_are_refused():
+    with pytest.raises(UserError, match="fc6|flatten"):
+        receptive_field(make("zfnet", 56), "relu6")
+    with pytest.raises(UserError, match="no layer relu9"):
+        receptive_field(make("zfnet", 56), "relu9")
+    with pytest.raises(UserError, match="square"):
+        receptive_field(nn.Sequential(nn.Conv2d(3, 3, (3, 5))), "0")
+
+
+def test_memory_is_flat_over_200_projections():
+    import gc
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(4, 4, 3), nn.ReLU())
+    engine, x = Backprojection(net, "deconvnet"), torch.randn(1, 3, 12, 12)
+    engine.project(x, Target(0, (0, 0)), "4")
+    gc.collect()
+    before = sum(type(o) is torch.Tensor for o in gc.get_objects())
+    for _ in range(200):
+        engine.project(x, Target(0, (0, 0)), "4")
+    gc.collect()
+    assert sum(type(o) is torch.Tensor for o in gc.get_objects()) <= before
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(3, 2, ceil_mode=True)])
+def test_the_padding_of_a_pool_is_never_its_maximum(pool):
+    """Without a ReLU below, all of a map may be negative: a zero outside it would win."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), pool, nn.Conv2d(4, 4, 3, padding=1)).double()
+    nn.init.constant_(net[0].bias, -9)
+    x = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    places = border_places(net(x).shape[2])
+    some, units = x.expand(len(places), -1, -1, -1), torch.arange(len(places)) % 4
+    whole = project(net, some, Target(units, places), "2", "gradient")
+    window = project_window(net, some, "2", units, places, "gradient")
+    torch.testing.assert_close(window, cut(whole, receptive_field(net, "2"), places), rtol=0, atol=1e-10)

@@ -1,0 +1,46 @@
+"""Atomic writes and metrics."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from zfnet.core import files, metrics
+from zfnet.core.errors import UserError
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.atomic_write(tmp_path / "x.json") as part:
+        part.write_text("half")
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+    files.write_json(tmp_path / "x.json", {"a": 1})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for write in (files.write_json, lambda path, _: metrics.log_metrics(path.parent, epoch=1)):
+        with pytest.raises(UserError, match=str(tmp_path / "file")):
+            write(tmp_path / "file" / "x.json", {})
+
+
+def test_a_full_disk_is_named_where_torch_says_nothing(tmp_path, monkeypatch):
+    def fail(free: int) -> None:
+        monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        with files.atomic_write(tmp_path / "x.pt"):
+            raise RuntimeError("unexpected pos 8468800 vs 8468688")
+
+    with pytest.raises(UserError, match="x.pt: cannot be written .no space left"):
+        fail(0)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        fail(2**30)
+
+
+def test_metrics_survive_a_cut_last_line(tmp_path):
+    metrics.log_metrics(tmp_path, epoch=1, loss=0.5)
+    metrics.log_metrics(tmp_path, epoch=2, loss=0.4)
+    with (tmp_path / metrics.METRICS).open("a") as lines:
+        lines.write('{"epoch": 3, "dead": {"conv1": 0.0}')
+    assert [line["epoch"] for line in metrics.read_metrics(tmp_path)] == [1, 2]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import ImageStore
+from zfnet.data.crops import shrink
+from zfnet.data.index import make_index
+from zfnet.experiments.localization import compute as stage
+from zfnet.experiments.localization import tuning
+from zfnet.experiments.localization.boxes import centre_box, iou
+from zfnet.experiments.localization.locate import Methods, Task, locate
+from zfnet.experiments.localization.options import (
+    GridOptions,
+    LocalizationOptions,
+)
+
+SIZE = 32
+GRID = GridOptions(
+    foreground=[0.95, 0.7],
+    background=[0.3],
+    clamp=["all"],
+    smoothing=[0.03],
+    least_size=[0],
+    threshold=[0.2, 0.6],
+    threshold_smoothing=[0.06],
+    centre=[0.3, 0.5],
+)
+CONFIG = LocalizationOptions(tune=5, grid=GRID, n_shown=1, working_size=48)
+MODEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # no parameters: its scores are the colours
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    """Red squares of half the sides on noisy green, at the centre but for a pixel or two."""
+    rng, images, boxes = np.random.default_rng(0), [], []
+    for number in range(6):
+        image = np.tile(np.array([90, 130, 90]), (40, 40, 1))
+        x, y = rng.integers(8, 13, 2)
+        image[y : y + 20, x : x + 20] = (200, 60, 60)
+        images.append(np.clip(image + rng.normal(0, 15, image.shape), 0, 255).astype(np.uint8))
+        assert cv2.imwrite(str(tmp_path / f"{number}.png"), images[-1][..., ::-1])
+        boxes.append(np.array([[x, y, x + 19, y + 19]]))
+    index = make_index(tmp_path, [(f"{i}.png", i % 3) for i in range(6)], ("a", "b", "c"), boxes=boxes)
+    pixels, shapes = np.stack([shrink(image, SIZE) for image in images]), np.full((6, 2), 40)
+    return ImageStore(index, pixels, shapes, np.full((SIZE, SIZE, 3), 100, np.float32), 1.0)
+
+
+@pytest.fixture
+def source(store: ImageStore) -> Callable:
+    """Speckled maps of the object, different for each row."""
+
+    def maps(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        noise = [np.random.default_rng(row).random((SIZE, SIZE)) + 0.2 for row in rows]
+        objects = [store.frame(row).mask(store.index.boxes[row]) + np.float32(0.2) for row in rows]
+        return np.stack([a * b for a, b in zip(noise, objects, strict=True)])
+
+    return lambda images: maps
+
+
+def tune(store: ImageStore, source: Callable, out: Path, config: LocalizationOptions = CONFIG, processes: int = 1):
+    return tuning.tune(config, MODEL, store, source, "gradient", out, 0, processes)  # type: ignore[arg-type]
+
+
+def test_own_values_come_first_and_every_combination_once() -> None:
+    tried = tuning.choices(CONFIG, "grabcut")
+    assert tried[0] == {axis: getattr(CONFIG, axis) for axis in tuning.AXES["grabcut"]}
+    assert [row["foreground"] for row in tried[1:]] == [0.95, 0.7]
+    assert tuning.choices(replace(CONFIG, centre=0.3), "centre") == [{"centre": 0.3}, {"centre": 0.5}]
+
+
+def test_the_grid_holds_the_error_of_each_setting_alone(store: ImageStore, source: Callable, tmp_path: Path) -> None:
+    chosen, numbers = tune(store, source, tmp_path)
+    rows = tuning.choose_rows(store, 5, 0)
+    true = [store.index.boxes[row] for row in rows]
+    for row in numbers["centre"]["grid"]:
+        expected = [iou(centre_box(40, 40, row["centre"])[None], some)[0, 0] for some in true]
+        assert row["error"] == 100 * np.mean(np.array(expected) < 0.5)
+        assert row["mean_iou"] == pytest.approx(np.mean(expected))
+    setting = numbers["grabcut"]["grid"][2]
+    config = replace(CONFIG, **{key: setting[key] for key in tuning.AXES["grabcut"]})
+    overlaps = []
+    for row, some in zip(rows, true, strict=True):
+        seed = int(np.random.default_rng([0, row]).integers(2**31))
+        maps = source(store)(np.array([row]), np.array([0])).astype(np.float32)
+        found = locate(Task(int(row), store.index.file(row), maps, seed), Methods({"x": config}, {}))
+        overlaps.append(iou(np.array(found.boxes["x"]), some)[0, 0])
+    assert setting["mean_iou"] == pytest.approx(np.mean(overlaps))
+    for method in tuning.AXES:
+        best = min(numbers[method]["grid"], key=lambda row: (row["error"], -row["mean_iou"]))
+        assert numbers[method]["chosen"] == {key: best[key] for key in tuning.AXES[method]}
+        assert numbers[method]["known_error"]["value"] == best["error"]
+        assert all(getattr(chosen, key) == best[key] for key in tuning.AXES[method])
+    json.dumps(numbers, allow_nan=False)
+
+
+def test_nothing_but_the_tuned_values_changes_and_the_papers_come_back(store, source, tmp_path: Path) -> None:
+    chosen, _ = tune(store, source, tmp_path, replace(CONFIG, guesses=2))
+    kept = {axis: getattr(CONFIG, axis) for axes in tuning.AXES.values() for axis in axes}
+    assert replace(chosen, **kept) == replace(CONFIG, guesses=2)
+    paper = tuning.published(
+        replace(CONFIG, foreground=0.7, clamp="all", iterations=4, least_size=99, working_size=256)
+    )
+    assert (paper.foreground, paper.background, paper.clamp, paper.iterations) == (0.95, 0.30, "extreme", 1)
+    assert (paper.least_size, paper.grid, paper.tune) == (0, GRID, 5)
+
+
+def test_a_choice_made_before_is_read_again(store: ImageStore, source: Callable, tmp_path: Path) -> None:
+    first = tune(store, source, tmp_path)
+
+    def never(images: ImageStore) -> Callable:
+        return lambda rows, classes: pytest.fail("the maps were made before")
+
+    assert tune(store, never, tmp_path) == first
+    torch.manual_seed(0)
+    with pytest.raises(pytest.fail.Exception):  # other work: another grid
+        tune(store, never, tmp_path, replace(CONFIG, grid=replace(GRID, foreground=[0.8])))
+
+
+def test_the_stage_scores_both_rows_and_compares_sources(store: ImageStore, source: Callable, tmp_path: Path) -> None:
+    def flat(images: ImageStore) -> Callable:
+        return lambda rows, classes: np.ones((len(rows), SIZE, SIZE))
+
+    config = replace(CONFIG, compare=["guided"])
+    sources = {"gradient": source, "guided": flat}
+    model = Coloured()
+    numbers = stage.run(config, model, store, store, sources, tmp_path, 0, 1).numbers  # type: ignore[arg-type]
+    assert set(numbers["sources"]) == {"gradient", "guided"}
+    assert numbers["sources"]["guided"]["grabcut"]["known_error"]["value"] == 100.0  # whole images
+    chosen = numbers["tuning"]["grabcut"]
+    assert numbers["sources"]["gradient"]["grabcut"]["known_error"] == chosen["known_error"]
+    assert {"grabcut", "svz13", "threshold", "centre", "whole"} <= set(numbers)
+    assert numbers["centre"]["known_error"]["value"] == 0.0  # half the sides: as the objects
+
+
+class Coloured(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) * self.scale
+
+
+def test_sources_are_compared_only_where_settings_are_chosen(store: ImageStore, source: Callable, tmp_path) -> None:
+    config = replace(CONFIG, tune=0, compare=["guided"])
+    with pytest.raises(UserError, match=r"localization\.compare: .* localization\.tune"):
+        stage.run(config, Coloured(), store, store, {"gradient": source}, tmp_path, 0, 1)  # type: ignore[arg-type]

@@ -1,0 +1,235 @@
+"""Table 1's measure by hand, its limits, and the part file's errors."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import ImageStore
+from zfnet.data.index import Index
+from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
+from zfnet.experiments import sources, stages
+from zfnet.experiments.config import Config
+from zfnet.experiments.correspondence.compute import (
+    KINDS,
+    Face,
+    change_signs,
+    choose,
+    compare,
+    disagreement,
+    draw_faces,
+    run,
+    signs,
+    summarise,
+)
+from zfnet.experiments.correspondence.options import CorrespondenceOptions
+from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
+from zfnet.experiments.sources import OUR_PARTS
+from zfnet.networks.convnet import ConvNet, build
+
+HEADER = "file,part,x,y,radius\n"
+BREEDS = {"Chihuahua", "Yorkshire terrier", "golden retriever", "Labrador retriever", "German shepherd"}
+
+
+def network() -> ConvNet:
+    model = build("zfnet", 2, 56, width=0.125)
+    model.initialise("he", seed=0)
+    return model.eval()
+
+
+def store(n: int = 8, shape: tuple[int, int] = (64, 64)) -> ImageStore:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+    paths = np.array([f"val/{i}.png" for i in range(n)])
+    boxes = tuple(np.array([[8, 8, 55, 55]]) for _ in range(n))
+    index = Index(Path("."), paths, np.arange(n) % 2, ("cat", "dog"), ("cat", "dog"), boxes)
+    return ImageStore(index, pixels, np.full((n, 2), shape), np.full((64, 64, 3), 120.0, np.float32), 50.0)
+
+
+def part_file(folder: Path, n: int = 8) -> Path:
+    places = {"left_eye": (20, 24, 4), "right_eye": (42, 24, 4), "nose": (31, 40, 6)}
+    lines = [f"{i}.png,{part},{x + i},{y},{r}\n" for i in range(n) for part, (x, y, r) in places.items()]
+    path = folder / "parts.csv"
+    path.write_text(HEADER + "".join(lines), encoding="utf-8")
+    return path
+
+
+def test_signs_and_their_disagreement_by_hand() -> None:
+    features = torch.tensor([[1.0, 2.0, 0.0, 0.0, 5.0], [0.5, 3.0, 0.0, 1.0, 5.0], [2.0, 3.0, 0.0, 0.0, 5.0 + 1e-6]])
+    first, second = signs(features)
+    assert first.tolist() == [1, -1, 0, -1, 0]
+    assert second.tolist() == [-1, -1, 0, 0, 0]  # a change by rounding is none
+    assert disagreement(first, second) == (pytest.approx(2 / 5), pytest.approx(2 / 3))
+    assert disagreement(first, first) == (0.0, 0.0)
+    assert disagreement(torch.zeros(4), torch.zeros(4)) == (0.0, 0.0)
+
+
+def test_delta_is_the_mean_over_pairs_for_parts_and_for_each_random_draw() -> None:
+    plus, minus, still = [1, 1], [-1, -1], [0, 0]
+    changes = [  # rows: left eye, right eye, nose, two random draws
+        torch.tensor([plus, plus, plus, plus, still]),
+        torch.tensor([plus, minus, plus, plus, still]),
+        torch.tensor([plus, minus, [1, -1], still, still]),
+    ]
+    table = compare(changes)
+    assert table["left_eye"][:, 0].tolist() == [0, 0, 0]
+    assert table["right_eye"][:, 0].tolist() == [1, 1, 0]
+    assert table["nose"][:, 0].tolist() == [0, 0.5, 0.5]
+    assert table["random"][:, 0].tolist() == [0, 1, 1, 0, 0, 0]
+
+
+def test_equal_pictures_with_equal_parts_do_not_disagree(tmp_path: Path) -> None:
+    images = store()
+    images.pixels[:] = images.pixels[0]
+    path = tmp_path / "parts.csv"
+    places = ["left_eye,20,24,4", "right_eye,42,24,4", "nose,31,40,6"]
+    path.write_text(HEADER + "".join(f"{i}.png,{place}\n" for i in range(8) for place in places))
+    config = CorrespondenceOptions(n_images=3, repeats=2, n_random=2)
+    numbers = run(config, network(), images, path, tmp_path, seed=0).numbers
+    for part in PARTS:
+        assert numbers["layer5"][part]["mean"] == numbers["layer7"][part]["mean"] == 0.0
+        assert numbers["nonzero"]["layer5"][part]["mean"] == 0.0
+
+
+def test_the_changes_are_those_of_a_square_in_the_mean_colour() -> None:
+    model, images = network(), store()
+    face = Face(1, np.array([[10, 12, 18, 22]] * 3), np.array([[0, 0, 55, 55]]))
+    covered = images.pixels[1].astype(np.float32)
+    covered[16:27, 14:23] = 120.0  # the crop begins at 4, 4
+    changed = images.prepare(covered[None, 4:60, 4:60])
+    with torch.inference_mode():
+        eps = (model.upto(images.center([1]), "pool5") - model.upto(changed, "pool5")).flatten()
+    expected = torch.where(eps.abs() > 1e-5, eps, 0.0).sign()
+    found = change_signs(model, images, face, (5, 7))[5]
+    assert found.shape[0] == 4 and (found[0] != expected).float().mean() < 0.01
+    assert torch.equal(found[0], found[1])
+
+
+def test_parts_move_from_the_original_image_to_the_crop() -> None:
+    images = store(shape=(128, 192))  # half size, 16 px cut off on the left, then 4 px for the crop
+    places = {"left_eye": (60.0, 48.0, 8.0), "right_eye": (100.0, 48.0, 8.0), "nose": (80.0, 80.0, 8.0)}
+    squares = faces(images, {"0.png": places})[0]
+    center = (squares[0, :2] + squares[0, 2:]) / 2
+    np.testing.assert_allclose(center, [60 / 2 - 16 - 4, 48 / 2 - 4], atol=0.76)
+    np.testing.assert_allclose(squares[:, 2] - squares[:, 0], 8, atol=1)
+    outside = {**places, "nose": (20.0, 80.0, 8.0)}
+    assert faces(images, {"0.png": outside, "1.png": {"nose": (80.0, 80.0, 8.0)}, "val/2.png": places}).keys() == {2}
+
+
+def test_choices_are_of_one_class_where_possible_and_repeatable() -> None:
+    images = store(10)
+    first = choose(images, list(range(10)), 4, 6, seed=1)
+    labels = images.index.labels[first]
+    assert (labels == labels[:, :1]).all() and len(np.unique(labels)) == 2
+    assert all(len(set(rows)) == 4 for rows in first.tolist())
+    np.testing.assert_array_equal(first, choose(images, list(range(10)), 4, 6, seed=1))
+    mixed = images.index.labels[choose(images, list(range(10)), 7, 1, seed=1)]
+    assert len(np.unique(mixed)) == 2
+
+
+def test_the_stage_reports_table_1_and_draws_fig_8(tmp_path: Path) -> None:
+    config = CorrespondenceOptions(n_images=3, repeats=3, n_random=2)
+    outcome = run(config, network(), store(), part_file(tmp_path), tmp_path, seed=0)
+    for layer in (outcome.numbers["layer5"], outcome.numbers["layer7"], outcome.numbers["nonzero"]["layer5"]):
+        assert set(layer) == {*PARTS, "random", "difference"}
+        assert all(0 < layer[kind]["mean"] < 1 for kind in (*PARTS, "random"))
+    gaps = [outcome.numbers[layer]["difference"]["mean"] for layer in ("layer5", "layer7")]
+    assert outcome.numbers["shrinks"]["mean"] == pytest.approx(gaps[0] - gaps[1])
+    literal, nonzero = outcome.numbers["layer5"]["nose"]["mean"], outcome.numbers["nonzero"]["layer5"]["nose"]["mean"]
+    assert literal < nonzero
+    assert outcome.numbers["same_class"] is True and (tmp_path / "correspondence.jpg").exists()
+
+
+def test_more_repeats_of_the_same_faces_do_not_make_noise_certain() -> None:
+    rng, pairs = np.random.default_rng(0), list(combinations(range(6), 2))
+    noise = {kind: {pair: rng.random() for pair in pairs} for kind in KINDS}
+
+    def width(repeats: int) -> float:
+        chosen = np.stack([np.sort(rng.choice(6, 5, replace=False)) for _ in range(repeats)])
+        tables = [
+            {kind: np.array([[noise[kind][pair]] * 2 for pair in combinations(rows, 2)]) for kind in KINDS}
+            for rows in chosen.tolist()
+        ]
+        found = summarise(tables, 0, draw_faces(chosen, 0))["difference"]
+        assert found["low"] < found["mean"] < found["high"]
+        return found["high"] - found["low"]
+
+    assert width(400) > 0.7 * width(20) > 0.05
+
+
+def test_intervals_weigh_pairs_by_how_often_their_faces_were_drawn() -> None:
+    weights = draw_faces(np.array([[7, 3, 5], [5, 7, 9]]), seed=1)
+    assert weights.shape[1] == 6 and weights.dtype == np.int64
+    drawn = np.random.default_rng([1, 23]).multinomial(4, [0.25] * 4, len(weights))  # of 3, 5, 7, 9
+    np.testing.assert_array_equal(weights[:, 0], drawn[:, 2] * drawn[:, 0])
+    np.testing.assert_array_equal(weights[:, 5], drawn[:, 2] * drawn[:, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,part,x,y,radius\n", "line 1: the first line must be"),
+        ("", "line 1: the first line must be"),
+        (HEADER + "a.png,nose,1,2,3\na.png,tail,1,2,3\n", "line 3: unknown part 'tail'"),
+        (HEADER + "a.png,nose,1,2\n", "line 2: 4 values"),
+        (HEADER + "a.png,nose,1,two,3\n", "line 2: x, y and radius must be numbers"),
+        (HEADER + "a.png,nose,1,2,0\n", "line 2: .*radius above 0"),
+        (HEADER + "a.png,nose,nan,2,1\n", "line 2: x and y must be finite"),
+        (HEADER + "a.png,nose,1,2,3\na.png,nose,1,2,3\n", "line 3: a.png has two places for nose"),
+    ],
+)
+def test_a_bad_part_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "parts.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_parts(path)
+
+
+def test_a_missing_part_file_and_too_few_faces_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="parts.csv: cannot be read"):
+        read_parts(tmp_path / "parts.csv")
+    with pytest.raises(UserError, match="centre crop of 2 of the 8 images; 3 are needed"):
+        run(CorrespondenceOptions(n_images=3), network(), store(), part_file(tmp_path, 2), tmp_path, seed=0)
+
+
+def test_our_positions_of_tiny_imagenet_are_faces_the_right_way_up() -> None:
+    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    assert len(found) >= 30 and all(set(places) == set(PARTS) for places in found.values())
+    for file, places in found.items():
+        (left, *_), (right, *_), (nose_x, nose_y, _) = (places[part] for part in PARTS)
+        eyes = (places["left_eye"][1] + places["right_eye"][1]) / 2
+        assert left < right and nose_y > eyes, file
+        assert all(0 <= value <= 63 for x, y, _ in places.values() for value in (x, y)), file
+
+
+@pytest.mark.real
+def test_our_positions_lie_on_five_breeds_of_the_real_tiny_imagenet(real_data: Path) -> None:
+    index = read_tiny_imagenet(real_data)[1]
+    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    rows = {Path(str(path)).name: row for row, path in enumerate(index.paths)}
+    labels = [int(index.labels[rows[file]]) for file in found]
+    names, counts = np.unique([index.names[label] for label in labels], return_counts=True)
+    assert {name.split(",")[0] for name in names} == BREEDS and counts.min() >= 5
+
+
+def test_too_few_faces_of_ours_pass_the_stage_over_and_too_few_of_a_given_file_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = part_file(tmp_path, 2)
+    monkeypatch.setattr(sources, "OUR_PARTS", tmp_path)
+    monkeypatch.setattr(stages, "trained_model", lambda config: network())
+    monkeypatch.setattr(stages, "stores", lambda config: (store(), store()))
+    config = Config(correspondence=CorrespondenceOptions(n_images=3))
+    config.data.source = "folder"
+    assert "no positions" in stages.correspondence(config, tmp_path).headline
+    parts.rename(tmp_path / "folder.csv")
+    assert "2 of the 8 images; 3 are needed" in stages.correspondence(config, tmp_path).headline
+    config.correspondence.parts = str(tmp_path / "folder.csv")
+    with pytest.raises(UserError, match="3 are needed"):
+        stages.correspondence(config, tmp_path)
+    config.correspondence.n_images = 2
+    assert stages.correspondence(config, tmp_path).numbers["n_faces"] == 2

@@ -1,0 +1,139 @@
+"""Several networks as one: probabilities averaged exactly, Table 2 row by row, through the stage."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from zfnet.data.cache.images import open_store
+from zfnet.data.options import DataOptions
+from zfnet.experiments import stages
+from zfnet.experiments.ablations.options import AblationsOptions
+from zfnet.experiments.config import Config
+from zfnet.experiments.ensemble.compute import ranking_errors, table2, ten_crop_probabilities
+from zfnet.experiments.ensemble.options import EnsembleOptions
+from zfnet.networks.checkpoint import load_model
+from zfnet.networks.convnet import build
+from zfnet.networks.options import ModelOptions
+from zfnet.pipeline.options import PathsOptions
+from zfnet.training.options import TrainOptions
+
+
+@pytest.fixture
+def config(store_folders, tmp_path):
+    for name, folder in zip(("train", "val"), store_folders, strict=True):
+        shutil.copytree(folder, tmp_path / "menagerie" / "data" / name)
+    recipe = TrainOptions(epochs=1, batch=6, reference_batch=6, lr=0.02, precision="fp32", snapshots=[], crops="random")
+    return Config(
+        paths=PathsOptions(outputs=str(tmp_path)),
+        data=DataOptions(divisor=64.0),
+        device="cpu",
+        model=ModelOptions(width=0.125, init="he"),
+        train=recipe,
+        ensemble=EnsembleOptions(seeds=[0, 1, 2], wide=True),
+        ablations=AblationsOptions(rows=["zfnet", "zfnet-noclip", "krizhevsky"]),
+    )
+
+
+def literal_errors(networks, images):
+    """Image by image, network by network, crop by crop, class by class, in Python's floats."""
+    wrong1 = wrong5 = 0
+    for row in range(len(images)):
+        total = [0.0] * networks[0].n_classes
+        for network in networks:
+            for crop in images.ten_crops([row])[0]:
+                with torch.no_grad():
+                    scores = network(crop[None])[0].double()
+                for k, p in enumerate((scores.exp() / scores.exp().sum()).tolist()):
+                    total[k] += p / 10 / len(networks)
+        order = sorted(range(len(total)), key=lambda k: -total[k])
+        wrong1 += order[0] != images.index.labels[row]
+        wrong5 += images.index.labels[row] not in order[:5]
+    return {"top1_error": 100 * wrong1 / len(images), "top5_error": 100 * wrong5 / len(images)}
+
+
+def test_the_average_is_that_of_every_crop_of_every_network(stores):
+    images, networks = stores[1], []
+    for seed in (0, 1, 2):
+        networks.append(build("zfnet", 3, 32, width=0.125).eval())
+        networks[-1].initialise("he", seed)
+    found = [ten_crop_probabilities(network, images, "fp32") for network in networks]
+    assert found[0].dtype == np.float64 and np.allclose(found[0].sum(1), 1, atol=1e-12)
+    rows = table2(found[:2], found[2], images.index.labels)
+    assert rows["average"] == pytest.approx({"n_networks": 2, **literal_errors(networks[:2], images)})
+    assert rows["all"] == pytest.approx({"n_networks": 3, **literal_errors(networks, images)})
+    assert rows["other"] == pytest.approx(literal_errors(networks[2:], images))
+    singles = [literal_errors([network], images)["top1_error"] for network in networks[:2]]
+    assert rows["single"]["top1_error"]["runs"] == pytest.approx(singles)
+
+
+def test_averaging_turns_a_minority_of_confident_errors():
+    sure, wrong = [0.6, 0.4], [0.1, 0.9]
+    labels = np.array([0])
+    rows = table2([np.array([p]) for p in (sure, sure, [0.9, 0.1])], np.array([wrong]), labels)
+    assert rows["average"]["top1_error"] == 0 and rows["other"]["top1_error"] == 100
+    assert rows["all"]["top1_error"] == 0 and rows["single"]["top1_error"]["std"] == 0  # mean (0.55, 0.45)
+
+
+def test_one_network_alone_has_no_average():
+    rows = table2([np.array([[0.6, 0.4]])], None, np.array([1]))
+    assert set(rows) == {"single"} and rows["single"]["top1_error"]["mean"] == 100
+
+
+def test_the_fifth_class_counts_and_the_sixth_does_not():
+    p = np.tile(np.array([0.3, 0.25, 0.2, 0.12, 0.08, 0.05]), (2, 1))
+    assert ranking_errors(p, np.array([4, 5])) == {"top1_error": 100, "top5_error": 50}
+
+
+def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(config, tmp_path):
+    folder = tmp_path / "menagerie"
+    stages.train(config, folder / "train")
+    numbers = stages.ensemble(config, folder / "ensemble").numbers
+    assert numbers["seeds"] == [0, 1, 2] and numbers["all"]["n_networks"] == 4
+    assert sorted(path.name for path in (folder / "ensemble").iterdir()) == ["seed_1", "seed_2", "wide"]
+    first = json.loads((folder / "train" / "trained.json").read_text())
+    assert numbers["single"]["top1_error"]["runs"][0] == first["top1_error"]
+    assert load_model(folder / "ensemble" / "wide" / "model.pt").conv4.out_channels == 128  # an eighth of 1024
+    parts = [
+        json.loads((folder / "ensemble" / name / "trained.json").read_text()) for name in ("seed_1", "seed_2", "wide")
+    ]
+    assert numbers["train_seconds"] == pytest.approx(sum(part["train_seconds"] for part in parts))
+    before = load_model(folder / "ensemble" / "seed_1" / "model.pt").state_dict()
+    (folder / "ensemble" / "seed_1" / "model.pt").unlink()  # its checkpoint is there: nothing is trained again
+    again = stages.ensemble(config, folder / "ensemble").numbers
+    after = load_model(folder / "ensemble" / "seed_1" / "model.pt").state_dict()
+    assert again == numbers and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_stage_says_why_it_did_not_run(config, tmp_path):
+    outcome = stages.ensemble(replace(config, ensemble=EnsembleOptions(seeds=[0], wide=False)), tmp_path / "ensemble")
+    assert "ensemble.seeds is empty" in outcome.numbers["skipped"] and outcome.headline.startswith("not run")
+
+
+def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compares_them(config, tmp_path):
+    folder = tmp_path / "menagerie"
+    config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], paperscale_epochs=1))
+    rows = stages.ablations(config, folder / "ablations").numbers["rows"]
+    assert list(rows) == ["zfnet", "zfnet-paperscale", "zfnet-paperscale-noclip"]
+    assert rows["zfnet"]["rms_conv1"] < 0.01 < rows["zfnet-paperscale"]["rms_conv1"] <= 0.1
+    assert rows["zfnet-paperscale-noclip"]["clipped_conv1"] == 0
+    stages.train(config, folder / "train")
+    networks = stages.first_layer(config, folder / "first_layer").numbers["networks"]
+    assert {"zfnet, paper's scale", "zfnet, paper's scale, no RMS clipping"} <= set(networks)
+
+
+def test_the_ablations_can_train_on_the_first_classes_only(config, tmp_path):
+    folder = tmp_path / "menagerie"
+    config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], n_classes=2))
+    numbers = stages.ablations(config, folder / "ablations").numbers
+    whole, few = (open_store(path / "train", 64.0) for path in (folder / "data", folder / "ablations" / "images"))
+    assert load_model(folder / "ablations" / "zfnet" / "seed_0" / "model.pt").n_classes == 2 < len(whole.index.classes)
+    assert list(few.index.paths) == list(whole.index.paths[whole.index.labels < 2])
+    trained = json.loads((folder / "ablations" / "zfnet" / "seed_0" / "trained.json").read_text())
+    assert numbers["train_seconds"] == trained["train_seconds"] > 0
+    assert (numbers["n_classes"], numbers["n_train"]) == (2, len(few)) and not np.array_equal(few.mean, whole.mean)
+    val = open_store(folder / "ablations" / "images" / "val", 64.0)
+    assert numbers["n_val"] == len(val) and np.array_equal(few.mean, val.mean)

@@ -1,0 +1,162 @@
+"""Fig. 7's maps against a literal loop and Captum, the score against hand-made maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import ImageStore
+from zfnet.data.index import Index
+from zfnet.experiments.occlusion.compute import Maps, crop_boxes, energy_under, grid, run, score, slide, strongest_map
+from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.convnet import ConvNet, build
+
+
+def network() -> ConvNet:
+    model = build("zfnet", 4, 56, width=0.125)
+    model.initialise("he", seed=0)
+    return model.eval()
+
+
+def store(model: ConvNet, boxes: np.ndarray) -> ImageStore:
+    """Six pictures of noise, labelled as the network sees them, all with the same boxes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    paths = np.array([f"{i}.png" for i in range(6)])
+    names = ("cat", "dog", "a class with a very long name indeed", "car")
+    index = Index(Path("."), paths, np.zeros(6, np.int64), names, names, tuple(boxes for _ in paths))
+    images = ImageStore(index, pixels, np.full((6, 2), 64), np.full((64, 64, 3), 120.0, np.float32), 50.0)
+    with torch.inference_mode():
+        index.labels[:] = model(images.center(range(6))).argmax(1).numpy()
+    return images
+
+
+def test_the_three_maps_equal_a_literal_loop() -> None:
+    model = network()
+    images = store(model, np.zeros((0, 4), np.int64))
+    image, fill, places = images.center([2])[0], torch.full((3, 56, 56), 0.3), grid(56, 15, 13)
+    maps = slide(model, image, 1, fill, places, "pool5", batch=4)
+    with torch.inference_mode():
+        assert maps.channel == int(model.upto(image[None], "pool5").sum((2, 3)).argmax())
+        for r, top in enumerate(places.tops):
+            for c, left in enumerate(places.lefts):
+                occluded = image.clone()
+                for y in range(top, top + 15):
+                    for x in range(left, left + 15):
+                        occluded[:, y, x] = 0.3
+                probability = model(occluded[None]).softmax(1)[0]
+                activity = model.upto(occluded[None], "pool5")[0, maps.channel].sum()
+                assert maps.probability[r, c] == pytest.approx(float(probability[1]), abs=1e-5)
+                assert maps.activity[r, c] == pytest.approx(float(activity), abs=1e-4)
+                assert maps.label[r, c] == int(probability.argmax())
+        assert maps.clean_probability == pytest.approx(float(model(image[None]).softmax(1)[0, 1]), abs=1e-5)
+
+
+def test_where_places_do_not_overlap_the_score_drop_is_captums() -> None:
+    from captum.attr import Occlusion
+
+    model = network()
+    image, places = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(0)), grid(56, 14, 14)
+
+    def probability(x: Tensor) -> Tensor:
+        return model(x).softmax(1)
+
+    with torch.inference_mode():
+        theirs = Occlusion(probability).attribute(image[None], (3, 14, 14), (3, 14, 14), baselines=0.0, target=2)
+    maps = slide(model, image, 2, torch.zeros(3, 56, 56), places, "pool5", batch=64)
+    ours = np.kron(maps.clean_probability - maps.probability, np.ones((14, 14)))
+    np.testing.assert_allclose(ours, theirs[0, 0].numpy(), atol=1e-5)
+
+
+def test_places_lie_inside_and_share_the_rest_of_the_stride() -> None:
+    places = grid(20, 5, 4)  # 15 px free: 0, 4, 8, 12 and 3 left over, one of them before
+    assert places.tops.tolist() == [1, 5, 9, 13]
+    assert places.corners[5].tolist() == [5, 5] and len(places.corners) == 16
+    with pytest.raises(UserError, match="occlusion.square: 20 px"):
+        grid(20, 20, 4)
+
+
+def test_the_strongest_map_is_that_of_the_largest_sum() -> None:
+    model = network()
+    image = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        sums = [float(m.sum()) for m in model.upto(image[None], "pool5")[0]]
+    assert strongest_map(model, image, "pool5") == max(range(len(sums)), key=sums.__getitem__)
+
+
+def test_inside_is_the_center_in_any_box() -> None:
+    places = grid(20, 5, 5)  # centres 2, 7, 12, 17
+    inside = places.inside(np.array([[0, 0, 2, 2], [7, 12, 12, 12]]))
+    assert np.argwhere(inside).tolist() == [[0, 0], [2, 1], [2, 2]]
+
+
+def _maps(probability: list[list[float]], activity: list[list[float]]) -> Maps:
+    p = np.array(probability)
+    return Maps(0, np.array(activity), p, np.zeros(p.shape, np.int64), 9.0, 0.9)
+
+
+def test_the_score_of_hand_made_maps() -> None:
+    hit = _maps([[0.1, 0.9], [0.5, 0.9]], [[1, 2], [0, 2]])
+    tied = _maps([[0.2, 0.2], [0.9, 0.9]], [[0, 2], [3, 2]])
+    inside = np.array([[True, False], [False, False]])
+    everywhere, nowhere = np.ones((2, 2), bool), np.zeros((2, 2), bool)
+    found = score([hit, tied, hit, hit], [inside, inside, everywhere, nowhere], seed=0)
+    assert found["n_scored"] == 2
+    assert found["deepest_drop_in_box"]["mean"] == pytest.approx((1 + 0.5) / 2)
+    assert found["chance"]["mean"] == pytest.approx(0.25)
+    assert found["deepest_activity_in_box"]["mean"] == pytest.approx(0.5)
+    assert found["activity_above_chance"]["mean"] == pytest.approx(0.25)
+    assert found["drop_inside"]["mean"] == pytest.approx((0.8 + 0.7) / 2)
+    assert found["drop_outside"]["mean"] == pytest.approx((0.4 / 3 + 0.7 / 3) / 2)
+    assert found["lowest_probability"]["mean"] == pytest.approx((3 * 0.1 + 0.2) / 4)
+
+
+def test_the_projections_energy_under_each_square_is_a_literal_sum() -> None:
+    projection, places = np.random.default_rng(0).normal(size=(20, 20, 3)), grid(20, 5, 4)
+    found = energy_under(projection, places)
+    for r, top in enumerate(places.tops):
+        for c, left in enumerate(places.lefts):
+            under = (projection[top : top + 5, left : left + 5] ** 2).sum()
+            assert found[r, c] == pytest.approx(under / (projection**2).sum())
+    assert not energy_under(np.zeros((20, 20, 3)), places).any()
+
+
+def test_the_score_of_a_projection_is_what_is_covered_where_the_map_falls_silent() -> None:
+    maps = _maps([[0.1, 0.9], [0.5, 0.9]], [[1, 2], [0, 0]])
+    maps = replace(maps, projected=np.array([[0.0, 0.1], [0.3, 0.4]]))
+    found = score([maps, maps], [np.ones((2, 2), bool)] * 2, seed=0)
+    assert found["projection_at_lowest_activity"]["mean"] == pytest.approx(0.35)
+    assert found["projection_difference"]["mean"] == pytest.approx(0.35 - 0.2)
+
+
+def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:
+    model = network()
+    images = store(model, np.array([[4, 4, 63, 31]]))
+    np.testing.assert_allclose(crop_boxes(images, 0), [[0, 0, 59, 27]], atol=1e-9)
+
+
+def test_the_stage_writes_its_figure_with_and_without_projection_and_boxes(tmp_path: Path) -> None:
+    model = network()
+    config = OcclusionOptions(square=14, stride=14, n_images=2, n_score=4, grey="128")
+    with_boxes = store(model, np.array([[10, 10, 40, 40]]))
+    plain = run(config, model, with_boxes, tmp_path / "a", seed=1)
+    shown = run(config, model, with_boxes, tmp_path / "b", seed=1, project=lambda x, name, channel: x)
+    assert {**plain.numbers, **shown.numbers} == shown.numbers and plain.numbers["n_scored"] == 4
+    extra = set(shown.numbers) - set(plain.numbers)
+    assert extra == {"projection_at_lowest_activity", "projection_anywhere", "projection_difference"}
+    assert (tmp_path / "a/occlusion.png").read_bytes() != (tmp_path / "b/occlusion.png").read_bytes()
+    boxless = run(config, model, store(model, np.zeros((0, 4), np.int64)), tmp_path / "c", seed=1)
+    assert boxless.numbers["n_scored"] == 0 and "no boxes" in boxless.headline
+
+
+def test_a_network_that_is_always_wrong_is_passed_over(tmp_path: Path) -> None:
+    model = network()
+    images = store(model, np.zeros((0, 4), np.int64))
+    images.index.labels[:] = (images.index.labels + 1) % 4
+    outcome = run(OcclusionOptions(square=14, stride=14), model, images, tmp_path, seed=0)
+    assert "no image correctly" in outcome.numbers["skipped"] and not outcome.figures

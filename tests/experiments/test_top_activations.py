@@ -1,0 +1,171 @@
+"""Figure 2: the streaming search against brute force, shards against the whole, the stage on a tiny set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zfnet.attribution.engine import Target, project
+from zfnet.attribution.strongest import Strongest, choose_maps, conv_layers, merge, strongest, update
+from zfnet.attribution.tiles import patches, project_all, trim
+from zfnet.attribution.window import receptive_field
+from zfnet.data.cache.images import ImageStore
+from zfnet.data.index import Index
+from zfnet.experiments.top_activations.compute import purity, run
+from zfnet.experiments.top_activations.options import TopActivationsOptions
+from zfnet.networks.convnet import build
+
+
+def make_store(n: int = 37, size: int = 64) -> ImageStore:
+    rng = np.random.default_rng(0)
+    pixels = np.kron(rng.integers(0, 256, (n, 16, 16, 3)), np.ones((1, size // 16, size // 16, 1))).astype(np.uint8)
+    boxes = tuple(np.array([[8, 8, 39, 47]]) for _ in range(n))
+    names = ("ape", "bee", "cat")
+    index = Index(Path("nowhere"), np.array([f"{i}.png" for i in range(n)]), np.arange(n) % 3, names, names, boxes)
+    return ImageStore(index, pixels, np.full((n, 2), size), pixels.mean(0).astype(np.float32), 64.0)
+
+
+@pytest.fixture(scope="module")
+def store():
+    return make_store()
+
+
+@pytest.fixture(scope="module")
+def net():
+    model = build("zfnet", 3, 56, 0.125).eval()
+    model.initialise("he", 0)
+    return model
+
+
+def brute_force(net, store, layer, top):
+    """Every activation of every image at once, then sorted by value and row in plain Python."""
+    with torch.inference_mode():
+        activations = net.upto(store.center(np.arange(len(store))), layer)
+    side = activations.shape[3]
+    rows, places = [], []
+    for c in range(activations.shape[1]):
+        peaks = [(-float(a[c].max()), row, int(a[c].argmax())) for row, a in enumerate(activations)]
+        best = sorted(peaks)[:top]
+        rows.append([row for _, row, _ in best])
+        places.append([divmod(at, side) for _, _, at in best])
+    return np.array(rows), np.array(places)
+
+
+@pytest.mark.parametrize("layer", ["relu1", "relu3", "relu5"])
+@pytest.mark.parametrize("batch", [5, 16, 100])
+def test_streaming_equals_brute_force(net, store, layer, batch):
+    found = strongest(net, store, np.arange(len(store)), 9, batch, [layer])[layer]
+    rows, places = brute_force(net, store, layer, 9)
+    values = found.values.numpy()
+    clear = np.ones_like(rows, dtype=bool)  # batches of another size round differently: near ties may swap
+    clear[:, 1:] &= np.abs(np.diff(values)) > 1e-5
+    clear[:, :-1] &= np.abs(np.diff(values)) > 1e-5
+    clear |= values == 0
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(found.rows.numpy()[clear], rows[clear])
+    np.testing.assert_array_equal(found.places.numpy()[clear], places[clear])
+
+
+def streamed(activations: torch.Tensor, rows: torch.Tensor, batch: int, top: int = 4) -> Strongest:
+    best = None
+    for start in range(0, len(rows), batch):
+        best = update(best, activations[rows[start : start + batch]], rows[start : start + batch], top)
+    return best
+
+
+def equal(a: Strongest, b: Strongest) -> bool:
+    return all(torch.equal(getattr(a, key), getattr(b, key)) for key in ("values", "rows", "places"))
+
+
+def test_shards_merge_to_the_whole_in_any_order_with_ties():
+    generator = torch.Generator().manual_seed(2)
+    activations = torch.randint(0, 4, (24, 5, 3, 3), generator=generator).float()  # many equal values
+    everything = torch.arange(24)
+    whole = streamed(activations, everything, 24)
+    assert equal(streamed(activations, everything, 5), whole)
+    shards = [streamed(activations, everything[i::3], 4) for i in range(3)]
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        merged = merge(merge(shards[order[0]], shards[order[1]]), shards[order[2]])
+        assert equal(merged, whole)
+
+
+def test_equal_places_are_taken_in_scan_order_and_few_images_leave_gaps():
+    best = update(None, torch.ones(2, 1, 3, 3), torch.tensor([7, 8]), 3)
+    assert best.rows.tolist() == [[7, 8, -1]]
+    assert best.places.tolist()[0][:2] == [[0, 0], [0, 0]]
+    assert best.values[0, 2] == float("-inf")
+
+
+def test_the_patch_is_what_the_unit_sees(net, store):
+    found = strongest(net, store, np.arange(len(store)), 1, 64, ["relu2"])["relu2"]
+    rows, places = found.rows[:6, 0].numpy(), found.places[:6, 0].numpy()
+    field = receptive_field(net, "relu2")
+    for seen, row, start in zip(
+        patches(net, store, "relu2", rows, places), rows, field.start(torch.as_tensor(places)).tolist(), strict=True
+    ):
+        for y in range(0, field.size, 5):
+            for x in range(0, field.size, 5):
+                at = (start[0] + y, start[1] + x)
+                inside = all(0 <= p < store.crop for p in at)
+                expected = store.center_pixels([row])[0][at] if inside else (128, 128, 128)
+                assert tuple(seen[y, x]) == tuple(expected)
+
+
+def test_projections_come_from_the_units_own_activation(net, store):
+    units, rows, places = np.array([3, 0]), np.array([5, 11]), np.array([[2, 2], [6, 0]])
+    ours = project_all(net, store, "relu3", units, rows, places)
+    whole = project(net, store.center(rows), Target(torch.tensor(units), torch.tensor(places)), "relu3")
+    np.testing.assert_allclose(np.abs(ours).sum((1, 2, 3)), whole.abs().sum((1, 2, 3)).numpy(), rtol=1e-4)
+
+
+def test_fields_larger_than_the_image_are_shown_in_place(net, store):
+    rows, places = np.array([0, 1]), np.array([[0, 0], [6, 3]])
+    tiles = trim(patches(net, store, "relu5", rows, places), net, "relu5", places, store.crop)
+    assert tiles.shape == (2, 56, 56, 3)
+    np.testing.assert_array_equal(tiles[0, :48, :48], store.center_pixels([0])[0, :48, :48])  # field: -35 .. 47
+    assert (tiles[0, 48:] == 128).all()
+
+
+def test_purity_counts_the_most_frequent_class():
+    labels = np.array([0, 0, 0, 1, 2, 1])
+    rows = torch.tensor([[0, 1, 2], [0, 3, 4], [0, 1, 3]])
+    best = Strongest(torch.tensor([[3.0, 2, 1], [3, 2, 1], [3, 2, 0]]), rows, torch.zeros(3, 3, 2, dtype=torch.int64))
+    numbers = purity(best, labels, 0)
+    assert numbers["purity"] == pytest.approx((1 + 1 / 3) / 2)  # the third map fires on two images only
+    assert 1 / 3 < numbers["chance"] < 1 and numbers["n_dead"] == 0
+
+
+def test_only_maps_that_fire_in_all_their_images_are_shown():
+    values = torch.tensor([[1.0, 0.5], [3.0, 0.0], [2.0, 1.0], [0.0, 0.0]])
+    best = Strongest(values, torch.zeros(4, 2, dtype=torch.int64), torch.zeros(4, 2, 2, dtype=torch.int64))
+    assert choose_maps(best, 9, np.random.default_rng(0)).tolist() == [0, 2]
+
+
+def test_the_stage_writes_a_picture_a_layer_and_all_maps(net, store, tmp_path):
+    config = TopActivationsOptions(n_maps=[2, 2, 2, 2, 2], batch=16)
+    outcome = run(config, net, store, tmp_path, 0)
+    assert conv_layers(net) == ["relu1", "relu2", "relu3", "relu4", "relu5"]
+    assert set(outcome.figures) == {f"layer{n}.png" for n in range(1, 6)}
+    assert all((tmp_path / name).stat().st_size > 1000 for name in outcome.figures)
+    saved = np.load(tmp_path / "top9.npz")
+    assert saved["relu5.rows"].shape == (32, 9) and saved["relu5.places"].shape == (32, 9, 2)
+    assert run(config, net, store, tmp_path, 0).numbers == outcome.numbers
+
+
+def test_fewer_images_than_the_top_are_all_shown(net, tmp_path):
+    outcome = run(TopActivationsOptions(n_maps=[2] * 5, batch=3), net, make_store(4), tmp_path, 0)
+    assert outcome.numbers["top"] == 4
+    assert len(outcome.figures) == 5
+
+
+def test_a_dead_layer_has_numbers_and_no_figure(tmp_path):
+    dead = build("zfnet", 3, 56, 0.125).eval()
+    dead.initialise("he", 0)
+    torch.nn.init.constant_(dead.conv3.bias, -1e6)
+    outcome = run(TopActivationsOptions(n_maps=[2] * 5, batch=16), dead, make_store(12), tmp_path, 0)
+    assert "layer2.png" in outcome.figures and "layer3.png" not in outcome.figures
+    layer = outcome.numbers["layers"]["3"]
+    assert layer["n_dead"] == dead.conv3.out_channels

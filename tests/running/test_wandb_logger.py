@@ -1,0 +1,275 @@
+"""W&B mirrors a stage as it goes and may fail without harm: the offline file is read back."""
+
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from zfnet.core import metrics
+from zfnet.pipeline.options import WandbOptions
+from zfnet.pipeline.record import Outcome
+from zfnet.plots.grid import write
+from zfnet.running import wandb_logger as module
+from zfnet.running.wandb_logger import Mirror, flat, keyed, tables
+
+
+def log_records(data, block=32768):
+    """Records of a W&B file: LevelDB's log format after a header of 7 bytes; kinds: whole 1, first 2, last 4."""
+    at, parts = 7, b""
+    while at + 7 <= len(data):
+        if block - at % block < 7:
+            at += block - at % block
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        if at + 7 + length > len(data):  # still being written
+            return
+        parts += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield parts
+            parts = b""
+
+
+def whole_file(root):
+    """The one offline file under root, once its writer, another process, has ended it."""
+    from wandb.proto import wandb_internal_pb2
+
+    entry, end = wandb_internal_pb2.Record(), time.monotonic() + 20
+    while time.monotonic() < end:
+        (file,) = root.glob("wandb/offline-run-*/*.wandb")
+        data, kinds = file.read_bytes(), set()
+        for one in log_records(data):
+            entry.ParseFromString(one)
+            kinds.add(entry.WhichOneof("record_type"))
+        if "exit" in kinds:
+            return data
+        time.sleep(0.05)
+    raise TimeoutError(f"{file} has no end")
+
+
+def read_back(root):
+    """(lines of history, summary, {metric: its axis}, [(group, name)]) of the one offline run under root."""
+    from wandb.proto import wandb_internal_pb2
+
+    data = whole_file(root)
+    history, summary, axes, groups = [], {}, {}, []
+    for one in log_records(data):
+        entry = wandb_internal_pb2.Record()
+        entry.ParseFromString(one)
+        kind = entry.WhichOneof("record_type")
+        if kind == "history":
+            history.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in entry.history.item})
+        elif kind == "summary":
+            summary |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in entry.summary.update}
+        elif kind == "metric":
+            axes[entry.metric.name or entry.metric.glob_name] = entry.metric.step_metric
+        elif kind == "run":
+            groups.append((entry.run.run_group, entry.run.display_name))
+    return history, summary, axes, groups
+
+
+def values(history, key):
+    return [line[key] for line in history if key in line]
+
+
+@pytest.fixture
+def stage(tmp_path):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def opened(stage, monkeypatch):
+    """Opens the mirror of the stage, which looks for new lines ten times a second."""
+    monkeypatch.setattr(module, "EVERY", 0.1)
+    monkeypatch.setattr(module, "_unreachable", False)
+
+    def open_(name="train", **options):
+        return Mirror(WandbOptions(**options), "exp", name, {"train": {"lr": 0.1}}, stage, stage.parent)
+
+    return open_
+
+
+def test_an_offline_run_holds_metrics_numbers_pictures_and_tables(stage, opened):
+    for name in ("grid.png", "epochs/layer1_0001.png", "epochs/layer1_0004.png"):
+        write(stage / name, np.zeros((8, 8, 3), np.uint8))
+    mirror = opened("evolution")
+    metrics.log_metrics(stage, epoch=1, images=50, loss=0.5, val_top1_error=80.0, dead_maps=[0.25, 0.0])
+    metrics.log_metrics(stage / "zfnet" / "seed_0", epoch=1, images=50, loss=0.7)
+    outcome = Outcome(
+        {"top1_error": 12.5, "table6": {"svm": {"ap": {"cat": 0.5, "dog": 0.25}}}}, {"grid.png": "a grid"}
+    )
+    outcome.steps = {"layer1": {1: "epochs/layer1_0001.png", 4: "epochs/layer1_0004.png"}}
+    mirror.finish(outcome)
+    history, summary, axes, groups = read_back(stage.parent)
+    assert values(history, "images/loss") == [0.5] and values(history, "images/zfnet/seed_0/loss") == [0.7]
+    assert values(history, "epoch/val_top1_error") == [80.0] and values(history, "epoch/dead_maps/1") == [0.25]
+    pictures = [line for line in history if any(key.startswith("evolution/layer1") for key in line)]
+    assert [line["epoch"] for line in pictures] == [1, 4]
+    assert any(key.startswith("figures/grid") for line in history for key in line)
+    assert any(key.startswith("tables/table6/svm/ap") for line in history for key in line)
+    assert summary["top1_error"] == 12.5 and not any("ap/cat" in key for key in summary)
+    assert axes["epoch/*"] == "epoch" and axes["images/*"] == "images" and axes["evolution/*"] == "epoch"
+    assert groups[0] == ("exp", "evolution")
+    kept = [path.name for path in stage.parent.rglob("wandb/**/media/**/*") if path.suffix in (".png", ".json")]
+    assert sum(name.startswith("layer1") for name in kept) == 2 and any("ap" in name for name in kept)
+
+
+def test_lines_are_sent_while_the_stage_still_runs(stage, opened):
+    sent = []
+    mirror = opened()
+    mirror._run.log, mirror_log = lambda line: sent.append(line), mirror._run.log
+    metrics.log_metrics(stage, epoch=1, loss=0.5)
+    end = time.monotonic() + 20
+    while not sent and time.monotonic() < end:
+        time.sleep(0.05)
+    assert sent == [{"epoch": 1, "epoch/loss": 0.5}]
+    mirror._run.log = mirror_log
+    mirror.finish(Outcome({}))
+
+
+def test_lines_of_an_earlier_run_stay_out_and_none_is_sent_twice(stage, opened):
+    """A worker that dies is started again: its history is rewritten, and goes on."""
+    metrics.log_metrics(stage, epoch=1, loss=9.0)
+    metrics.log_metrics(stage, epoch=2, loss=8.0)
+    mirror = opened()
+    time.sleep(0.3)
+    metrics.restart_metrics(stage, [])
+    metrics.log_metrics(stage, epoch=1, loss=0.5)
+    metrics.log_metrics(stage, epoch=2, loss=0.4)
+    time.sleep(0.3)
+    metrics.restart_metrics(stage, [{"epoch": 1, "loss": 0.5}])
+    metrics.log_metrics(stage, epoch=2, loss=0.4)
+    metrics.log_metrics(stage, epoch=3, loss=0.3)
+    mirror.finish(Outcome({}))
+    assert values(read_back(stage.parent)[0], "epoch/loss") == [0.5, 0.4, 0.3]
+
+
+def test_the_networks_go_along_only_on_request(stage, opened):
+    (stage / "model.pt").write_bytes(b"weights")
+    opened(artifacts=True).finish(Outcome({}))
+    data = whole_file(stage.parent)
+    assert b"exp-train" in data and b"model.pt" in data
+
+
+def test_a_stage_that_fails_closes_its_run(stage, opened):
+    mirror = opened()
+    metrics.log_metrics(stage, epoch=1, loss=0.5)
+    mirror.finish(None)
+    history, summary, *_ = read_back(stage.parent)
+    assert values(history, "epoch/loss") == [0.5] and "top1_error" not in summary
+
+
+def test_no_service_is_a_warning_and_the_next_stage_stays_offline(stage, opened, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # refuses at once
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
+    mirror = opened(mode="online")
+    mirror.finish(Outcome({"top1_error": 1.0}))
+    assert "warning: Weights & Biases is off" in capsys.readouterr().err
+    second = opened("ablations", mode="online")
+    assert second._run.offline
+    second.finish(Outcome({}))
+
+
+ONLINE = """
+import sys
+from pathlib import Path
+from zfnet.experiments.config import WandbOptions
+from zfnet.running.wandb_logger import Mirror
+from zfnet.pipeline.record import Outcome
+
+root = Path(sys.argv[1])
+for stage in ("data", "train"):
+    Mirror(WandbOptions(mode="online"), "exp", stage, {}, root / stage, root).finish(Outcome({"top1_error": 12.5}))
+"""
+
+
+def test_nobody_is_asked_for_a_key_on_a_terminal_and_the_run_stays_offline(tmp_path):
+    ours, terminal = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "NETRC"))}
+    words = [sys.executable, "-c", ONLINE, str(tmp_path)]
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    done = subprocess.run(words, **streams, env=environment | {"HOME": str(tmp_path / "home")}, timeout=60)
+    told = os.read(ours, 10_000).decode()
+    os.close(terminal)
+    os.close(ours)
+    assert done.returncode == 0 and told.count("\n") == 1 and "wandb login" in told
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
+
+
+@pytest.mark.parametrize("error", ["api key is wrong", ""])
+def test_a_refused_key_is_a_warning(opened, monkeypatch, capsys, error):
+    import wandb
+
+    def refuse(**_):
+        raise wandb.errors.CommError(error)
+
+    monkeypatch.setattr(module, "_logged_in", lambda: True)
+    monkeypatch.setattr(wandb, "init", refuse)
+    opened(mode="online").finish(Outcome({}))
+    assert (error or "CommError") in capsys.readouterr().err
+
+
+def test_a_mirror_that_breaks_midway_is_a_warning(stage, opened, capsys):
+    mirror = opened()
+    mirror._run.log, log = lambda line: 1 / 0, mirror._run.log
+    metrics.log_metrics(stage, epoch=1, loss=0.5)
+    mirror.finish(Outcome({}))
+    assert "did not take" in capsys.readouterr().err
+    mirror._run.log = log
+    mirror._run.finish()
+
+
+def test_disabled_opens_nothing(stage, opened):
+    opened(mode="disabled").finish(Outcome({}))
+    assert not (stage.parent / "wandb").exists()
+
+
+def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
+    """The agent names one run: of all stages that a point needs, only the one it asked for may take it."""
+    import zfnet.experiments.stages
+    from zfnet.experiments.config import Config
+    from zfnet.pipeline.options import PathsOptions
+    from zfnet.running import runner as pipeline
+
+    opened = []
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    monkeypatch.setattr(module, "_open", lambda mode, config, group, stage, told, root: opened.append(stage))
+    for name in ("data", "train"):
+        monkeypatch.setattr(zfnet.experiments.stages, name, lambda config, out: Outcome({}))
+    pipeline.run(Config(stage="train", paths=PathsOptions(outputs=str(tmp_path))), "")
+    assert opened == ["train"]
+    monkeypatch.delenv("WANDB_SWEEP_ID")
+    pipeline.run(Config(stage="train", seed=1, paths=PathsOptions(outputs=str(tmp_path / "b"))), "")
+    assert opened == ["train", "data", "train"]
+
+
+def test_keys_of_a_line():
+    line = {
+        "time": 1.0,
+        "epoch": 2,
+        "images": 80,
+        "loss": 0.5,
+        "val_top1_error": 10.0,
+        "dead": [0.0, 0.5],
+        "rms": {"fc6": 0.1},
+    }
+    assert keyed(line) == {
+        "epoch": 2, "images": 80, "images/loss": 0.5, "epoch/val_top1_error": 10.0,
+        "epoch/dead/1": 0.0, "epoch/dead/2": 0.5, "epoch/rms/fc6": 0.1,
+    }  # fmt: skip
+    assert keyed({"epoch": 1, "loss": 0.5}, "zfnet/seed_0") == {"epoch": 1, "epoch/zfnet/seed_0/loss": 0.5}
+
+
+def test_nested_numbers_become_one_level_and_classes_become_tables():
+    numbers = {"a": {"b": 1.0, "c": [1], "ap": {"cat": 0.5}}, "d": "x"}
+    assert flat(numbers) == {"a/b": 1.0, "d": "x"}
+    assert dict(tables(numbers)) == {"a/ap": {"cat": 0.5}}
