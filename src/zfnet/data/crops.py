@@ -20,9 +20,12 @@ def crop_size(size: int) -> int:
     return 2 * round(size * 224 / 256 / 2)
 
 
-def ten_crop_places(size: int) -> tuple[tuple[int, int, bool], ...]:
-    """(top, left, mirrored) of the ten crops of a `size` x `size` frame: corners and centre, then mirrored."""
-    far = size - crop_size(size)
+def ten_crop_places(size: int, crop: int = 0) -> tuple[tuple[int, int, bool], ...]:
+    """(top, left, mirrored) of the ten crops of a `size` x `size` frame: corners and center, then mirrored.
+
+    crop: their side, 7/8 of the frame unless given.
+    """
+    far = size - (crop or crop_size(size))
     places = ((0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2))
     return tuple((top, left, flip) for flip in (False, True) for top, left in places)
 

@@ -56,6 +56,16 @@ class ConvNet(nn.Sequential):
             raise ValueError(f"no layer {n} in this network, which has layers {self.numbers}")
         return names[-1]
 
+    @property
+    def layers(self) -> dict[int, str]:
+        """Layer number -> name of its last module."""
+        return {n: self.layer(n) for n in self.numbers}
+
+    @property
+    def feature_maps(self) -> dict[int, str]:
+        """Number of each convolutional layer -> name of its ReLU."""
+        return {n: f"relu{n}" for n in self.numbers if f"conv{n}" in self._modules}
+
     def upto(self, x: Tensor, name: str) -> Tensor:
         """Output of the module called `name`."""
         if name not in self._modules:

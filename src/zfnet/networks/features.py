@@ -13,41 +13,41 @@ interrupted run goes on at its last shard. The network is any module: it is tapp
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zfnet.core.files import write_json
 from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.checkpoint import hash_network
+from zfnet.data.cache.images import Images
+from zfnet.networks.network import Network
+from zfnet.networks.walk import outputs
 
 SHARD = 1024  # rows between two notes of how far we are
 
 
 def extract(
-    model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str, folder: Path, batch: int = 64
+    network: Network, images: Images, modules: Sequence[str], crops: str, folder: Path, batch: int = 64
 ) -> dict[str, np.ndarray]:
-    """(n, d) features of all images at the named modules of `model`, as read-only memory maps by module name.
+    """(n, d) features of all images at the named modules, as read-only memory maps by module name.
 
     `crops` is "center" or "ten" (averaged). What is on disk already, from the same weights and images, is not
     computed again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = _key(model, images, modules, crops)
+    key = _key(network, images, modules, crops)
     done = _rows_done(folder, key)
     if done < len(images):
-        maps = _open_maps(folder, _widths(model, images, modules), len(images), fresh=done == 0)
+        maps = _open_maps(folder, _widths(network, images, modules), len(images), fresh=done == 0)
         for start in track(range(done, len(images), SHARD), "features, shards:"):
             end = min(start + SHARD, len(images))
-            for rows, outputs in _forward(model, images, modules, crops, np.arange(start, end), batch):
-                for name, values in outputs.items():
+            for rows, features in _forward(network, images, modules, crops, np.arange(start, end), batch):
+                for name, values in features.items():
                     maps[name][rows] = values.cpu().numpy()
             for stored in maps.values():
                 stored.flush()
@@ -57,53 +57,24 @@ def extract(
 
 @torch.inference_mode()
 def _forward(
-    model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str, rows: np.ndarray, batch: int
+    network: Network, images: Images, modules: Sequence[str], crops: str, rows: np.ndarray, batch: int
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        for some in np.split(rows, range(batch, len(rows), batch)):
-            views = images.ten_crops(some) if crops == "ten" else images.center(some)[:, None]  # (b, crops, 3, h, w)
-            yield some, _tap(model, views.to(device), modules)
-    finally:
-        model.train(was_training)
+    """(rows of a batch, module -> outputs (b, d), means over the crops of each image)."""
+    inputs = network.inputs
+    for part in np.split(rows, range(batch, len(rows), batch)):
+        frames = images.frames(part)
+        views = inputs.ten_crops(frames) if crops == "ten" else inputs.center(frames)[:, None]  # (b, crops, 3, h, w)
+        shape = views.shape[:2]
+
+        def mean_over_crops(output: Tensor, shape: torch.Size = shape) -> Tensor:
+            return output.flatten(1).unflatten(0, shape).mean(1)
+
+        yield part, outputs(network.module, views.flatten(0, 1).to(network.device), modules, mean_over_crops)
 
 
-class _Enough(Exception):
-    """All that was asked for has passed."""
-
-
-def _tap(model: nn.Module, views: Tensor, modules: Sequence[str]) -> dict[str, Tensor]:
-    """(b, d) outputs of the named modules, means over the views (b, crops, 3, h, w) of each image.
-
-    The mean is taken, and so copied, as an output passes: the next module may be a ReLU that works in place.
-    """
-    known, outputs = dict(model.named_modules()), {}
-    if unknown := sorted(set(modules) - set(known)):
-        raise ValueError(f"no module {unknown[0]!r} in this network")
-
-    def taker(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def take(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            outputs[name] = output.flatten(1).unflatten(0, views.shape[:2]).mean(1)
-            if len(outputs) == len(set(modules)):
-                raise _Enough
-
-        return take
-
-    hooks = [known[name].register_forward_hook(taker(name)) for name in modules]
-    try:
-        with contextlib.suppress(_Enough):
-            model(views.flatten(0, 1))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return outputs
-
-
-def _widths(model: nn.Module, images: ImageStore, modules: Sequence[str]) -> dict[str, int]:
-    _, outputs = next(_forward(model, images, modules, "center", np.arange(1), 1))
-    return {name: values.shape[1] for name, values in outputs.items()}
+def _widths(network: Network, images: Images, modules: Sequence[str]) -> dict[str, int]:
+    _, features = next(_forward(network, images, modules, "center", np.arange(1), 1))
+    return {name: values.shape[1] for name, values in features.items()}
 
 
 def _open_maps(folder: Path, widths: dict[str, int], n: int, fresh: bool) -> dict[str, np.memmap]:
@@ -125,9 +96,9 @@ def _rows_done(folder: Path, key: dict[str, Any]) -> int:
     return int(note["done"]) if whole and note.get("key") == key else 0
 
 
-def _key(model: nn.Module, images: ImageStore, modules: Sequence[str], crops: str) -> dict[str, Any]:
+def _key(network: Network, images: Images, modules: Sequence[str], crops: str) -> dict[str, Any]:
     return {
-        "network": hash_network(model).hexdigest()[:16],
+        "network": network.fingerprint(),
         "images": images.fingerprint(),
         "modules": list(modules),
         "crops": crops,

@@ -1,4 +1,4 @@
-"""Class probabilities of images."""
+"""Class probabilities of images, with the center crop or averaged over the ten crops."""
 
 from __future__ import annotations
 
@@ -9,29 +9,44 @@ import torch
 from torch import Tensor
 
 from zfnet.core.precision import autocast
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.data.cache.images import Images
+from zfnet.networks.network import Network
 
 
 @torch.inference_mode()
 def predict(
-    model: ConvNet, images: ImageStore, rows: np.ndarray, crops: str, precision: str = "fp32", batch: int = 256
+    network: Network, images: Images, rows: np.ndarray, crops: str, precision: str = "fp32", batch: int = 256
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """(rows of a batch, class probabilities (b, classes) float64) over `rows`; the model is used in evaluation mode.
+    """(rows of a batch, class probabilities (b, classes) float64) over `rows`; the module is used in evaluation mode.
 
     crops="ten": averaged over the ten crops, in float64. batch: crops at once.
     """
-    device = next(model.parameters()).device
+    module, inputs = network.module, network.inputs
     views = 10 if crops == "ten" else 1
     step = max(1, batch // views)
-    was_training = model.training
-    model.eval()
+    was_training = module.training
+    module.eval()
     try:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
-            inputs = images.ten_crops(part).flatten(0, 1) if views == 10 else images.center(part)
-            with autocast(device, precision):
-                logits = model(inputs.to(device).contiguous(memory_format=torch.channels_last))
+            frames = images.frames(part)
+            x = inputs.ten_crops(frames).flatten(0, 1) if views == 10 else inputs.center(frames)
+            with autocast(network.device, precision):
+                logits = module(x.to(network.device).contiguous(memory_format=torch.channels_last))
             yield part, logits.double().softmax(1).unflatten(0, (len(part), views)).mean(1)
     finally:  # also where the caller has seen enough
-        model.train(was_training)
+        module.train(was_training)
+
+
+def correct_images(network: Network, images: Images, seed: int, n: int) -> Iterator[int]:
+    """The first `n` rows, in an order drawn by seed, whose center crop is classified correctly."""
+    order = np.random.default_rng([seed, 7]).permutation(len(images))
+    labels = network.classes.labels(images.index)
+    count = 0
+    for rows, probabilities in predict(network, images, order, "center", batch=64):
+        guesses = probabilities.argmax(1).cpu().numpy()
+        for row in rows[guesses == labels[rows]]:
+            if count == n:
+                return
+            count += 1
+            yield int(row)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.data.cache.images import Images
+from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 from zfnet.training.distributed import World
 
 
 def errors(
-    model: ConvNet,
-    images: ImageStore,
+    network: Network,
+    images: Images,
     world: World,
     crops: str = "center",
     precision: str = "fp32",
@@ -24,9 +24,10 @@ def errors(
 ) -> dict[str, float]:
     """Top-1 and top-5 error in percent over `rows` (default: all); counts are summed over processes, nothing padded."""
     rows = np.arange(len(images)) if rows is None else rows
+    known = network.classes.labels(images.index)
     counts = torch.zeros(2, dtype=torch.float64, device=world.device)
-    for part, probabilities in predict(model, images, world.shard(rows), crops, precision):
-        labels = torch.as_tensor(images.index.labels[part], device=probabilities.device)
+    for part, probabilities in predict(network, images, world.shard(rows), crops, precision):
+        labels = torch.as_tensor(known[part], device=probabilities.device)
         ranked = probabilities.topk(min(5, probabilities.shape[1]), dim=1).indices
         hits = ranked == labels[:, None]
         counts += torch.stack([hits[:, 0].sum(), hits.any(dim=1).sum()]).to(counts.dtype)

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.networks.convnet import ConvNet
+from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import World
 from zfnet.training.sampling import EpochPlan, dropout_masks
 
@@ -36,19 +37,26 @@ class Batch:
 
 
 def feed(
-    images: ImageStore, plan: EpochPlan, steps: range, batch: int, world: World, drops: Dropouts, first: int
+    images: Images,
+    inputs: Inputs,
+    plan: EpochPlan,
+    steps: range,
+    batch: int,
+    world: World,
+    drops: Dropouts,
+    first: int,
 ) -> Iterator[Batch]:
     """The batches of `steps` of an epoch, in order; `first` is the number of the epoch's first step in the training."""
 
     def prepare(step: int) -> Batch:
         whole = plan.order[step * batch : (step + 1) * batch]
         rows = world.shard(whole)
-        places = plan.top[rows], plan.left[rows]
-        cut = images.raw_crops(rows, *places).to(world.device, non_blocking=True)
-        inputs = images.normalise(cut, *places, plan.flip[rows])
+        top, left = plan.top[rows], plan.left[rows]
+        pixels = images.cut(rows, top, left, inputs.crop).to(world.device, non_blocking=True)
+        crops = inputs.crops(pixels, top, left, plan.flip[rows])
         labels = torch.from_numpy(images.index.labels[rows]).to(world.device, non_blocking=True)
         masks = drops.masks(len(whole), first + step, world)
-        return Batch(step, inputs.contiguous(memory_format=torch.channels_last), labels, masks, len(whole))
+        return Batch(step, crops.contiguous(memory_format=torch.channels_last), labels, masks, len(whole))
 
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
         ahead: deque[Future[Batch]] = deque(threads.submit(prepare, step) for step in steps[:AHEAD])

@@ -26,9 +26,11 @@ from zfnet.core.machine import keep_memory
 from zfnet.core.metrics import log_metrics, restart_metrics
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.checkpoint import hash_network, save_model
+from zfnet.data.cache.images import Images
+from zfnet.networks.checkpoint import save_network, trained_network
 from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes, Network
 from zfnet.networks.options import ModelOptions
 from zfnet.training import checkpoint
 from zfnet.training.distributed import World
@@ -83,18 +85,21 @@ class Seeded(nn.Module):
         return x
 
 
-def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvNet | None = None) -> dict[str, Any]:
+def fit(
+    job: Job, world: World, train: Images, val: Images, inputs: Inputs, start: Network | None = None
+) -> dict[str, Any]:
     """Train as `job` says (or go on with it) and return its numbers; writes model.pt and snapshots/ under job.out.
 
     A training that has ended is not measured again: its numbers are those of its trained.json.
 
+    inputs: how pictures become the network's input.
     start: a trained network whose hidden layers are the initial weights (fine-tuning).
 
     Raises UserError when the loss is not finite or does not move.
     """
     # ---- data, model, optimiser ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
-    key = _job_key(job, train, val, start)
+    key = _job_key(job, train, val, inputs, start)
     measured = _measured(key, val)
     if not any(world.any(not _has_ended(out, measured))):
         numbers = read_numbers(out)
@@ -102,18 +107,20 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
             restart_metrics(out, numbers["history"])
         return numbers
     keep_memory()
-    n_classes = len(train.index.classes)
+    classes = Classes(train.index.classes, train.index.names)
+    n_classes = len(classes)
     precision = resolve(config.precision, world.device)
-    model = build(job.model.name, n_classes, train.crop, job.model.width, job.model.dropout)
+    model = build(job.model.name, n_classes, inputs.crop, job.model.width, job.model.dropout)
     model.initialise(job.model.init, config.seed)
     if start is not None:
-        hidden = {name: value for name, value in start.state_dict().items() if not name.startswith("fc8.")}
+        hidden = {name: value for name, value in start.module.state_dict().items() if not name.startswith("fc8.")}
         model.load_state_dict(hidden, strict=False)
     model.to(world.device).to(memory_format=torch.channels_last)
+    network = trained_network(model, inputs, classes)
     optimiser = torch.optim.SGD(
         model.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay, fused=True
     )
-    renormalise = Renormaliser(model, config.rms_radius, train.divisor)
+    renormalise = Renormaliser(model, config.rms_radius, float(inputs.std[0]))
     drops = Dropouts(model, config.seed)
     seeded: nn.Module = Seeded(model)
     if world.size > 1:
@@ -135,7 +142,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
             past_errors = [line["val_top1_error"] for line in place.history]
             loss_sum = torch.tensor(place.loss_sum if world.leads else 0.0, dtype=torch.float64, device=world.device)
             steps = range(place.step, n_steps)
-            batches = feed(train, plan, steps, config.batch, world, drops, place.epoch * n_steps)
+            batches = feed(train, inputs, plan, steps, config.batch, world, drops, place.epoch * n_steps)
             what = f"epoch {place.epoch + 1}/{config.epochs}, step"
             model.train()
             for batch in track(batches, what, len(steps)) if world.leads else batches:
@@ -154,7 +161,7 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
                     due = time.monotonic() - saved_at > 60 * job.checkpoints.minutes
                     broken, stopping, due = world.any(not math.isfinite(loss_sum), stop.asked, due)
                     if broken:
-                        raise UserError(not_finite(model, train))
+                        raise UserError(not_finite(network, train))
                     if stopping or due:
                         place.loss_sum = float(world.sum(loss_sum.clone()))
                         place.seconds += time.monotonic() - counted
@@ -169,40 +176,40 @@ def fit(job: Job, world: World, train: ImageStore, val: ImageStore, start: ConvN
             seconds = time.monotonic() - started
             place.seconds += time.monotonic() - counted
             mean_loss = float(world.sum(loss_sum)) / len(train)
-            check_loss(model, train, mean_loss, (place.epoch + 1) * n_steps)
+            check_loss(network, train, mean_loss, (place.epoch + 1) * n_steps)
             place.epoch += 1
             line = {
                 "epoch": place.epoch,
                 "images": place.epoch * len(train),  # seen so far: the other axis of the curves
                 "loss": mean_loss,
-                **{f"val_{name}": value for name, value in errors(model, val, world, "center", precision).items()},
+                **{f"val_{name}": value for name, value in errors(network, val, world, "center", precision).items()},
                 "lr": optimiser.param_groups[0]["lr"],
                 "images_per_second": len(steps) * config.batch / seconds,
                 **renormalise.measure(),
-                "dead_units": dead_units(model, val),
+                "dead_units": dead_units(network, val),
             }
             place.history.append(line)
             place.step, place.loss_sum = 0, 0.0
             if world.leads:
                 log_metrics(out, **line)
                 if place.epoch in config.snapshots or place.epoch == config.epochs:
-                    _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", model, job, train)
+                    _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", network, job)
                 checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
 
     # ---- the numbers --------------------------------------------------------------------------------------
     numbers = {
-        **errors(model, val, world, "ten", precision),
-        "center": errors(model, val, world, "center", precision),
-        "train": errors(model, train, world, "center", precision, sample_rows(len(train), config.seed, MEASURED)),
+        **errors(network, val, world, "ten", precision),
+        "center": errors(network, val, world, "center", precision),
+        "train": errors(network, train, world, "center", precision, sample_rows(len(train), config.seed, MEASURED)),
         "chance_top1": 100 * (1 - 1 / n_classes),
         **{"n_classes": n_classes, "n_train": len(train), "n_val": len(val), "epochs": config.epochs},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **{"pictures": train.crop, "precision": precision, "processes": world.size, "train_seconds": place.seconds},
+        **{"pictures": inputs.crop, "precision": precision, "processes": world.size, "train_seconds": place.seconds},
         "history": place.history,
     }
     if world.leads:
-        _save(out / "model.pt", model, job, train)
+        _save(out / "model.pt", network, job)
         write_json(out / NUMBERS, {"of": measured, **numbers})
     world.wait()
     return numbers
@@ -222,23 +229,21 @@ def _has_ended(out: Path, measured: str) -> bool:
     return json.loads((out / NUMBERS).read_text(encoding="utf-8")).get("of") == measured
 
 
-def _save(path: Path, model: ConvNet, job: Job, images: ImageStore) -> None:
-    save_model(
-        path, model, job.model.name, job.model.width, divisor=images.divisor, class_ids=list(images.index.classes)
-    )
+def _save(path: Path, network: Network, job: Job) -> None:
+    save_network(path, network, job.model.name, job.model.width)
 
 
-def _measured(key: str, val: ImageStore) -> str:
+def _measured(key: str, val: Images) -> str:
     """Hash of what the numbers at the end depend on."""
     told = json.dumps([VERSION, key, val.fingerprint()])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _job_key(job: Job, images: ImageStore, val: ImageStore, start: ConvNet | None) -> str:
+def _job_key(job: Job, images: Images, val: Images, inputs: Inputs, start: Network | None) -> str:
     """What a checkpoint must agree on to be gone on with; the number of processes may change."""
-    told: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint()]
+    told: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint(), inputs.fingerprint()]
     if job.train.schedule == "plateau":  # the validation error sets the learning rate
         told.append(val.fingerprint())
     if start is not None:
-        told.append(hash_network(start).hexdigest())
+        told.append(start.fingerprint())
     return json.dumps(told, sort_keys=True)

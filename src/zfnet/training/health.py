@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.data.cache.images import Images
+from zfnet.networks.network import Network
 
 PROBED = 256  # images on which a network is looked at
 STUCK_STEPS = 2000  # a loss that still is ln(classes) after so many steps will not move any more
 
 
 @torch.inference_mode()
-def dead_units(model: ConvNet, images: ImageStore) -> dict[str, float]:
+def dead_units(network: Network, images: Images) -> dict[str, float]:
     """Share of the maps or units of each hidden layer that fire nowhere on the first PROBED images."""
-    x = _probe(model, images)
+    x = _probe(network, images)
     shares, weights = {}, ""
-    for name, module in model.named_children():
+    for name, module in network.module.named_children():
         x = x if name.startswith("drop") else module(x)
         weights = name if name.startswith(("conv", "fc")) else weights
         if name.startswith("relu"):
@@ -29,19 +29,19 @@ def dead_units(model: ConvNet, images: ImageStore) -> dict[str, float]:
     return shares
 
 
-def check_loss(model: ConvNet, images: ImageStore, loss: float, steps: int) -> None:
+def check_loss(network: Network, images: Images, loss: float, steps: int) -> None:
     """Raise UserError, naming a layer and what to try, for a mean loss that is not finite or has not moved."""
     if not math.isfinite(loss):
-        raise UserError(not_finite(model, images))
-    if steps >= STUCK_STEPS and loss > math.log(model.n_classes) - 0.005:
-        raise UserError(_stuck(model, images, loss))
+        raise UserError(not_finite(network, images))
+    if steps >= STUCK_STEPS and loss > math.log(len(network.classes)) - 0.005:
+        raise UserError(_stuck(network, images, loss))
 
 
 @torch.no_grad()
-def not_finite(model: ConvNet, images: ImageStore) -> str:
+def not_finite(network: Network, images: Images) -> str:
     """What to say of a loss that is not finite: the first layer that is to blame."""
-    x = _probe(model, images)
-    for name, module in model.named_children():
+    x = _probe(network, images)
+    for name, module in network.module.named_children():
         if any(not torch.isfinite(parameter).all() for parameter in module.parameters()):
             return f"train: the weights of {name} are not finite; try a lower train.lr or train.rms_radius=0.1"
         x = module(x)
@@ -51,9 +51,9 @@ def not_finite(model: ConvNet, images: ImageStore) -> str:
 
 
 @torch.no_grad()
-def _stuck(model: ConvNet, images: ImageStore, loss: float) -> str:
-    x, spread = _probe(model, images), {}
-    for name, module in model.named_children():
+def _stuck(network: Network, images: Images, loss: float) -> str:
+    x, spread = _probe(network, images), {}
+    for name, module in network.module.named_children():
         x = module(x)
         spread[name] = float(x.std())
     flat = min((name for name in spread if name.startswith("relu")), key=lambda name: spread[name])
@@ -63,5 +63,5 @@ def _stuck(model: ConvNet, images: ImageStore, loss: float) -> str:
     )
 
 
-def _probe(model: ConvNet, images: ImageStore) -> Tensor:
-    return images.center(np.arange(min(PROBED, len(images)))).to(next(model.parameters()).device)
+def _probe(network: Network, images: Images) -> Tensor:
+    return network.center(images.frames(np.arange(min(PROBED, len(images)))))

@@ -1,0 +1,98 @@
+"""A network to look at: the module, how pictures become its input, what its classes and layers are called.
+
+Every analysis takes a `Network`, whoever trained it. `zfnet.networks.load.load_network` makes one of a folder of ours,
+of a network of torchvision or timm, or of anybody's `nn.Module`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zfnet.core.errors import UserError
+from zfnet.data.index import Index
+from zfnet.networks.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes in the order of the network's outputs: ids (wnids where there are any), and names for people."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def labels(self, index: Index) -> np.ndarray:
+        """The output of each image's class, (n,) int64; -1 where the network does not know the class."""
+        outputs = {name: output for output, name in enumerate(self.ids)}
+        of_class = np.array([outputs.get(name, -1) for name in index.classes], dtype=np.int64)
+        return of_class[index.labels]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A convnet to look at.
+
+    module: in evaluation mode; any torch module from images (b, 3, crop, crop) to class scores (b, classes).
+    layers: the papers' layer numbers (1 to 7 of ours) -> the module whose output is that layer's, after its pooling.
+    feature_maps: layer number -> the module whose output are the layer's rectified feature maps, before its pooling.
+    title: what it is, for pictures and the report. source: name of the configuration, "trained" for our own.
+    """
+
+    module: nn.Module
+    inputs: Inputs
+    classes: Classes
+    layers: Mapping[int, str]
+    feature_maps: Mapping[int, str] = field(default_factory=dict)
+    title: str = ""
+    source: str = "trained"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def depth(self) -> int:
+        """Number of the last hidden layer: 7 for the papers' networks."""
+        return max(self.layers)
+
+    def layer(self, number: int) -> str:
+        """The module of a layer. Raises UserError naming the layers that there are."""
+        if number not in self.layers:
+            known = ", ".join(str(n) for n in sorted(self.layers))
+            raise UserError(f"layer {number}: {self.title or 'this network'} has layers {known}")
+        return self.layers[number]
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Class scores (b, classes) of inputs (b, 3, crop, crop)."""
+        return self.module(inputs.to(self.device))
+
+    def center(self, frames: np.ndarray) -> Tensor:
+        """Inputs of the center crops of frames (b, side, side, 3), on the network's device."""
+        return self.inputs.center(frames).to(self.device)
+
+    def fingerprint(self) -> str:
+        """Hash of the modules, the weights and the preprocessing."""
+        digest = hash_module(self.module)
+        digest.update(self.inputs.fingerprint().encode())
+        return digest.hexdigest()[:16]
+
+
+def hash_module(module: nn.Module) -> hashlib._Hash:
+    """SHA-256 of a module's structure and weights, to which more can be added."""
+    digest = hashlib.sha256(repr(module).encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest
+
+
+def class_names(classes: Classes, outputs: Sequence[int]) -> list[str]:
+    """The names of some outputs."""
+    return [classes.names[output] for output in outputs]
