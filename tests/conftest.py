@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from zfnet.core.machine import one_thread as one_thread_of_torch
-from zfnet.data.cache.images import ImageStore, build_store
+from zfnet.data.cache.images import Images, build_cache, open_cache
 from zfnet.data.index import make_index
 from zfnet.data.sources.folder import read_folder
+from zfnet.networks.checkpoint import trained_network
+from zfnet.networks.convnet import ConvNet
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes, Network
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
@@ -49,17 +53,44 @@ def store_folders(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory
     """Caches of the training and validation split, 36-px frames and 32-px crops."""
     folder = tmp_path_factory.mktemp("stores")
     train, val = read_folder(picture_folder, 0.2, seed=0)
-    mean = build_store(train, folder / "train", 36, 64.0).mean
-    build_store(val, folder / "val", 36, 64.0, mean)
+    build_cache(train, folder / "train", 36, mean=True)
+    build_cache(val, folder / "val", 36)
     return folder / "train", folder / "val"
 
 
 @pytest.fixture
-def stores(store_folders: tuple[Path, Path]) -> tuple[ImageStore, ImageStore]:
-    from zfnet.data.cache.images import open_store
+def stores(store_folders: tuple[Path, Path]) -> tuple[Images, Images]:
+    """The cached training and validation images."""
+    train, val = store_folders
+    return open_cache(train), open_cache(val)
 
-    train, val = (open_store(folder, 64.0) for folder in store_folders)
-    return train, val
+
+@pytest.fixture
+def inputs(stores: tuple[Images, Images]) -> Inputs:
+    """The preprocessing of a network that is trained on these images."""
+    return Inputs.of_mean_image(mean_of(stores[0]), 64.0)
+
+
+@pytest.fixture
+def wrap(stores: tuple[Images, Images], inputs: Inputs) -> Callable[..., Network]:
+    """wrap(module, images) -> a Network for the shared images, or for others (divisor 60 and their own mean)."""
+
+    def make(module: torch.nn.Module, images: Images | None = None) -> Network:
+        index = (images or stores[0]).index
+        preprocessing = inputs if images is None else Inputs.of_mean_image(mean_of(images), 60.0)
+        classes = Classes(index.classes, index.names)
+        if isinstance(module, ConvNet):
+            return trained_network(module.eval(), preprocessing, classes, "zfnet")
+        return Network(module.eval(), preprocessing, classes, {}, {}, type(module).__name__)
+
+    return make
+
+
+def mean_of(images: Images) -> np.ndarray:
+    """The mean image, (size, size, 3) float32."""
+    if images.mean is not None:
+        return images.mean
+    return np.asarray(images.pixels).mean(0).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +102,10 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def make_store() -> Callable[..., ImageStore]:
+def make_store() -> Callable[..., Images]:
     """make_store(classes, per_class, seed): small images whose colour tells their class, through noise."""
 
-    def make(n_classes: int = 3, per_class: int = 8, seed: int = 0, size: int = 32) -> ImageStore:
+    def make(n_classes: int = 3, per_class: int = 8, seed: int = 0, size: int = 32) -> Images:
         rng = np.random.default_rng([seed, n_classes])
         labels = np.repeat(np.arange(n_classes), per_class)
         colours = np.random.default_rng(9).integers(40, 216, (n_classes, 1, 1, 3))
@@ -84,6 +115,6 @@ def make_store() -> Callable[..., ImageStore]:
         rows = [(f"c{k}/{i}.jpg", int(k)) for i, k in enumerate(labels)]
         shapes = np.full((len(labels), 2), size)
         mean = pixels.mean(0).astype(np.float32)
-        return ImageStore(make_index(Path("."), rows, names), pixels, shapes, mean, 60.0)
+        return Images(make_index(Path("."), rows, names), pixels, shapes, mean)
 
     return make

@@ -11,35 +11,44 @@ import torch
 from torch import Tensor
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.occlusion.compute import Maps, crop_boxes, energy_under, grid, run, score, slide, strongest_map
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes, Network
+
+NAMES = ("cat", "dog", "a class with a very long name indeed", "car")
+INPUTS = Inputs.of_mean_image(np.full((64, 64, 3), 120.0, np.float32), 50.0)
 
 
-def network() -> ConvNet:
+def module() -> ConvNet:
     model = build("zfnet", 4, 56, width=0.125)
     model.initialise("he", seed=0)
     return model.eval()
 
 
-def store(model: ConvNet, boxes: np.ndarray) -> ImageStore:
+def network(model: ConvNet) -> Network:
+    return trained_network(model, INPUTS, Classes(NAMES, NAMES))
+
+
+def dataset(model: ConvNet, boxes: np.ndarray) -> Images:
     """Six pictures of noise, labelled as the network sees them, all with the same boxes."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     paths = np.array([f"{i}.png" for i in range(6)])
-    names = ("cat", "dog", "a class with a very long name indeed", "car")
-    index = Index(Path("."), paths, np.zeros(6, np.int64), names, names, tuple(boxes for _ in paths))
-    images = ImageStore(index, pixels, np.full((6, 2), 64), np.full((64, 64, 3), 120.0, np.float32), 50.0)
+    index = Index(Path("."), paths, np.zeros(6, np.int64), NAMES, NAMES, tuple(boxes for _ in paths))
+    images = Images(index, pixels, np.full((6, 2), 64))
     with torch.inference_mode():
-        index.labels[:] = model(images.center(range(6))).argmax(1).numpy()
+        index.labels[:] = model(INPUTS.center(pixels)).argmax(1).numpy()
     return images
 
 
 def test_the_three_maps_equal_a_literal_loop() -> None:
-    model = network()
-    images = store(model, np.zeros((0, 4), np.int64))
-    image, fill, places = images.center([2])[0], torch.full((3, 56, 56), 0.3), grid(56, 15, 13)
+    model = module()
+    images = dataset(model, np.zeros((0, 4), np.int64))
+    image, fill, places = INPUTS.center(images.frames([2]))[0], torch.full((3, 56, 56), 0.3), grid(56, 15, 13)
     maps = slide(model, image, 1, fill, places, "pool5", batch=4)
     with torch.inference_mode():
         assert maps.channel == int(model.upto(image[None], "pool5").sum((2, 3)).argmax())
@@ -60,7 +69,7 @@ def test_the_three_maps_equal_a_literal_loop() -> None:
 def test_where_places_do_not_overlap_the_score_drop_is_captums() -> None:
     from captum.attr import Occlusion
 
-    model = network()
+    model = module()
     image, places = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(0)), grid(56, 14, 14)
 
     def probability(x: Tensor) -> Tensor:
@@ -82,7 +91,7 @@ def test_places_lie_inside_and_share_the_rest_of_the_stride() -> None:
 
 
 def test_the_strongest_map_is_that_of_the_largest_sum() -> None:
-    model = network()
+    model = module()
     image = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         sums = [float(m.sum()) for m in model.upto(image[None], "pool5")[0]]
@@ -135,28 +144,26 @@ def test_the_score_of_a_projection_is_what_is_covered_where_the_map_falls_silent
 
 
 def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:
-    model = network()
-    images = store(model, np.array([[4, 4, 63, 31]]))
-    np.testing.assert_allclose(crop_boxes(images, 0), [[0, 0, 59, 27]], atol=1e-9)
+    model = module()
+    images = dataset(model, np.array([[4, 4, 63, 31]]))
+    np.testing.assert_allclose(crop_boxes(INPUTS, images, 0), [[0, 0, 59, 27]], atol=1e-9)
 
 
-def test_the_stage_writes_its_figure_with_and_without_projection_and_boxes(tmp_path: Path) -> None:
-    model = network()
-    config = OcclusionOptions(square=14, stride=14, n_images=2, n_score=4, grey="128")
-    with_boxes = store(model, np.array([[10, 10, 40, 40]]))
-    plain = run(config, model, with_boxes, tmp_path / "a", seed=1)
-    shown = run(config, model, with_boxes, tmp_path / "b", seed=1, project=lambda x, name, channel: x)
-    assert {**plain.numbers, **shown.numbers} == shown.numbers and plain.numbers["n_scored"] == 4
-    extra = set(shown.numbers) - set(plain.numbers)
-    assert extra == {"projection_at_lowest_activity", "projection_anywhere", "projection_difference"}
-    assert (tmp_path / "a/occlusion.png").read_bytes() != (tmp_path / "b/occlusion.png").read_bytes()
-    boxless = run(config, model, store(model, np.zeros((0, 4), np.int64)), tmp_path / "c", seed=1)
+def test_the_figure_and_the_score_with_and_without_boxes(tmp_path: Path) -> None:
+    model = module()
+    options = OcclusionOptions(square=14, stride=14, n_images=2, n_score=4, grey="128")
+    boxed = dataset(model, np.array([[10, 10, 40, 40]]))
+    outcome = run(options, network(model), boxed, tmp_path / "a", seed=1)
+    assert outcome.numbers["n_scored"] == 4 and len(outcome.numbers["shown"]) == 2
+    assert {"projection_at_lowest_activity", "projection_difference"} <= set(outcome.numbers)
+    assert (tmp_path / "a/occlusion.png").stat().st_size
+    boxless = run(options, network(model), dataset(model, np.zeros((0, 4), np.int64)), tmp_path / "c", seed=1)
     assert boxless.numbers["n_scored"] == 0 and "no boxes" in boxless.headline
 
 
-def test_a_network_that_is_always_wrong_is_passed_over(tmp_path: Path) -> None:
-    model = network()
-    images = store(model, np.zeros((0, 4), np.int64))
+def test_a_network_that_is_always_wrong_is_skipped(tmp_path: Path) -> None:
+    model = module()
+    images = dataset(model, np.zeros((0, 4), np.int64))
     images.index.labels[:] = (images.index.labels + 1) % 4
-    outcome = run(OcclusionOptions(square=14, stride=14), model, images, tmp_path, seed=0)
+    outcome = run(OcclusionOptions(square=14, stride=14), network(model), images, tmp_path, seed=0)
     assert "no image correctly" in outcome.numbers["skipped"] and not outcome.figures

@@ -1,7 +1,7 @@
 """A network trained here, on disk: plain tensors, numbers and strings, loadable with `weights_only=True`.
 
-    {"network": {"name", "width", "classes", "crop"}, "weights": state dict,
-     "inputs": {"frame", "crop", "mean", "std"}, "class_ids": [...], "class_names": [...], ...}
+{"network": {"name", "width", "classes", "crop"}, "weights": state dict,
+ "inputs": {"frame", "crop", "mean", "std"}, "class_ids": [...], "class_names": [...], ...}
 """
 
 from __future__ import annotations

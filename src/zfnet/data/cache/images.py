@@ -67,9 +67,9 @@ class Images:
         """The frames of `rows`, (b, size, size, 3) uint8."""
         return self.pixels[np.asarray(rows)]
 
-    def frame(self, row: int) -> Frame:
-        """How the original image and its frame lie to each other."""
-        return Frame(int(self.shapes[row, 0]), int(self.shapes[row, 1]), self.size)
+    def frame(self, row: int, size: int = 0) -> Frame:
+        """How the original image and its frame of `size` px (0: as cached) lie to each other."""
+        return Frame(int(self.shapes[row, 0]), int(self.shapes[row, 1]), size or self.size)
 
     def take(self, rows: Rows) -> Images:
         """The images of `rows` only."""

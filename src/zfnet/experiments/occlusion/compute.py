@@ -20,28 +20,29 @@ whose box has places both inside and outside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid, Occluder, Responses, Watch, respond
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import interval
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
-from zfnet.networks.convnet import ConvNet
-from zfnet.networks.selection import correct_images
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Network
+from zfnet.networks.predict import correct_images
+from zfnet.networks.walk import outputs
 from zfnet.pipeline.record import Outcome, skipped
 
 FIGURE = "occlusion.png"
-Project = Callable[[Tensor, str, int], Tensor]  # (images, module, channel) -> pixels, both (b, 3, h, w)
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,18 @@ def grid(extent: int, size: int, stride: int) -> Grid:
     return Grid(size, steps, steps)
 
 
-def strongest_map(model: ConvNet, image: Tensor, name: str) -> int:
-    """The channel of module `name` with the largest sum over space for one network input (3, h, w)."""
+def strongest_map(module: nn.Module, image: Tensor, name: str) -> int:
+    """The channel of the layer `name` with the largest sum over space for one network input (3, h, w)."""
     with torch.inference_mode():
-        return int(model.upto(image[None], name)[0].sum((1, 2)).argmax())
+        return int(outputs(module, image[None], [name])[name][0].sum((1, 2)).argmax())
 
 
-def slide(model: ConvNet, image: Tensor, label: int, fill: Tensor, places: Grid, name: str, batch: int) -> Maps:
+def slide(module: nn.Module, image: Tensor, label: int, fill: Tensor, places: Grid, name: str, batch: int) -> Maps:
     """The three maps of one network input (3, h, w), with `fill` (3, h, w) showing in the square."""
-    watch = Watch(name, strongest_map(model, image, name))
-    covered = respond(model, image, Occluder(places.size, places.corners, fill), watch, batch=batch)
+    watch = Watch(name, strongest_map(module, image, name))
+    covered = respond(module, image, Occluder(places.size, places.corners, fill), watch, batch=batch)
     nothing = Occluder(1, torch.zeros(1, 2, dtype=torch.int64), image)  # shows the image itself
-    clean = respond(model, image, nothing, watch, plain=True)
+    clean = respond(module, image, nothing, watch, plain=True)
     shape = len(places.tops), len(places.lefts)
     activity, scores = _both(covered)
     clean_activity, clean_scores = _both(clean)
@@ -100,53 +101,53 @@ def energy_under(projection: np.ndarray, places: Grid) -> np.ndarray:
     return under / (sums[-1, -1] or 1.0)
 
 
-def run(
-    config: OcclusionOptions, model: ConvNet, images: ImageStore, out: Path, seed: int, project: Project | None = None
-) -> Outcome:
+def run(options: OcclusionOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
     """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
 
-    `project` adds panel (c) and its score. Passed over where no image is classified correctly. Raises UserError where
-    the square does not fit the crop.
+    Skipped where no image is classified correctly. Raises UserError where the square does not fit the crop.
     """
-    places = grid(images.crop, config.square, config.stride)
-    name = model.layer(5)
-    device = next(model.parameters()).device
-    fill = _grey(images, config.grey).to(device)
-    rows = list(correct_images(model, images, seed, max(config.n_images, config.n_score)))
+    inputs = network.inputs
+    places = grid(inputs.crop, options.square, options.stride)
+    layer = network.layer(5)
+    fill = gray_input(inputs, options.grey).to(network.device)
+    rows = list(correct_images(network, images, seed, max(options.n_images, options.n_score)))
     if not rows:
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
+    labels = network.classes.labels(images.index)
     maps: list[Maps] = []
     cards: list[Card] = []
     for row in track(rows, "occluding images"):
-        image, label = images.center([row]).to(device), int(images.index.labels[row])
-        found = slide(model, image[0], label, fill, places, name, config.batch)
-        projection = None
-        if project:
-            projection = project(image, name, found.channel)[0].detach().cpu().permute(1, 2, 0).numpy()
-            found = replace(found, projected=energy_under(projection, places))
-        if len(cards) < config.n_images:
-            cards.append(_card(images, row, found, fill, places, projection))
-        maps.append(found)
-    inside = [places.inside(crop_boxes(images, row)) for row in rows]
+        image = network.center(images.frames([row]))
+        answer = slide(network.module, image[0], int(labels[row]), fill, places, layer, options.batch)
+        projected = project(network.module, image, Target(answer.channel), layer)
+        projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
+        answer = replace(answer, projected=energy_under(projection, places))
+        if len(cards) < options.n_images:
+            cards.append(_card(network, images, row, answer, fill, places, projection))
+        maps.append(answer)
+    inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
+    shown = zip(rows, maps[: len(cards)], strict=False)
     numbers = {
-        "selection": f"drawn by seed {seed} among the images classified correctly on the centre crop",
-        **{"square": config.square, "stride": config.stride, "grey": config.grey},
-        **{"n_places": len(places.corners), "layer": name},
-        **score(maps[: config.n_score], inside[: config.n_score], seed),
-        "shown": [_facts(images, row, found) for row, found in zip(rows, maps[: len(cards)], strict=False)],
+        "selection": f"drawn by seed {seed} among the images classified correctly on the center crop",
+        "square": options.square,
+        "stride": options.stride,
+        "grey": options.grey,
+        "n_places": len(places.corners),
+        "layer": layer,
+        **score(maps[: options.n_score], inside[: options.n_score], seed),
+        "shown": [_facts(network, images, row, answer) for row, answer in shown],
     }
     alt = (
-        f"{len(cards)} images with a grey square, the activity of the strongest layer-5 map, the probability of the "
+        f"{len(cards)} images with a gray square, the activity of the strongest layer-5 map, the probability of the "
         "true class and the most probable class for each place of the square."
     )
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
 
 
-def crop_boxes(images: ImageStore, row: int) -> np.ndarray:
-    """The object's boxes (k, 4) in pixels of the centre crop; they may reach outside it."""
-    margin = (images.size - images.crop) // 2
-    return images.frame(row).to_frame(images.index.boxes[row]) - margin
+def crop_boxes(inputs: Inputs, images: Images, row: int) -> np.ndarray:
+    """The object's boxes (k, 4) in pixels of the center crop; they may reach outside it."""
+    return images.frame(row, inputs.frame).to_frame(images.index.boxes[row]) - inputs.margin
 
 
 def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, Any]:
@@ -194,11 +195,11 @@ def _projections(maps: list[Maps], seed: int) -> dict[str, Any]:
     }
 
 
-def _grey(images: ImageStore, grey: str) -> Tensor:
+def gray_input(inputs: Inputs, gray: str) -> Tensor:
     """What the square shows, as a network input (3, crop, crop)."""
-    if grey == "mean":
-        return torch.zeros(3, images.crop, images.crop)
-    return images.prepare(np.full((1, images.crop, images.crop, 3), 128, dtype=np.uint8))[0]
+    if gray == "mean":
+        return torch.zeros(3, inputs.crop, inputs.crop)
+    return inputs.prepare(np.full((1, inputs.crop, inputs.crop, 3), 128, dtype=np.uint8))[0]
 
 
 def _both(answer: Responses) -> tuple[np.ndarray, Tensor]:
@@ -210,27 +211,29 @@ def _softmax(scores: Tensor) -> np.ndarray:
     return scores.double().softmax(1).numpy()
 
 
-def _card(images: ImageStore, row: int, maps: Maps, fill: Tensor, places: Grid, projection: np.ndarray | None) -> Card:
+def _card(
+    network: Network, images: Images, row: int, maps: Maps, fill: Tensor, places: Grid, projection: np.ndarray
+) -> Card:
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
     square = slice(top, top + places.size), slice(left, left + places.size)
-    picture = images.center_pixels([row])[0].copy()
-    picture[square] = images.to_pixels(fill[None])[0][square]
+    picture = network.inputs.center_pixels(images.frames([row]))[0].copy()
+    picture[square] = network.inputs.to_pixels(fill[None])[0][square]
     return Card(
         picture=picture,
-        boxes=crop_boxes(images, row),
+        boxes=crop_boxes(network.inputs, images, row),
         centers=places.centers,
         channel=maps.channel,
         projection=projection,
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,
-        truth=int(images.index.labels[row]),
-        names=images.index.names,
+        truth=int(network.classes.labels(images.index)[row]),
+        names=network.classes.names,
     )
 
 
-def _facts(images: ImageStore, row: int, maps: Maps) -> dict[str, Any]:
+def _facts(network: Network, images: Images, row: int, maps: Maps) -> dict[str, Any]:
     deepest = maps.probability.argmin()
     return {
         "file": str(images.index.paths[row]),
@@ -238,7 +241,7 @@ def _facts(images: ImageStore, row: int, maps: Maps) -> dict[str, Any]:
         "map": maps.channel,
         "clean_probability": maps.clean_probability,
         "lowest_probability": float(maps.probability.min()),
-        "class_at_lowest": images.index.names[maps.label.flat[deepest]],
+        "class_at_lowest": network.classes.names[maps.label.flat[deepest]],
         "clean_activity": maps.clean_activity,
         "lowest_activity": float(maps.activity.min()),
     }

@@ -1,0 +1,142 @@
+"""What a stage is given: its configuration, the network, the cached images, and the folders of other stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zfnet.core.errors import UserError
+from zfnet.core.machine import pick_device
+from zfnet.experiments import sources
+from zfnet.experiments.config import Config
+from zfnet.networks.options import TRAINED
+
+if TYPE_CHECKING:
+    import torch
+
+    from zfnet.data.cache.images import Images
+    from zfnet.data.index import Index
+    from zfnet.networks.network import Network
+
+
+def is_borrowed(config: Config) -> bool:
+    """Whether the network that the configuration names was trained elsewhere."""
+    return config.network.name != TRAINED
+
+
+def folder_of(config: Config, stage: str, shared: bool = False) -> Path:
+    """Where a stage of this configuration leaves its results; those of a borrowed network have a folder of its own.
+
+    shared: the stage does not look at the network, so that all networks share its results.
+    """
+    profile = config.profile
+    if is_borrowed(config) and not shared:
+        profile = f"{profile}-{_as_file_name(config.network.name)}"
+    return Path(config.paths.outputs) / profile / stage
+
+
+def _as_file_name(text: str) -> str:
+    kept = [character if character.isalnum() or character in "-_." else "-" for character in text]
+    return "".join(kept).strip(".")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A run of one stage.
+
+    out: the stage's folder. image_cache: the folder of the data stage's caches train/ and val/.
+    result_of: the result of another stage where it is there and current, else None.
+    """
+
+    config: Config
+    out: Path
+    image_cache: Path
+    result_of: Callable[[str], dict[str, Any] | None]
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @cached_property
+    def device(self) -> torch.device:
+        return pick_device(self.config.device)
+
+    def folder(self, stage: str) -> Path:
+        """The folder of another stage that all networks share: data, train, ensemble, ablations, evolution."""
+        return folder_of(self.config, stage, shared=True)
+
+    # ---------------------------------------------------------------- images
+    @cached_property
+    def images(self) -> tuple[Images, Images]:
+        """(train, val) as stage data left them."""
+        from zfnet.data.cache.images import open_cache
+
+        return open_cache(self.image_cache / "train"), open_cache(self.image_cache / "val")
+
+    @property
+    def train(self) -> Images:
+        return self.images[0]
+
+    @property
+    def val(self) -> Images:
+        return self.images[1]
+
+    def cache(self, section: str, index: Index, folder: Path, mean: bool = False, size: int = 0) -> Images:
+        """The image cache of `index` in `folder`, built unless it is there.
+
+        section: of the configuration, the one that says which folder the images lie in. mean: with a mean image.
+        size: of the frames; 0: data.size.
+        """
+        from zfnet.data.cache.images import build_cache
+
+        data, files = self.config.data, raw_files(self.config, section)
+        return build_cache(index, folder, size or data.size, data.bad_limit, data.cache, data.quality, files, mean)
+
+    # ---------------------------------------------------------------- the network
+    @cached_property
+    def network(self) -> Network:
+        """The network that the configuration names, on the device: the profile's own, or a borrowed one."""
+        from zfnet.networks.checkpoint import load_trained
+        from zfnet.networks.load import load_network
+
+        if not is_borrowed(self.config):
+            return load_trained(self.folder("train") / "model.pt", self.device)
+        return load_network(self.config.network.name, self.config.network.weights, self.device)
+
+    @cached_property
+    def expected(self) -> tuple[int, int, tuple[int, ...]]:
+        """(frame in px, crop in px, numbers of the layers) of the network, before it is trained or loaded."""
+        if is_borrowed(self.config):
+            from zfnet.networks.load import describe
+
+            inputs, layers = describe(self.config.network.name, self.config.network.weights)
+            return inputs.frame, inputs.crop, tuple(layers)
+        from zfnet.data.crops import crop_size
+        from zfnet.networks.table import architecture
+
+        crop = crop_size(self.config.data.size)
+        layers = architecture(self.config.model.name, crop, self.config.model.width)
+        return self.config.data.size, crop, (*layers.convs, *layers.fulls)
+
+    def need_layers(self, stage: str, *numbers: int) -> None:
+        """Raise UserError where the network will lack one of the papers' layers."""
+        _, _, there = self.expected
+        missing = [number for number in numbers if number not in there]
+        if missing:
+            name = self.config.network.name if is_borrowed(self.config) else self.config.model.name
+            known = ", ".join(str(number) for number in there)
+            raise UserError(f"{stage}: needs layer {missing[0]}, and {name} has layers {known}; choose another network")
+
+
+def raw_files(config: Config, section: str) -> str:
+    """Digest of the raw files that a section of the configuration reads; as recorded where the folder was removed."""
+    from zfnet.pipeline.record import read_result
+
+    digest = sources.raw_files(config, section)
+    if digest is not None:
+        return digest
+    recorded = read_result(folder_of(config, section, shared=section == "data")) or {}
+    return str(recorded.get("files", ""))

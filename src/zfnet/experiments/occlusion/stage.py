@@ -1,0 +1,26 @@
+"""Stage occlusion: [ZF13] Fig. 7."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def check(context: Context) -> None:
+    from zfnet.experiments.occlusion.compute import grid
+
+    _, crop, _ = context.expected
+    context.need_layers("occlusion", 5)
+    grid(crop, context.config.occlusion.square, context.config.occlusion.stride)
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.occlusion import compute
+
+    return compute.run(context.config.occlusion, context.network, context.val, context.out, context.seed)
+
+
+OCCLUSION = Stage(
+    "occlusion", "[ZF13] Fig. 7", run, check, needs=("train",), reads=("network", "occlusion", "seed"), version=4
+)
