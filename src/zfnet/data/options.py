@@ -30,7 +30,6 @@ class DataOptions:
     size: int = number(256, at_least=32, at_most=512)  # px, side of the frame; crops are 224/256 of it [ZF13 3]
     cache: str = choice("raw", "raw", "jpeg")  # frames as pixels (196 kB at 256 px), or as JPEGs (about 20 kB)
     quality: int = number(90, at_least=50, at_most=100)  # of those JPEGs
-    divisor: float = number(1.0, above=0)  # input = (pixel - mean) / divisor; the papers: 1
     bad_limit: int = number(0, at_least=0)  # unreadable files that are left out, named, before it is an error
     seed: int = number(0, at_least=0)  # which images a limit keeps
     menagerie: MenagerieOptions = field(default_factory=MenagerieOptions)

@@ -26,7 +26,7 @@ from zfnet.experiments.saliency.options import SaliencyOptions
 from zfnet.experiments.top_activations.options import TopActivationsOptions
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.voc.options import VocOptions
-from zfnet.networks.options import ModelOptions
+from zfnet.networks.options import ModelOptions, NetworkOptions
 from zfnet.pipeline.options import PathsOptions, ReportOptions, WandbOptions
 from zfnet.training.options import CheckpointOptions, TrainOptions
 
@@ -35,7 +35,7 @@ from zfnet.training.options import CheckpointOptions, TrainOptions
 class Config:
     stage: str = "report"  # one stage and what it needs; several: "train,occlusion"; `list` names them
     profile: str = "menagerie"  # names the output folder; set by conf/profile/
-    image: str = ""  # a photograph of one's own, for stage=look
+    image: str = ""  # a photograph of one's own, for stage=explain
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
@@ -44,6 +44,7 @@ class Config:
     rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsOptions = field(default_factory=PathsOptions)
     data: DataOptions = field(default_factory=DataOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
@@ -61,6 +62,6 @@ class Config:
     transfer: TransferOptions = field(default_factory=TransferOptions)
     voc: VocOptions = field(default_factory=VocOptions)
     localization: LocalizationOptions = field(default_factory=LocalizationOptions)
-    look: ExplainOptions = field(default_factory=ExplainOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
     report: ReportOptions = field(default_factory=ReportOptions)
     wandb: WandbOptions = field(default_factory=WandbOptions)

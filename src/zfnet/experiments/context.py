@@ -34,13 +34,14 @@ def folder_of(config: Config, stage: str, shared: bool = False) -> Path:
     """
     profile = config.profile
     if is_borrowed(config) and not shared:
-        profile = f"{profile}-{_as_file_name(config.network.name)}"
+        profile = f"{profile}-{as_file_name(config.network.name)}"
     return Path(config.paths.outputs) / profile / stage
 
 
-def _as_file_name(text: str) -> str:
-    kept = [character if character.isalnum() or character in "-_." else "-" for character in text]
-    return "".join(kept).strip(".")
+def as_file_name(text: str) -> str:
+    """A name from outside as one component of a path: letters, digits, - _ and inner dots."""
+    kept = [character if character.isalnum() or character in "-_. " else "-" for character in text]
+    return "".join(kept).strip(". ") or "unnamed"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from zfnet.core.options import choice, number
 
 TRAINED = "trained"  # the profile's own network
-NETWORKS = (TRAINED, "alexnet", "vgg16", "resnet18")  # and those of torchvision
+
+
+@dataclass
+class NetworkOptions:
+    """The network that is looked at: the profile's own, or one that was trained elsewhere."""
+
+    name: str = TRAINED  # trained, a folder of ours, a name of torchvision, timm:<name> or <module>:<function>
+    weights: str = ""  # a checkpoint; empty: the library's own; `random`: a trial without meaning
 
 
 @dataclass

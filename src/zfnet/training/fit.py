@@ -58,9 +58,8 @@ class Job:
     checkpoints: CheckpointOptions
     out: str
     device: str
-    train_store: str = ""  # folders of the image caches, for processes that open them themselves
-    val_store: str = ""
-    divisor: float = 1.0
+    train_cache: str = ""  # folders of the image caches, for processes that open them themselves
+    val_cache: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Job:

@@ -46,7 +46,7 @@ def not_finite(network: Network, images: Images) -> str:
             return f"train: the weights of {name} are not finite; try a lower train.lr or train.rms_radius=0.1"
         x = module(x)
         if not torch.isfinite(x).all():
-            return f"train: the output of {name} is not finite; try a lower train.lr or data.divisor=64"
+            return f"train: the output of {name} is not finite; try a lower train.lr or train.divisor=64"
     return "train: the loss is not finite; try a lower train.lr"
 
 
@@ -59,7 +59,7 @@ def _stuck(network: Network, images: Images, loss: float) -> str:
     flat = min((name for name in spread if name.startswith("relu")), key=lambda name: spread[name])
     return (
         f"train: the loss stays at {loss:.3f} = ln(classes); the output of {flat} hardly varies "
-        f"(std {spread[flat]:.1e}); try model.init=he, data.divisor=64 or a lower train.lr"
+        f"(std {spread[flat]:.1e}); try model.init=he, train.divisor=64 or a lower train.lr"
     )
 
 

@@ -20,6 +20,7 @@ class TrainOptions:
     patience: int = number(3, at_least=1)  # epochs without a better validation error before annealing [NS]
     milestones: list[int] = number([30, 50, 60], at_least=1)  # epochs at which schedule=step anneals [NS]
     warmup_epochs: float = number(0.0, at_least=0)  # linear from 0; some 5 for batches over 1000 [our choice]
+    divisor: float = number(1.0, above=0)  # input = (pixel - mean) / divisor; the papers: 1
     crops: str = choice("ten", "ten", "random")  # training crops: the fixed ten [ZF13 3] or any place
     rms_radius: float = number(0.1, at_least=0)  # filters are scaled back to this RMS, in units of pixels; 0: never
     precision: str = choice("auto", "auto", "fp32", "bf16")  # auto: bf16 where the device is fast at it

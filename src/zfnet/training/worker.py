@@ -9,17 +9,14 @@ import sys
 from pathlib import Path
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import open_store
-from zfnet.training.distributed import join_world, refuse
-from zfnet.training.fit import Job, fit
+from zfnet.training.distributed import refuse
+from zfnet.training.fit import Job
+from zfnet.training.run import run_job
 
 
 def main(path: str) -> int:
-    job = Job.read(Path(path))
     try:
-        with join_world(job.device) as world:
-            train, val = (open_store(Path(folder), job.divisor) for folder in (job.train_store, job.val_store))
-            fit(job, world, train, val)
+        run_job(Job.read(Path(path)))
     except UserError as error:
         refuse(Path(path), error)
     except KeyboardInterrupt:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.plots.grid import mosaic, write
 
 CLASSES, PER_CLASS = 24, 12  # at most
 
 
-def contact_sheet(images: ImageStore, out: Path, seed: int) -> dict[str, str]:
+def contact_sheet(images: Images, out: Path, seed: int) -> dict[str, str]:
     """Write classes.jpg, a row of random images for each of some random classes; returns its alternative text."""
     rng = np.random.default_rng([seed, 5])
     chosen = np.sort(rng.permutation(len(images.index.classes))[:CLASSES])

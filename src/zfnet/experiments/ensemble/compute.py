@@ -15,18 +15,18 @@ import numpy as np
 
 from zfnet.core.progress import track
 from zfnet.core.statistics import mean_std
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.data.cache.images import Images
+from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 
 
-def ten_crop_probabilities(model: ConvNet, images: ImageStore, precision: str) -> np.ndarray:
+def ten_crop_probabilities(network: Network, images: Images, precision: str) -> np.ndarray:
     """Probabilities of every image averaged over its ten crops, (n, classes) float64."""
     rows = np.arange(len(images))
-    found = np.zeros((len(images), model.n_classes))
-    for part, probabilities in track(predict(model, images, rows, "ten", precision), "ten crops, batch"):
-        found[part] = probabilities.cpu().numpy()
-    return found
+    whole = np.zeros((len(images), len(network.classes)))
+    for part, probabilities in track(predict(network, images, rows, "ten", precision), "ten crops, batch"):
+        whole[part] = probabilities.cpu().numpy()
+    return whole
 
 
 def ranking_errors(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

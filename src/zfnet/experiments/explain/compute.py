@@ -18,6 +18,7 @@ the maximum, so that single bright pixels do not leave the rest grey; the square
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,17 @@ from torch import Tensor
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.incremental import Grid, Occluder, respond
+from zfnet.attribution.patterns import few_image_patterns
+from zfnet.data.cache.images import Images
 from zfnet.data.crops import Frame
 from zfnet.experiments.explain.figure import Sheet, Tile, draw
-from zfnet.experiments.explain.network import Network, as_table
 from zfnet.experiments.explain.options import ExplainOptions
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Network
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import heatmap, signed_heatmap, write
 
-PICTURE = "look.png"
+PICTURE = "explain.png"
 TOP = 5  # classes named
 VIVID = 0.998  # quantile of a map's size that is shown as the strongest
 SMALLEST = 9  # px, side of the part of the photograph that a unit is shown with
@@ -42,63 +46,87 @@ SIGNALS = {"deconvnet": "deconvnet", "guided": "guided back-propagation", "patte
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """Patterns a+ by module name ([K17]), and where they come from."""
+
+    patterns: Mapping[str, Tensor]
+    origin: str
+
+
+@dataclass(frozen=True)
 class Unit:
     """The strongest activation of a layer, and its projection (crop, crop, 3) by the deconvnet."""
 
-    layer: str
+    number: int  # of the layer
+    module: str
     unit: int
     place: tuple[int, int]
     value: float
     projection: np.ndarray
 
 
-def run(config: ExplainOptions, network: Network, photo: np.ndarray, name: str, out: Path) -> Outcome:
-    """One picture of the photograph (h, w, 3) called `name`, and the classes, units and probabilities in it."""
-    pixels, x = network.see(photo)
+def run(
+    options: ExplainOptions, network: Network, photo: np.ndarray, name: str, out: Path, estimated: Estimated | None
+) -> Outcome:
+    """One picture of the photograph (h, w, 3) called `name`, and the classes, units and probabilities in it.
+
+    estimated: patterns of the network; without them PatternNet and PatternAttribution are not shown.
+    """
+    pixels = network.inputs.photo_pixels(photo)
+    x = network.inputs.prepare(pixels[None]).to(network.device)
     with torch.inference_mode():
-        probabilities = network.model(x)[0].double().softmax(0).cpu().numpy()
+        probabilities = network.module(x)[0].double().softmax(0).cpu().numpy()
     order = np.argsort(-probabilities, kind="stable")[:TOP]
-    top = [(network.names[k], float(probabilities[k])) for k in order]
-    places = square_places(network.crop, config.square, config.places)
-    covered = occlude(network, x, int(order[0]), places, config.batch)
+    top = [(network.classes.names[k], float(probabilities[k])) for k in order]
+    places = square_places(network.inputs.crop, options.square, options.places)
+    covered = occlude(network, x, int(order[0]), places, options.batch)
     units = strongest_units(network, x)
-    tiles = [*class_tiles(network, x, int(order[0])), *_occlusion_tiles(pixels, places, covered, top[0][1])]
-    box = _crop_box(photo, network)
+    patterns = estimated.patterns if estimated else None
+    tiles = [*class_tiles(network, x, int(order[0]), patterns), *_occlusion_tiles(pixels, places, covered, top[0][1])]
+    box = _crop_box(photo, network.inputs)
     write(out / PICTURE, draw(Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units))))
     numbers = {
         "image": name,
         "network": network.title,
         "top": [{"class": label, "probability": p} for label, p in top],
         "methods": [tile.label for tile in tiles],
-        "patterns": network.patterns_from or "none: they need images of the network's training set",
+        "patterns": estimated.origin if estimated else "none: they need images of the network's training set",
         "occlusion": {"square": places.size, "n_places": covered.size, "lowest_probability": float(covered.min())},
-        "units": [{"layer": u.layer, "map": u.unit, "place": list(u.place), "value": u.value} for u in units],
+        "units": [{"layer": u.module, "map": u.unit, "place": list(u.place), "value": u.value} for u in units],
     }
     alt = f"{name} through {network.title}: likeliest class {top[0][0]}, and what every method shows of it."
     return Outcome(numbers, {PICTURE: alt}, ", ".join(f"{label} {p:.2f}" for label, p in top[:3]))
 
 
 # ---------------------------------------------------------------- what is computed
-def class_signals(network: Network, x: Tensor, k: int) -> dict[str, np.ndarray]:
+def estimate_patterns(network: Network, images: Images, count: int, seed: int) -> Estimated:
+    """Patterns a+ from `count` training images, the first that stage patterns takes."""
+    origin = f"estimated from {min(count, len(images))} training images; stage=patterns takes more"
+    return Estimated(few_image_patterns(network, images, count, [seed, 5]), origin)
+
+
+def class_signals(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> dict[str, np.ndarray]:
     """Method of the table -> signal of class k in the input (1, 3, h, w), as (h, w, 3)."""
     methods = ["gradient", "deconvnet", "guided"]
-    methods += ["patternnet", "patternattribution"] if network.patterns is not None else []
+    if patterns is not None:
+        methods += ["patternnet", "patternattribution"]
     signals = {}
     for method in methods:
-        signal = Backprojection(network.model, method, network.patterns).project(x, Target(k))
+        signal = Backprojection(network.module, method, patterns).project(x, Target(k))
         signals[method] = signal[0].permute(1, 2, 0).cpu().numpy()
     return signals
 
 
 def strongest_units(network: Network, x: Tensor) -> list[Unit]:
-    """The strongest activation of each of the network's `layers` for the input (1, 3, h, w)."""
-    passes, units = Backprojection(network.model, "deconvnet"), []
-    for layer in network.layers:
+    """The strongest activation of each layer's feature maps for the input (1, 3, h, w)."""
+    passes, units = Backprojection(network.module, "deconvnet"), []
+    for number, module in network.feature_maps.items():
         with torch.no_grad():
-            activations = passes.activations(x, layer)[0]
-        unit, row, column = (int(i) for i in np.unravel_index(int(activations.argmax()), tuple(activations.shape)))
-        signal = passes.project(x, Target(unit, (row, column)), layer)[0].permute(1, 2, 0).cpu().numpy()
-        units.append(Unit(layer, unit, (row, column), float(activations[unit, row, column]), signal))
+            activations = passes.activations(x, module)[0]
+        strongest = np.unravel_index(int(activations.argmax()), tuple(activations.shape))
+        unit, row, column = (int(position) for position in strongest)
+        signal = passes.project(x, Target(unit, (row, column)), module)[0].permute(1, 2, 0).cpu().numpy()
+        units.append(Unit(number, module, unit, (row, column), float(activations[unit, row, column]), signal))
     return units
 
 
@@ -112,15 +140,15 @@ def square_places(crop: int, square: float, count: int) -> Grid:
 def occlude(network: Network, x: Tensor, k: int, places: Grid, batch: int) -> np.ndarray:
     """p(class k) with the square at each of the places, (rows, columns)."""
     occluder = Occluder(places.size, places.corners, torch.zeros_like(x[0]))
-    scores = respond(as_table(network.model), x[0], occluder, batch=batch).scores
+    scores = respond(network.module, x[0], occluder, batch=batch).scores
     assert scores is not None
     return scores.double().softmax(1)[:, k].cpu().numpy().reshape(len(places.tops), len(places.lefts))
 
 
 # ---------------------------------------------------------------- what is shown of it
-def class_tiles(network: Network, x: Tensor, k: int) -> list[Tile]:
+def class_tiles(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> list[Tile]:
     """A tile a method for class k of the input (1, 3, h, w)."""
-    signals = class_signals(network, x, k)
+    signals = class_signals(network, x, k, patterns)
     gradient, pixels = signals["gradient"], x[0].permute(1, 2, 0).cpu().numpy()
     saliency = np.abs(gradient).max(2)
     tiles = [
@@ -161,15 +189,15 @@ def _range(values: np.ndarray) -> str:
 def _unit_tiles(photo: np.ndarray, box: tuple[float, ...], units: list[Unit]) -> list[tuple[Tile, Tile]]:
     """Beside each other: the part of the photograph that a unit reaches, and its projection."""
     pairs = []
-    for number, unit in enumerate(units, 1):
+    for unit in units:
         y, x, side = _reach(unit.projection)
         scale = (box[2] - box[0]) / unit.projection.shape[0]
         top = min(round(box[1] + y * scale), photo.shape[0] - 1)
         left = min(round(box[0] + x * scale), photo.shape[1] - 1)
         seen = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
         shown = _coloured(unit.projection)[y : y + side, x : x + side]
-        label = f"layer {number}" if unit.layer == f"relu{number}" else unit.layer
-        pairs.append((Tile(seen, "", ""), Tile(shown, f"{label}, map {unit.unit}", f"activation {unit.value:.3g}")))
+        label = f"layer {unit.number}, map {unit.unit}"
+        pairs.append((Tile(seen, "", ""), Tile(shown, label, f"activation {unit.value:.3g}")))
     return pairs
 
 
@@ -185,11 +213,11 @@ def _reach(projection: np.ndarray) -> tuple[int, int, int]:
     return int(top), int(left), side
 
 
-def _crop_box(photo: np.ndarray, network: Network) -> tuple[float, float, float, float]:
+def _crop_box(photo: np.ndarray, inputs: Inputs) -> tuple[float, float, float, float]:
     """The edges x0 y0 x1 y1 of what the network sees, in the photograph's pixels."""
-    margin = (network.size - network.crop) // 2
-    inside = np.array([[margin, margin, margin + network.crop - 1, margin + network.crop - 1]])
-    x0, y0, x1, y1 = Frame(photo.shape[0], photo.shape[1], network.size).from_frame(inside)[0]
+    first, last = inputs.margin, inputs.margin + inputs.crop - 1
+    inside = np.array([[first, first, last, last]])
+    x0, y0, x1, y1 = Frame(photo.shape[0], photo.shape[1], inputs.frame).from_frame(inside)[0]
     return float(x0), float(y0), float(x1) + 1, float(y1) + 1
 
 

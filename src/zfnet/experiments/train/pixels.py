@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
+from zfnet.data.crops import crop_size
 from zfnet.linear.gram import gram, kernels
 from zfnet.linear.solver import LOSSES, decide, fit, targets_of
 
@@ -15,14 +16,14 @@ MOST = 4000  # training images: the Gram matrix is that wide squared
 C_GRID = (1e-3, 1e-2, 1e-1)
 
 
-def pixel_baseline(train: ImageStore, val: ImageStore, seed: int) -> dict[str, Any]:
+def pixel_baseline(train: Images, val: Images, seed: int) -> dict[str, Any]:
     """Top-1 error in percent of a softmax on the pixels of the centre crop, C chosen on a held-out tenth of training.
 
     At most 4000 training and 4000 validation images, drawn by `seed`; the numbers say how many.
     """
     rng = np.random.default_rng([seed, 17])
     rows, held = rng.permutation(len(train))[:MOST], rng.permutation(len(val))[:MOST]
-    pixels = np.concatenate([train.center_pixels(rows), val.center_pixels(held)]).reshape(len(rows) + len(held), -1)
+    pixels = np.concatenate([center_crops(train, rows), center_crops(val, held)]).reshape(len(rows) + len(held), -1)
     products = gram(pixels.astype(np.float32) / 255, np.arange(len(pixels)), "cpu")
     labels = torch.from_numpy(np.concatenate([train.index.labels[rows], val.index.labels[held]]))
     n, n_classes = len(rows), len(train.index.classes)
@@ -36,3 +37,10 @@ def pixel_baseline(train: ImageStore, val: ImageStore, seed: int) -> dict[str, A
     split = max(1, n - n // 10)
     c = min(C_GRID, key=lambda c: error(everything[:split], everything[split:n], c)) if n >= 10 else C_GRID[0]
     return {"top1_error": error(everything[:n], everything[n:], c), "c": c, "n_train": n, "n_val": len(held)}
+
+
+def center_crops(images: Images, rows: np.ndarray) -> np.ndarray:
+    """The center crops of the cached frames, (b, crop, crop, 3) uint8."""
+    side = crop_size(images.size)
+    middle = slice((images.size - side) // 2, (images.size + side) // 2)
+    return images.frames(rows)[:, middle, middle]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zfnet.core.options import choice, number
-from zfnet.networks.options import NETWORKS, TRAINED
 
 
 @dataclass
@@ -28,5 +27,3 @@ class TransferOptions:
     reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done
     duplicates: float = number(0.975, above=0, at_most=1)  # correlation from which images are near-duplicates [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass
-    network: str = choice(TRAINED, *NETWORKS)  # whose frozen features: the profile's own, or torchvision's
-    weights: str = ""  # of torchvision's network: a state dict; empty: torchvision's own; `random`: a trial

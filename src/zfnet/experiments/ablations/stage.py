@@ -1,0 +1,112 @@
+"""Stage ablations: [ZF13] Table 3, networks with layers removed or resized, all trained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.core.statistics import mean_std
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.experiments.trainings import NOCLIP, PAPERSCALE, check_training, train_one, variant
+from zfnet.pipeline.record import Outcome
+
+
+def check(context: Context) -> None:
+    options = context.config.ablations
+    if options.n_classes == 1:
+        raise UserError("ablations.n_classes: one class leaves nothing to classify; 0 takes all of them")
+    check_training(context, *options.rows)
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.networks.table import architecture
+    from zfnet.training.fit import MEASURED
+
+    config, options = context.config, context.config.ablations
+    recipe = replace(config.train, epochs=options.epochs or config.train.epochs, snapshots=[])
+    caches = few_classes(context, options.n_classes, context.out / "images")
+    table: dict[str, Any] = {}
+    train_seconds = 0.0
+    rows = rows_of(options.rows, options.paperscale_epochs)
+    for row in rows:
+        model, changed = variant(config.model, recipe, row, options.paperscale_epochs)
+        runs = []
+        for seed in options.seeds:
+            folder = context.out / row / f"seed_{seed}"
+            runs.append(train_one(context, model, replace(changed, seed=seed), folder, caches))
+        table[row] = summary(runs)
+        train_seconds += sum(run["train_seconds"] for run in runs)
+        print(f"  {row:22} val top-1 error {table[row]['val_top1_error']['mean']:.1f} %", flush=True)
+    last = runs[0]
+    numbers = {
+        "epochs": recipe.epochs,
+        "seeds": list(options.seeds),
+        "rows": table,
+        "train_seconds": train_seconds,
+        "n_classes": last["n_classes"],
+        "n_train": last["n_train"],
+        "n_val": last["n_val"],
+        "n_train_measured": min(last["n_train"], MEASURED),
+        "full_units": architecture("zfnet", last["pictures"], config.model.width).fulls[6].units,
+    }
+    best = min(table, key=lambda row: table[row]["val_top1_error"]["mean"])
+    return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
+
+
+def rows_of(asked: Sequence[str], paperscale_epochs: int) -> list[str]:
+    """The rows that are trained: those asked for, or all of Table 3 and the network without renormalization."""
+    from zfnet.networks.table import TABLE3
+
+    rows = list(asked) or [*TABLE3, "zfnet" + NOCLIP]
+    if paperscale_epochs:
+        rows += ["zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
+    return rows
+
+
+def few_classes(context: Context, count: int, folder: Path) -> Path:
+    """The folder of caches of the data stage's first `count` classes, made here; 0: the stage's own."""
+    if count == 0:
+        return context.image_cache
+    for name, images in zip(("train", "val"), context.images, strict=True):
+        index = images.index.only_classes(images.index.classes[:count])
+        context.cache("data", index, folder / name, mean=name == "train")
+    return folder
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of the errors of one row, all in percent."""
+    errors = {
+        "train_top1_error": [run["train"]["top1_error"] for run in runs],  # of the center crop
+        "center_top1_error": [run["center"]["top1_error"] for run in runs],
+        "val_top1_error": [run["top1_error"] for run in runs],
+        "val_top5_error": [run["top5_error"] for run in runs],
+    }
+    last_epochs = [run["history"][-1] for run in runs]
+    row: dict[str, Any] = {
+        "parameters": runs[0]["parameters"],
+        "clipped_conv1": float(np.mean([line["clipped_filters"]["conv1"] for line in last_epochs])),
+        "rms_conv1": float(np.max([line["rms_max"]["conv1"] for line in last_epochs])),
+    }
+    for name, values in errors.items():
+        mean, std = mean_std(values)
+        row[name] = {"mean": mean, "std": std, "runs": values}
+    return row
+
+
+ABLATIONS = Stage(
+    "ablations",
+    "[ZF13] Table 3",
+    run,
+    check,
+    needs=("data",),
+    reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
+    version=3,
+    keeps=True,
+    trains=True,
+)

@@ -1,0 +1,49 @@
+"""Stage data: pictures drawn or read, shrunk and cached; the mean image of the training split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.data.crops import crop_size
+    from zfnet.experiments.data.contact_sheet import contact_sheet
+    from zfnet.experiments.sources import read_source
+
+    config = context.config
+    train_index, val_index = read_source(config)
+    train = context.cache("data", train_index, context.image_cache / "train", mean=True)
+    val = context.cache("data", val_index, context.image_cache / "val")
+    n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
+    numbers = {
+        "n_classes": len(train.index.classes),
+        "n_train": len(train),
+        "n_val": len(val),
+        "n_unreadable": n_unreadable,
+        "share_with_boxes": float(np.mean([len(boxes) > 0 for boxes in val.index.boxes])),
+        "frame": config.data.size,
+        "cache": config.data.cache,
+        "pictures": crop_size(config.data.size),
+        "source": config.data.source,
+        "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
+    }
+    headline = f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes"
+    if n_unreadable:
+        headline += f"; {n_unreadable:,} unreadable left out, see cache.json"
+    return Outcome(numbers, contact_sheet(train, context.out, config.data.seed), headline)
+
+
+DATA = Stage(
+    "data",
+    "images drawn or read, shrunk, cached; mean image",
+    run,
+    reads=("data",),
+    version=2,
+    keeps=True,
+    leaves=("train/cache.json", "val/cache.json"),
+    uses_network=False,
+)

@@ -1,0 +1,58 @@
+"""Stage explain: every method of the three papers on a photograph, image=FILE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+if TYPE_CHECKING:
+    from zfnet.experiments.explain.compute import Estimated
+
+PATTERNS_FILE = "patterns.pt"  # as stage patterns leaves it
+
+
+def check(context: Context) -> None:
+    from zfnet.experiments.explain.photo import read_photo
+
+    read_photo(context.config.image)
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.explain import compute
+    from zfnet.experiments.explain.photo import read_photo
+
+    photo, name = read_photo(context.config.image), Path(context.config.image).name
+    return compute.run(context.config.explain, context.network, photo, name, context.out, patterns_of(context))
+
+
+def patterns_of(context: Context) -> Estimated | None:
+    """The patterns that stage patterns left of this network, or some estimated at once from training images.
+
+    None for a borrowed network whose training images are not at hand.
+    """
+    from zfnet.attribution.patterns import load_patterns
+    from zfnet.experiments.context import folder_of
+    from zfnet.experiments.explain.compute import Estimated, estimate_patterns
+
+    if context.result_of("patterns"):
+        file = folder_of(context.config, "patterns") / PATTERNS_FILE
+        return Estimated(load_patterns(file)["a+"], "stage patterns")
+    if is_borrowed(context.config):
+        return None
+    return estimate_patterns(context.network, context.train, context.config.explain.n_images, context.seed)
+
+
+EXPLAIN = Stage(
+    "explain",
+    "every method on a photograph: image=FILE",
+    run,
+    check,
+    needs=("train",),
+    borrowed_needs=(),
+    reads=("network", "image", "explain", "seed"),
+    of_photo=True,
+)

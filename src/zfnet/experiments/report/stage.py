@@ -1,0 +1,23 @@
+"""Stage report: every table and figure beside the papers', and the claims with their verdicts."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.report.build import build
+
+    return build(context.out.parent, context.out, context.config.report.title)
+
+
+REPORT = Stage(
+    "report",
+    "every table and figure beside the papers'",
+    run,
+    reads=("report",),
+    leaves=("index.html",),
+    package="zfnet.report",
+)

@@ -1,0 +1,76 @@
+"""What the stages that train networks share: the job of a training, and the checks before it.
+
+A row of an ablation is a network of the table with a suffix that changes its recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zfnet.experiments.context import Context
+from zfnet.networks.options import ModelOptions
+from zfnet.training.options import TrainOptions
+
+NOCLIP = "-noclip"  # suffix of a row that trains without RMS renormalization ([ZF13] Fig. 6a)
+PAPERSCALE = "-paperscale"  # and of a row on inputs in [-128, 128] with the paper's scale of weights and learning rate
+
+
+def train_one(
+    context: Context, model: ModelOptions, recipe: TrainOptions, out: Path, caches: Path | None = None
+) -> dict[str, Any]:
+    """Train one network on the data stage's images, or on those cached in `caches`; returns its numbers."""
+    from zfnet.training.fit import Job
+    from zfnet.training.run import train_network
+
+    config, folder = context.config, caches or context.image_cache
+    processes = config.gpus or config.workers
+    device = "cuda" if config.gpus else config.device
+    if not config.gpus and processes * config.nodes > 1:
+        device = "cpu"
+    train, val = str(folder / "train"), str(folder / "val")
+    job = Job(model, recipe, config.checkpoints, str(out), device, train, val)
+    return train_network(job, processes, config.nodes, config.rendezvous)
+
+
+def check_training(context: Context, *rows: str) -> None:
+    """Raise UserError for a machine that cannot train as asked, and for a network that is in no table."""
+    from zfnet.data.crops import crop_size
+    from zfnet.networks.table import architecture
+    from zfnet.training.run import check_machine
+
+    config = context.config
+    check_machine(config.device, config.gpus, config.nodes, config.rendezvous)
+    for row in (config.model.name, *rows):
+        architecture(network_of(row), crop_size(config.data.size), config.model.width)
+
+
+def network_of(row: str) -> str:
+    """The network of a row of the ablations: its name without the suffixes."""
+    return row.removesuffix(NOCLIP).removesuffix(PAPERSCALE)
+
+
+def variant(
+    model: ModelOptions, recipe: TrainOptions, row: str, paperscale_epochs: int
+) -> tuple[ModelOptions, TrainOptions]:
+    """Network and recipe of one row of the ablations.
+
+    At the paper's scale: its learning rate, kept constant, for every 16 images instead of 128, since we have fewer.
+    """
+    model = replace(model, name=network_of(row))
+    if row.endswith(NOCLIP):
+        recipe = replace(recipe, rms_radius=0.0)
+    if PAPERSCALE not in row:
+        return model, recipe
+    recipe = replace(
+        recipe,
+        epochs=paperscale_epochs or recipe.epochs,
+        divisor=1.0,
+        lr=0.01,
+        batch=16,
+        reference_batch=16,
+        schedule="constant",
+        warmup_epochs=0.0,
+    )
+    return replace(model, init="gain"), recipe

@@ -1,0 +1,47 @@
+"""One training, in this process or in several that torch's launcher starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zfnet.core.errors import UserError
+from zfnet.core.machine import pick_device
+from zfnet.data.cache.images import open_cache
+from zfnet.networks.inputs import Inputs
+from zfnet.training.distributed import join_world, launch
+from zfnet.training.fit import Job, fit, read_numbers
+
+
+def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
+    """Train as the job says, or resume; the numbers of `fit`.
+
+    processes: on this machine, one GPU each where job.device is "cuda". nodes: machines, which meet at `rendezvous`.
+    """
+    if processes == nodes == 1:
+        return run_job(job)
+    file = Path(job.out) / "job.json"
+    job.write(file)
+    launch("zfnet.training.worker", file, processes, nodes=nodes, rendezvous=rendezvous)
+    return read_numbers(Path(job.out))
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """The training of the job, as one of the processes that the environment describes."""
+    train, val = open_cache(Path(job.train_cache)), open_cache(Path(job.val_cache))
+    if train.mean is None:
+        raise UserError(f"{job.train_cache}: has no mean image; delete it and run stage=data again")
+    inputs = Inputs.of_mean_image(train.mean, job.train.divisor)
+    with join_world(job.device) as world:
+        return fit(job, world, train, val, inputs)
+
+
+def check_machine(device: str, gpus: int, nodes: int, rendezvous: str) -> None:
+    """Raise UserError where this machine cannot train as it is asked to, before images are cached for it."""
+    if gpus > torch.cuda.device_count():
+        raise UserError(f"gpus: {gpus} were asked for and torch sees {torch.cuda.device_count()}")
+    pick_device(device)
+    if nodes > 1 and ":" not in rendezvous:
+        raise UserError(f"rendezvous: {nodes} nodes need a host:port at which they meet")
