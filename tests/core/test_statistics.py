@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from zfnet.core.statistics import bootstrap, interval, mean_std
+from zfnet.core.statistics import Measure, bootstrap, interval, mean_std
 
 
 def test_mean_and_sample_standard_deviation():
@@ -28,3 +31,31 @@ def test_degenerate_samples():
     assert all(np.isnan(bootstrap([], seed=0)))
     assert bootstrap([2.0, 2.0], seed=0) == (2.0, 2.0)
     assert all(np.isnan(value) for value in interval(np.array([]), 0).values())
+
+
+def test_the_interval_of_a_percentage_is_scipys_wilson():
+    measure = Measure.percentage(30.0, 40)
+    theirs = stats.binomtest(12, 40).proportion_ci(method="wilson")
+    assert (measure.low, measure.high) == pytest.approx((100 * theirs.low, 100 * theirs.high))
+    assert Measure.percentage(30.0, 0) == Measure(30.0)
+
+
+def test_the_interval_over_repeats_is_scipys_t():
+    values = [1.0, 2.0, 4.0]
+    measure = Measure.over_repeats(values, "seeds")
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (measure.low, measure.high, measure.n) == pytest.approx((low, high, 3))
+    alone = Measure.over_repeats([5.0], "seeds")
+    assert (alone.value, alone.low, alone.high, alone.std) == (5.0, None, None, 0.0)
+
+
+def test_a_measure_survives_json_and_has_no_nan_there():
+    whole = Measure.over_repeats([1.0, 2.0], "folds")
+    assert Measure.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    assert json.loads(json.dumps(Measure.bootstrapped([], 0, "images").to_json(), allow_nan=False))["value"] is None
+    assert Measure.from_json({"value": None}) is None
+
+
+def test_a_negative_factor_turns_the_interval_around():
+    turned = Measure(2.0, 1.0, 4.0, std=0.5).scaled(-2)
+    assert (turned.value, turned.low, turned.high, turned.std) == (-4.0, -8.0, -2.0, 1.0)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from zfnet.core.statistics import Measure
 from zfnet.report import claims, evidence, results, verdict
-from zfnet.report.results import Measure
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_measure_reads_the_layouts_that_stages_use() -> None:
     assert results.measure({"mean": float("nan")}) is None
     assert results.measure("text") is None and results.measure(True) is None
     found = results.measure({"mean": 2.0, "std": 1.0, "folds": [1.0, 2.0, 3.0]})
-    assert found is not None and found.spread == 1.0 and found.low is not None and found.low < 0
+    assert found is not None and found.std == 1.0 and found.low is not None and found.low < 0
 
 
 def test_the_gauge_shades_the_side_on_which_the_claim_holds(make_outputs, tmp_path) -> None:
@@ -161,7 +161,7 @@ def test_one_run_counts_images_and_several_runs_count_runs() -> None:
     once = results.measure({"mean": 50.0, "std": 0.0, "runs": [50.0]}, 100)
     assert once == Measure(50.0, *results.wilson(50.0, 100), n=100)
     thrice = results.measure({"mean": 50.0, "std": 1.0, "runs": [49.0, 50.0, 51.0]}, 100)
-    assert thrice is not None and thrice.n == 3 and thrice.spread == 1.0
+    assert thrice is not None and thrice.n == 3 and thrice.std == 1.0
     assert thrice.low == pytest.approx(50 - 4.303 / math.sqrt(3), abs=1e-3)
 
 

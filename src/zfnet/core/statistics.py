@@ -1,10 +1,110 @@
-"""Spread of a number: mean and standard deviation over repeats, bootstrap interval over samples."""
+"""A measured value and its uncertainty: one class, one shape in every result.json.
+
+Intervals cover 95 % and say what was resampled: images, neurons, folds or seeds. A bootstrap resamples whole rows, so
+that a statistic of several numbers a sample keeps them together (scipy.stats.bootstrap resamples single numbers).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value with its 95 % interval, its sample size and how the interval was made.
+
+    low, high: None where no interval is known. interval: e.g. "bootstrap over images". std: sample standard deviation
+    over repeats. repeats: the value of each repeat (seed, fold), where there are several.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    interval: str = ""
+    std: float | None = None
+    repeats: tuple[float, ...] = ()
+
+    @classmethod
+    def bootstrapped(
+        cls, values: Sequence[float] | np.ndarray, seed: int, over: str, statistic: Callable[..., Any] = np.mean
+    ) -> Measure:
+        """The statistic of samples (n, ...) with its percentile bootstrap interval; nan without samples."""
+        samples = np.asarray(values, dtype=np.float64)
+        low, high = bootstrap(samples, seed, statistic)
+        value = float(statistic(samples, axis=0)) if len(samples) else math.nan
+        return cls(value, low, high, len(samples), f"bootstrap over {over}")
+
+    @classmethod
+    def over_repeats(cls, values: Sequence[float], over: str) -> Measure:
+        """The mean of a few repeats with Student's interval; without an interval for a single one."""
+        from scipy.stats import t
+
+        mean, std = mean_std(values)
+        n, repeats = len(values), tuple(float(value) for value in values)
+        if n < 2:
+            return cls(mean, n=n, std=std, repeats=repeats)
+        half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
+        return cls(mean, mean - half, mean + half, n, f"Student over {over}", std, repeats)
+
+    @classmethod
+    def percentage(cls, percent: float, n: float, over: str = "images") -> Measure:
+        """A percentage of n images with Wilson's interval, in percent; the bare number where n is not known."""
+        if not n or not 0 <= percent <= 100:
+            return cls(percent)
+        from scipy.stats import norm
+
+        z = float(norm.ppf((1 + LEVEL) / 2))
+        p, square = percent / 100, z * z
+        middle = (p + square / (2 * n)) / (1 + square / n)
+        half = z / (1 + square / n) * math.sqrt(p * (1 - p) / n + square / (4 * n * n))
+        return cls(percent, 100 * (middle - half), 100 * (middle + half), int(n), f"Wilson over {over}")
+
+    def scaled(self, factor: float) -> Measure:
+        """The measure in another unit."""
+        low = None if self.low is None else self.low * factor
+        high = None if self.high is None else self.high * factor
+        if factor < 0:
+            low, high = high, low
+        std = None if self.std is None else abs(factor) * self.std
+        repeats = tuple(factor * value for value in self.repeats)
+        return Measure(self.value * factor, low, high, self.n, self.interval, std, repeats)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in result.json: what is known, null for what is not finite."""
+        content: dict[str, Any] = {"value": _finite(self.value)}
+        if self.low is not None or self.high is not None:
+            content |= {"low": _finite(self.low), "high": _finite(self.high), "interval": self.interval}
+        if self.n is not None:
+            content["n"] = self.n
+        if self.std is not None:
+            content["std"] = _finite(self.std)
+        if self.repeats:
+            content["repeats"] = [_finite(value) for value in self.repeats]
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Measure | None:
+        """What `to_json` wrote; None where there is no finite value."""
+        value = _finite(content.get("value"))
+        if value is None:
+            return None
+        repeats = tuple(float(repeat) for repeat in content.get("repeats", ()) if _finite(repeat) is not None)
+        low, high, std = (_finite(content.get(key)) for key in ("low", "high", "std"))
+        return cls(value, low, high, content.get("n"), content.get("interval", ""), std, repeats)
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
@@ -16,9 +116,9 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
 def bootstrap(
     values: Sequence[float] | np.ndarray,
     seed: int,
-    statistic: Callable[..., np.ndarray] = np.mean,
+    statistic: Callable[..., Any] = np.mean,
     n: int = 2000,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of `statistic` over samples.
 
@@ -27,7 +127,7 @@ def bootstrap(
     """
     array = np.asarray(values, dtype=np.float64)
     if len(array) == 0:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     rng = np.random.default_rng([seed, len(array)])
     block = max(1, 4_000_000 // max(array.size, 1))  # keep a block of resamples under about 32 MB
     drawn = []
@@ -41,4 +141,4 @@ def bootstrap(
 def interval(values: np.ndarray, seed: int, name: str = "value") -> dict[str, float]:
     """{name, low, high}: the mean of samples (n,) and its bootstrap interval; nan without samples."""
     low, high = bootstrap(values, seed)
-    return {name: float(values.mean()) if len(values) else float("nan"), "low": low, "high": high}
+    return {name: float(values.mean()) if len(values) else math.nan, "low": low, "high": high}

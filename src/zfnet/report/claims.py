@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zfnet.core.statistics import Measure
 from zfnet.report import evidence
 from zfnet.report.evidence import Results, at, minus, scaled
-from zfnet.report.results import Measure
 
 
 @dataclass(frozen=True)

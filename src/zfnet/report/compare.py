@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import UserError, exit_code
+from zfnet.core.statistics import Measure
 from zfnet.pipeline.record import RESULT
 from zfnet.plots import chart
 from zfnet.report.build import Report, copy_style, in_order
 from zfnet.report.evidence import minus
 from zfnet.report.page import Figure, copy_figures, inline, write_page
 from zfnet.report.paper import papers
-from zfnet.report.results import Measure, Result, find, read
+from zfnet.report.results import Result, find, read
 from zfnet.report.scale import describe
 from zfnet.report.tables import Cell, key_rows, show
 from zfnet.report.verdict import UNMEASURED, judge_all, tally

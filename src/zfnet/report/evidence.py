@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zfnet.report.results import Measure, Result, find, measure, number, scaled, student
+from zfnet.core.statistics import Measure
+from zfnet.report.results import Result, find, measure, number, scaled, student
 
 __all__ = [
     "Results", "at", "folds", "larger", "measure", "minus", "number", "paired", "raw", "scaled", "size", "slope",

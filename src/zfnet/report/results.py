@@ -10,27 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zfnet.core.progress import duration
+from zfnet.core.statistics import Measure
 from zfnet.networks.options import TRAINED
 from zfnet.pipeline.record import RESULT, read_result
 
 BLANK: dict[str, Any] = dict.fromkeys(("headline", "command", "created", "commit", "fingerprint", "device"), "")
-Z = 1.96  # two-sided 95 % of a normal
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measured value, its 95 % interval and its spread (one standard deviation over `n` repeats) where known."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    spread: float | None = None
-    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,37 +84,36 @@ def find(result: Result | None, path: str) -> Any:
     return here
 
 
-def measure(found: Any, count: float | None = None) -> Measure | None:
-    """The number in what a path led to; None when there is no finite number.
+def measure(content: Any, count: float | None = None) -> Measure | None:
+    """The measure at the end of a path; None when there is no finite number.
 
-    found: a number, or a mapping with `mean` or `value`, and any of std, low, high, interval, folds, runs.
-    count: the number of images a percentage was taken over, for where it was measured only once.
+    content: a number, or a mapping: what `Measure.to_json` wrote, or, in results of version 0.1, one with `mean` or
+    `value` and any of std, low, high, interval, folds, runs. count: the number of images a percentage was taken over,
+    for where it was measured only once.
     """
-    if not isinstance(found, Mapping):
-        value = number(found)
-        return None if value is None else _of_images(value, count)
-    value = number(found.get("mean", found.get("value")))
+    if not isinstance(content, Mapping):
+        value = number(content)
+        return None if value is None else Measure.percentage(value, count or 0)
+    if isinstance(content.get("interval"), str) or "repeats" in content:
+        return Measure.from_json(content)
+    value = number(content.get("mean", content.get("value")))
     if value is None:
         return None
-    repeats = found.get("folds", found.get("runs"))
+    repeats = content.get("folds", content.get("runs"))
     n = len(repeats) if isinstance(repeats, Sequence) else None
-    low, high = map(number, found.get("interval") or (found.get("low"), found.get("high")))
+    low, high = map(number, content.get("interval") or (content.get("low"), content.get("high")))
+    std = number(content.get("std"))
     if low is not None and high is not None:
-        return Measure(value, low, high, number(found.get("std")), n)
+        return Measure(value, low, high, n, std=std)
     over_repeats = student(repeats) if n and n > 1 else None
     if over_repeats is None:
-        return _of_images(value, count)
-    return Measure(value, over_repeats.low, over_repeats.high, number(found.get("std")), n)
+        return Measure.percentage(value, count or 0)
+    return replace(over_repeats, value=value, std=std)
 
 
 def scaled(found: Measure | None, factor: float) -> Measure | None:
     """The number in another unit."""
-    if found is None or factor == 1:
-        return found
-    ends = [None if v is None else v * factor for v in (found.low, found.high)]
-    low, high = ends if factor >= 0 else reversed(ends)
-    spread = None if found.spread is None else abs(factor) * found.spread
-    return Measure(found.value * factor, low, high, spread, found.n)
+    return found if found is None or factor == 1 else found.scaled(factor)
 
 
 def number(found: Any) -> float | None:
@@ -135,31 +123,7 @@ def number(found: Any) -> float | None:
     return float(found)
 
 
-def wilson(percent: float, count: float) -> tuple[float, float]:
-    """95 % Wilson interval, in percent, of a percentage of `count` images."""
-    p, square = percent / 100, Z * Z
-    middle = (p + square / (2 * count)) / (1 + square / count)
-    half = Z / (1 + square / count) * math.sqrt(p * (1 - p) / count + square / (4 * count * count))
-    return 100 * (middle - half), 100 * (middle + half)
-
-
 def student(values: Sequence[float]) -> Measure | None:
     """Mean of a few repeats with its 95 % Student interval; no interval for one value, None for none."""
-    kept = [v for v in map(number, values) if v is not None]
-    if not kept:
-        return None
-    n, mean = len(kept), sum(kept) / len(kept)
-    if n == 1:
-        return Measure(mean, n=1)
-    spread = math.sqrt(sum((v - mean) ** 2 for v in kept) / (n - 1))
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
-    return Measure(mean, mean - half, mean + half, spread, n)
-
-
-def _of_images(value: float, count: float | None) -> Measure:
-    """A percentage of `count` images with its interval; without a count, the bare number."""
-    if not count or not 0 <= value <= 100:
-        return Measure(value)
-    return Measure(value, *wilson(value, count), n=int(count))
+    kept = [value for value in map(number, values) if value is not None]
+    return Measure.over_repeats(kept, "repeats") if kept else None

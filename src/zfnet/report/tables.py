@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from zfnet.core.statistics import Measure
 from zfnet.plots import chart
 from zfnet.plots.axis import decimals_for
 from zfnet.report.page import inline
 from zfnet.report.paper import SURE, Artefact, Published, Row, Table
-from zfnet.report.results import Measure, Result, find, measure, number, scaled
+from zfnet.report.results import Result, find, measure, number, scaled
 
 BROAD = 5  # columns of numbers from which a table leaves the text column
 
@@ -134,8 +135,8 @@ def show(value: float, places: int) -> str:
 
 def around(found: Measure, places: int) -> str:
     """The spread (± 0.5) or the interval (29.8 to 32.6) of a measured number, or nothing."""
-    if found.spread is not None:
-        return f"± {show(found.spread, places)}"
+    if found.std is not None:
+        return f"± {show(found.std, places)}"
     if found.low is not None and found.high is not None:
         return f"{show(found.low, places)} to {show(found.high, places)}"
     return ""

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zfnet.core.statistics import Measure
 from zfnet.plots.axis import Axis, decimals_for, padded, short, tidy
 from zfnet.report.claims import CLAIMS, Claim
-from zfnet.report.results import Measure, Result
+from zfnet.report.results import Result
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,10 +66,30 @@ class Unit:
     projection: np.ndarray
 
 
+@dataclass(frozen=True)
+class Explained:
+    """The picture (h, w, 3) uint8 of a photograph, and the classes, units and probabilities in it as plain values."""
+
+    picture: np.ndarray
+    numbers: dict[str, Any]
+
+
 def run(
     options: ExplainOptions, network: Network, photo: np.ndarray, name: str, out: Path, estimated: Estimated | None
 ) -> Outcome:
-    """One picture of the photograph (h, w, 3) called `name`, and the classes, units and probabilities in it.
+    """The picture of the photograph (h, w, 3) called `name`, written to explain.png, and its numbers."""
+    explained = explain(options, network, photo, name, estimated)
+    write(out / PICTURE, explained.picture)
+    top = explained.numbers["top"]
+    alt = f"{name} through {network.title}: likeliest class {top[0]['class']}, and what every method shows of it."
+    headline = ", ".join(f"{guess['class']} {guess['probability']:.2f}" for guess in top[:3])
+    return Outcome(explained.numbers, {PICTURE: alt}, headline)
+
+
+def explain(
+    options: ExplainOptions, network: Network, photo: np.ndarray, name: str, estimated: Estimated | None = None
+) -> Explained:
+    """Every method on a photograph (h, w, 3) uint8 called `name`.
 
     estimated: patterns of the network; without them PatternNet and PatternAttribution are not shown.
     """
@@ -78,24 +99,24 @@ def run(
         probabilities = network.module(x)[0].double().softmax(0).cpu().numpy()
     order = np.argsort(-probabilities, kind="stable")[:TOP]
     top = [(network.classes.names[k], float(probabilities[k])) for k in order]
+    likeliest = int(order[0])
     places = square_places(network.inputs.crop, options.square, options.places)
-    covered = occlude(network, x, int(order[0]), places, options.batch)
+    covered = occlude(network, x, likeliest, places, options.batch)
     units = strongest_units(network, x)
     patterns = estimated.patterns if estimated else None
-    tiles = [*class_tiles(network, x, int(order[0]), patterns), *_occlusion_tiles(pixels, places, covered, top[0][1])]
+    tiles = [*class_tiles(network, x, likeliest, patterns), *_occlusion_tiles(pixels, places, covered, top[0][1])]
     box = _crop_box(photo, network.inputs)
-    write(out / PICTURE, draw(Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units))))
+    sheet = Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units))
     numbers = {
         "image": name,
         "network": network.title,
-        "top": [{"class": label, "probability": p} for label, p in top],
+        "top": [{"class": label, "probability": probability} for label, probability in top],
         "methods": [tile.label for tile in tiles],
         "patterns": estimated.origin if estimated else "none: they need images of the network's training set",
         "occlusion": {"square": places.size, "n_places": covered.size, "lowest_probability": float(covered.min())},
         "units": [{"layer": u.module, "map": u.unit, "place": list(u.place), "value": u.value} for u in units],
     }
-    alt = f"{name} through {network.title}: likeliest class {top[0][0]}, and what every method shows of it."
-    return Outcome(numbers, {PICTURE: alt}, ", ".join(f"{label} {p:.2f}" for label, p in top[:3]))
+    return Explained(draw(sheet), numbers)
 
 
 # ---------------------------------------------------------------- what is computed
