@@ -52,7 +52,7 @@ def test_uncommitted_code_is_refused_and_what_was_published_stays(run: Path, tmp
 
 @pytest.fixture
 def published(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run published by the command, from inside its folder; no README is written."""
+    """The run published by the command, from inside its folder; no page is written."""
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference, "write_readme", lambda readme, folder: None)
     monkeypatch.chdir(run)
@@ -139,8 +139,8 @@ def test_the_table_of_artefacts_has_times_and_key_numbers(run: Path) -> None:
 
 
 def test_the_readme_says_what_is_published() -> None:
-    text = reference.README.read_text(encoding="utf-8")
+    text = reference.RESULTS.read_text(encoding="utf-8")
     assert reference.BLOCK.search(text)
-    assert reference.renewed(text, reference.REFERENCE) == text, "make reference writes the README's tables"
+    assert reference.renewed(text, reference.REFERENCE) == text, "make reference writes docs/results.md"
     for picture in re.findall(r"!\[[^\]]*\]\((outputs/reference/[^)]+)\)", text):
         assert (reference.REPOSITORY / picture).is_file()

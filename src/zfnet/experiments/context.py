@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zfnet.core.errors import UserError
 from zfnet.core.machine import pick_device
 from zfnet.experiments import sources
-from zfnet.experiments.config import Config
+from zfnet.experiments.config import Settings
 from zfnet.networks.options import TRAINED
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from zfnet.networks.network import Network
 
 
-def is_borrowed(config: Config) -> bool:
+def is_borrowed(config: Settings) -> bool:
     """Whether the network that the configuration names was trained elsewhere."""
     return config.network.name != TRAINED
 
 
-def folder_of(config: Config, stage: str, shared: bool = False) -> Path:
+def folder_of(config: Settings, stage: str, shared: bool = False) -> Path:
     """Where a stage of this configuration leaves its results; those of a borrowed network have a folder of its own.
 
     shared: the stage does not look at the network, so that all networks share its results.
@@ -52,10 +52,16 @@ class Context:
     result_of: the result of another stage where it is there and current, else None.
     """
 
-    config: Config
+    config: Settings
+    stage: str
     out: Path
     image_cache: Path
     result_of: Callable[[str], dict[str, Any] | None]
+
+    @property
+    def options(self) -> Any:
+        """The stage's section of the configuration."""
+        return getattr(self.config, self.stage)
 
     @property
     def seed(self) -> int:
@@ -132,7 +138,7 @@ class Context:
             raise UserError(f"{stage}: needs layer {missing[0]}, and {name} has layers {known}; choose another network")
 
 
-def raw_files(config: Config, section: str) -> str:
+def raw_files(config: Settings, section: str) -> str:
     """Digest of the raw files that a section of the configuration reads; as recorded where the folder was removed."""
     from zfnet.pipeline.record import read_result
 

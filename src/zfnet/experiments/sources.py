@@ -15,13 +15,13 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.machine import n_cores
 from zfnet.data.index import IMAGE_SUFFIXES, Index
-from zfnet.experiments.config import Config
+from zfnet.experiments.config import Settings
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
 OUR_PARTS = Path(__file__).resolve().parents[3] / "conf" / "parts"  # positions of eyes and noses, a file a data set
 
 
-def read_source(config: Config) -> tuple[Index, Index]:
+def read_source(config: Settings) -> tuple[Index, Index]:
     """(train, val) of the configured source, limited to the configured classes and images a class.
 
     Raises UserError where fewer than two classes are left.
@@ -74,7 +74,7 @@ def without(index: Index, file: Path) -> Index:
     return index.take(np.flatnonzero(~np.isin(index.paths, named)))
 
 
-def read_transfer_source(config: Config) -> Index:
+def read_transfer_source(config: Settings) -> Index:
     """The images of the transfer set."""
     from zfnet.data.sources.caltech import read_caltech
 
@@ -83,7 +83,7 @@ def read_transfer_source(config: Config) -> Index:
     return read_caltech(_transfer_folder(config), config.transfer.background, config.transfer.source)
 
 
-def why_absent(config: Config, section: str) -> str:
+def why_absent(config: Settings, section: str) -> str:
     """Why a stage has nothing to read for this section of the configuration ("transfer", "voc"); "" where it has.
 
     A folder that the configuration names and that is not there is an error of its reader instead.
@@ -97,7 +97,7 @@ def why_absent(config: Config, section: str) -> str:
     return f"{folder} is not there; see data/README.md"
 
 
-def voc_folder(config: Config) -> tuple[Path, int]:
+def voc_folder(config: Settings) -> tuple[Path, int]:
     """(where PASCAL VOC is or would be, its year) of the configuration; the drawn scenes count as 2012."""
     if config.voc.source == "menagerie":
         return drawn_menagerie(config) / "voc" / "VOC2012", 2012
@@ -106,7 +106,7 @@ def voc_folder(config: Config) -> tuple[Path, int]:
     return Path(config.voc.root) if config.voc.root else default, year
 
 
-def read_voc_source(config: Config) -> tuple[Index, Index, str]:
+def read_voc_source(config: Settings) -> tuple[Index, Index, str]:
     """(train, test, what the test images are called); `auto` tests on "test" where its labels are at hand."""
     from zfnet.data.sources.voc import has_labels, read_voc
 
@@ -117,7 +117,7 @@ def read_voc_source(config: Config) -> tuple[Index, Index, str]:
     return read_voc(folder, year, "train" if split == "val" else "trainval"), read_voc(folder, year, split), split
 
 
-def raw_files(config: Config, section: str) -> str | None:
+def raw_files(config: Settings, section: str) -> str | None:
     """Digest of what lies in the raw folder that a section of the configuration reads, so that more photographs or
     boxes are noticed: names and sizes, of (Tiny) ImageNet only how many files each folder holds.
 
@@ -133,7 +133,7 @@ def raw_files(config: Config, section: str) -> str | None:
     return _list_counts(folder) if is_large else _list_files(folder)
 
 
-def named_files(config: Config, section: str) -> list[str]:
+def named_files(config: Settings, section: str) -> list[str]:
     """Digests of the single files that a section of the configuration names, so that a change in one is noticed.
 
     They are lists of images, positions of parts and weights; "" stands for a file that is not there. Read once a run.
@@ -179,20 +179,20 @@ def _list_counts(folder: Path) -> str:
     return hashlib.sha256(counted.encode()).hexdigest()[:16]
 
 
-def _data_folder(config: Config) -> Path:
+def _data_folder(config: Settings) -> Path:
     data = config.data
     return Path(data.root) if data.root else Path(config.paths.data) / FOLDERS.get(data.source, data.source)
 
 
-def _transfer_folder(config: Config) -> Path:
+def _transfer_folder(config: Settings) -> Path:
     return Path(config.transfer.root or Path(config.paths.data) / config.transfer.source)
 
 
-def _boxed_folder(config: Config) -> Path | None:
+def _boxed_folder(config: Settings) -> Path | None:
     return Path(config.localization.images) if config.localization.images else None
 
 
-_FOLDERS_OF: dict[str, Callable[[Config], Path | None]] = {
+_FOLDERS_OF: dict[str, Callable[[Settings], Path | None]] = {
     "data": _data_folder,
     "transfer": _transfer_folder,
     "voc": lambda config: voc_folder(config)[0],
@@ -200,13 +200,13 @@ _FOLDERS_OF: dict[str, Callable[[Config], Path | None]] = {
 }
 
 
-def _raw_folder(config: Config, section: str) -> Path | None:
+def _raw_folder(config: Settings, section: str) -> Path | None:
     """The folder of given photographs that the section reads; None where it reads none, or a drawn one."""
     drawn = getattr(getattr(config, section, None), "source", "") in ("menagerie", "none")
     return None if drawn or section not in _FOLDERS_OF else _FOLDERS_OF[section](config)
 
 
-def blacklist_file(config: Config, images: Index) -> str:
+def blacklist_file(config: Settings, images: Index) -> str:
     """The file of validation images that localisation does not score: the configured one, or that of the devkit; ""."""
     from zfnet.data.sources.imagenet import find_blacklist
 
@@ -215,7 +215,7 @@ def blacklist_file(config: Config, images: Index) -> str:
     return str(find_blacklist(_data_folder(config), images) or "")
 
 
-def given_parts(config: Config) -> Path | None:
+def given_parts(config: Settings) -> Path | None:
     """The file of positions of eyes and noses that is configured, or ours for this data set; None without either."""
     if config.correspondence.parts:
         return Path(config.correspondence.parts)
@@ -223,13 +223,13 @@ def given_parts(config: Config) -> Path | None:
     return ours if ours.exists() else None
 
 
-def parts_file(config: Config) -> Path | None:
+def parts_file(config: Settings) -> Path | None:
     """The given file of positions, or the one that is drawn with the menagerie; None without either."""
     drawn = config.data.source == "menagerie"
     return given_parts(config) or (drawn_menagerie(config) / "ilsvrc" / "parts.csv" if drawn else None)
 
 
-def drawn_menagerie(config: Config) -> Path:
+def drawn_menagerie(config: Settings) -> Path:
     """The folder of the drawn data set, drawn now if it is not there yet; its name holds what was asked for."""
     from menagerie import draw_menagerie
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from zfnet.experiments.context import Context
 from zfnet.pipeline.record import Outcome
@@ -29,6 +30,7 @@ class Stage:
     artefact: str  # what of which paper it makes
     run: Callable[[Context], Outcome]
     check: Callable[[Context], None] = nothing_to_check
+    options: type[Any] | None = None  # dataclass of its section of the configuration, which has the stage's name
     needs: tuple[str, ...] = ()
     borrowed_needs: tuple[str, ...] = ("data",)
     reads: tuple[str, ...] = ()

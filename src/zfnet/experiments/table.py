@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zfnet.experiments.ablations.stage import ABLATIONS
 from zfnet.experiments.class_model.stage import CLASS_MODEL
+from zfnet.experiments.config import with_sections
 from zfnet.experiments.correspondence.stage import CORRESPONDENCE
 from zfnet.experiments.data.stage import DATA
 from zfnet.experiments.ensemble.stage import ENSEMBLE
@@ -43,3 +44,5 @@ TABLE: tuple[Stage, ...] = (
     EXPLAIN,  # of a photograph: not in the report
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in TABLE}
+
+Config = with_sections({stage.name: stage.options for stage in TABLE if stage.options})  # the schema of conf/

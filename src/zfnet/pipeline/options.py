@@ -15,11 +15,6 @@ class PathsOptions:
 
 
 @dataclass
-class ReportOptions:
-    title: str = "Inside a convnet"
-
-
-@dataclass
 class WandbOptions:
     mode: str = choice("offline", "offline", "online", "disabled")
     project: str = "zfnet"

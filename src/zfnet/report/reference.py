@@ -1,7 +1,7 @@
-"""Results we stand by: a recorded run as small files for the repository, and the README's tables written from them.
+"""Results we stand by: a recorded run as small files for the repository, and docs/results.md written from them.
 
-    python -m zfnet.report.reference outputs/tiny_imagenet      publish a run, then write the README
-    python -m zfnet.report.reference                            write the README again from what is published
+    python -m zfnet.report.reference outputs/tiny_imagenet      publish a run, then write docs/results.md
+    python -m zfnet.report.reference                            write docs/results.md again from what is published
 
 outputs/reference/<profile>/<stage>/ holds result.json (with seed, spread, device, versions, commit and command) and
 the figures, photographs as JPEG, so it is itself a folder from which the report can be made. Only a run whose code
@@ -34,14 +34,14 @@ from zfnet.report.verdict import counted, judge_all, tally
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "outputs" / "reference"
-README = REPOSITORY / "README.md"
+RESULTS = REPOSITORY / "docs" / "results.md"
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
 MADE = re.compile(r"(<!-- artefacts -->\n)(.*?)(<!-- end of artefacts -->)", re.S)
 LIMIT = 5 * 2**20  # bytes of one profile
 WIDEST, QUALITY = 1200, 82  # of a published picture
 PLACE = re.compile(r"(?<![\w./<])[~/][\w.~-]*(?:/[\w.~-]+)+")  # a path from the root or from home
 VALUE = re.compile(r"=[~/].*", re.S)
-SHOWN = ("top_activations/layer5", "saliency/saliency")  # the pictures that the README shows
+SHOWN = ("top_activations/layer5", "saliency/saliency")  # the pictures that the page shows
 
 
 def publish(outputs: Path, reference: Path) -> None:
@@ -76,15 +76,15 @@ def place_of(outputs: Path) -> Path:
     return REFERENCE / outputs.name
 
 
-def write_readme(readme: Path, reference: Path) -> None:
-    """Write every marked block of the README again from what is published."""
-    text = readme.read_text(encoding="utf-8")
-    with atomic_write(readme) as part:
+def write_results(page: Path, reference: Path) -> None:
+    """Write every marked block of docs/results.md again from what is published."""
+    text = page.read_text(encoding="utf-8")
+    with atomic_write(page) as part:
         part.write_text(renewed(text, reference), encoding="utf-8")
 
 
 def renewed(text: str, reference: Path) -> str:
-    """The README's text with its blocks `<!-- results: profile -->` and the table of `<!-- artefacts -->` filled."""
+    """The page's text with its blocks `<!-- results: profile -->` and the table of `<!-- artefacts -->` filled."""
     profiles = {block[2]: read(reference / block[2]) for block in BLOCK.finditer(text)}
     published = {profile: results for profile, results in profiles.items() if results}
 
@@ -199,12 +199,11 @@ def _key_lines(results: Mapping[str, Result]) -> Iterator[str]:
 
 
 def _pictures(results: Mapping[str, Result], folder: Path) -> Iterator[str]:
-    root = folder.resolve().relative_to(REPOSITORY) if folder.resolve().is_relative_to(REPOSITORY) else folder
     for shown in SHOWN:
         stage, _, stem = shown.partition("/")
         for file, alt in results[stage].figures.items() if stage in results else ():
             if Path(file).stem == stem:
-                yield f"![{_cell(alt)}]({root.as_posix()}/{stage}/{file})"
+                yield f"![{_cell(alt)}](../outputs/reference/{folder.name}/{stage}/{file})"
                 yield ""
 
 
@@ -223,7 +222,7 @@ def _provenance(results: Mapping[str, Result], folder: Path) -> str:
         f"Seed {distinct('seed')}{several}; {duration(seconds)} in all on {distinct('device')}; "
         f"torch {', '.join(sorted(torch))}; commit {commits}. "
         f"The command, configuration and time of each stage are in "
-        f"[outputs/reference/{folder.name}](outputs/reference/{folder.name})."
+        f"[outputs/reference/{folder.name}](../outputs/reference/{folder.name})."
     )
 
 
@@ -239,7 +238,7 @@ def main(words: list[str]) -> None:
         target = place_of(outputs)
         publish(outputs, target)
         print(f"published: {target}")
-    write_readme(README, REFERENCE)
+    write_results(RESULTS, REFERENCE)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from zfnet.core.files import write_json
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.progress import duration
 from zfnet.experiments import sources
-from zfnet.experiments.config import Config
+from zfnet.experiments.config import Settings
 from zfnet.experiments.context import Context, as_file_name, folder_of, is_borrowed, raw_files
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
@@ -46,7 +46,7 @@ def parse_stages(text: str) -> list[str]:
     return names
 
 
-def needs(stage: Stage, config: Config) -> tuple[str, ...]:
+def needs(stage: Stage, config: Settings) -> tuple[str, ...]:
     """The stages that run before this one. The report of a borrowed network leaves out those about trainings."""
     if stage.name == "report":
         reported = [other for other in STAGES.values() if other.name != "report" and not other.of_photo]
@@ -56,7 +56,7 @@ def needs(stage: Stage, config: Config) -> tuple[str, ...]:
     return stage.needs
 
 
-def plan(names: list[str], config: Config) -> list[Stage]:
+def plan(names: list[str], config: Settings) -> list[Stage]:
     """The named stages and all they need, each once, needs first.
 
     Raises UserError for a stage about trainings where the network is a borrowed one.
@@ -79,7 +79,7 @@ def plan(names: list[str], config: Config) -> list[Stage]:
 
 
 # ---------------------------------------------------------------- what is done
-def fingerprint(stage: Stage, config: Config) -> str:
+def fingerprint(stage: Stage, config: Settings) -> str:
     """Hash of everything in the configuration that the stage's numbers depend on."""
     sections = {key: section(config, key) for key in stage.reads}
     if "data" in sections:
@@ -96,7 +96,7 @@ def fingerprint(stage: Stage, config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def section(config: Config, key: str) -> Any:
+def section(config: Settings, key: str) -> Any:
     """The part of the configuration that a dotted key names, as plain values."""
     value: Any = config
     for part in key.split("."):
@@ -114,14 +114,14 @@ def _texts(package: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def stage_folder(stage: Stage, config: Config) -> Path:
+def stage_folder(stage: Stage, config: Settings) -> Path:
     """Where the stage leaves its outputs; an explanation has a folder a photograph."""
     shared = stage.trains or not stage.uses_network
     folder = folder_of(config, stage.name, shared=shared)
     return folder / as_file_name(Path(config.image).stem) if stage.of_photo else folder
 
 
-def image_cache(config: Config) -> Path:
+def image_cache(config: Settings) -> Path:
     """Where stage data leaves the caches train/ and val/: in its own folder, or where other runs use them too."""
     stage = STAGES["data"]
     if not config.paths.cache:
@@ -129,7 +129,7 @@ def image_cache(config: Config) -> Path:
     return Path(config.paths.cache) / fingerprint(stage, config)
 
 
-def result_of(stage: Stage, config: Config) -> dict[str, Any] | None:
+def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
     """The stage's result where this configuration would give the same, else None."""
     files_in = image_cache(config) if stage.name == "data" else stage_folder(stage, config)
     if not all((files_in / file).is_file() for file in stage.leaves):
@@ -138,17 +138,17 @@ def result_of(stage: Stage, config: Config) -> dict[str, Any] | None:
     return result if result and result.get("fingerprint") == fingerprint(stage, config) else None
 
 
-def context_of(stage: Stage, config: Config) -> Context:
+def context_of(stage: Stage, config: Settings) -> Context:
     """What the stage is given."""
 
     def result(name: str) -> dict[str, Any] | None:
         return result_of(STAGES[name], config)
 
-    return Context(config, stage_folder(stage, config), image_cache(config), result)
+    return Context(config, stage.name, stage_folder(stage, config), image_cache(config), result)
 
 
 # ---------------------------------------------------------------- the run
-def run(config: Config, command: str) -> list[Path]:
+def run(config: Settings, command: str) -> list[Path]:
     """Run the stages that `config.stage` names, with all they need; returns their folders.
 
     Raises UserError; what was computed before the error stays.
@@ -169,7 +169,7 @@ def run(config: Config, command: str) -> list[Path]:
     return [stage_folder(stage, config) for stage in planned]
 
 
-def check_all(stages: list[Stage], config: Config) -> None:
+def check_all(stages: list[Stage], config: Settings) -> None:
     """Raise UserError for the first mistake that one of the stages, which are about to run, would meet later."""
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
@@ -180,7 +180,7 @@ def check_all(stages: list[Stage], config: Config) -> None:
 
 
 @contextlib.contextmanager
-def _alone(stage: Stage, config: Config) -> Iterator[None]:
+def _alone(stage: Stage, config: Settings) -> Iterator[None]:
     """Context that one run at a time is in for this folder; raises UserError where another run works in it.
 
     Several nodes that train together are one run. Where nothing can be locked, it is open.
@@ -202,7 +202,7 @@ def _alone(stage: Stage, config: Config) -> Iterator[None]:
         yield
 
 
-def _run_stage(stage: Stage, config: Config, command: str, logged: bool) -> None:
+def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> None:
     folder = stage_folder(stage, config)
     print(f"{stage.name:16} ...   {_changes(stage, config)}".rstrip(), flush=True)
     if not stage.keeps and folder.exists():
@@ -222,7 +222,7 @@ def _run_stage(stage: Stage, config: Config, command: str, logged: bool) -> None
     print(f"{stage.name:16} {duration(seconds):>12}   {outcome.headline}", flush=True)
 
 
-def _write_result(stage: Stage, config: Config, outcome: record.Outcome, seconds: float, command: str) -> None:
+def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, seconds: float, command: str) -> None:
     commit, dirty = record.commit()
     result = {
         "stage": stage.name,
@@ -247,7 +247,7 @@ def _write_result(stage: Stage, config: Config, outcome: record.Outcome, seconds
     write_json(stage_folder(stage, config) / record.RESULT, result)
 
 
-def _changes(stage: Stage, config: Config, most: int = 3) -> str:
+def _changes(stage: Stage, config: Settings, most: int = 3) -> str:
     """What is new since the stage ran in this folder, as "train.epochs 2 -> 40", as far as it reads it itself."""
     before = (record.read_result(stage_folder(stage, config)) or {}).get("config")
     if not isinstance(before, dict):

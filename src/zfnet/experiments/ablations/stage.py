@@ -11,6 +11,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.statistics import mean_std
+from zfnet.experiments.ablations.options import AblationsOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import NOCLIP, PAPERSCALE, check_training, train_one, variant
@@ -18,7 +19,7 @@ from zfnet.pipeline.record import Outcome
 
 
 def check(context: Context) -> None:
-    options = context.config.ablations
+    options = context.options
     if options.n_classes == 1:
         raise UserError("ablations.n_classes: one class leaves nothing to classify; 0 takes all of them")
     check_training(context, *options.rows)
@@ -28,7 +29,7 @@ def run(context: Context) -> Outcome:
     from zfnet.networks.table import architecture
     from zfnet.training.fit import MEASURED
 
-    config, options = context.config, context.config.ablations
+    config, options = context.config, context.options
     recipe = replace(config.train, epochs=options.epochs or config.train.epochs, snapshots=[])
     caches = few_classes(context, options.n_classes, context.out / "images")
     table: dict[str, Any] = {}
@@ -104,6 +105,7 @@ ABLATIONS = Stage(
     "[ZF13] Table 3",
     run,
     check,
+    options=AblationsOptions,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
     version=3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.ensemble.options import EnsembleOptions
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import check_training, train_one
 from zfnet.pipeline.record import Outcome, skipped
@@ -58,6 +59,7 @@ ENSEMBLE = Stage(
     "[ZF13] Table 2, averaged nets",
     run,
     check,
+    options=EnsembleOptions,
     needs=("train",),
     reads=("ensemble", "model", "train"),
     version=3,

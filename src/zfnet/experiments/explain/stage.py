@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -26,7 +27,7 @@ def run(context: Context) -> Outcome:
     from zfnet.experiments.explain.photo import read_photo
 
     photo, name = read_photo(context.config.image), Path(context.config.image).name
-    return compute.run(context.config.explain, context.network, photo, name, context.out, patterns_of(context))
+    return compute.run(context.options, context.network, photo, name, context.out, patterns_of(context))
 
 
 def patterns_of(context: Context) -> Estimated | None:
@@ -43,7 +44,7 @@ def patterns_of(context: Context) -> Estimated | None:
         return Estimated(load_patterns(file)["a+"], "stage patterns")
     if is_borrowed(context.config):
         return None
-    return estimate_patterns(context.network, context.train, context.config.explain.n_images, context.seed)
+    return estimate_patterns(context.network, context.train, context.options.n_images, context.seed)
 
 
 EXPLAIN = Stage(
@@ -51,6 +52,7 @@ EXPLAIN = Stage(
     "every method on a photograph: image=FILE",
     run,
     check,
+    options=ExplainOptions,
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "image", "explain", "seed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -12,15 +13,22 @@ def check(context: Context) -> None:
 
     _, crop, _ = context.expected
     context.need_layers("occlusion", 5)
-    grid(crop, context.config.occlusion.square, context.config.occlusion.stride)
+    grid(crop, context.options.square, context.options.stride)
 
 
 def run(context: Context) -> Outcome:
     from zfnet.experiments.occlusion import compute
 
-    return compute.run(context.config.occlusion, context.network, context.val, context.out, context.seed)
+    return compute.run(context.options, context.network, context.val, context.out, context.seed)
 
 
 OCCLUSION = Stage(
-    "occlusion", "[ZF13] Fig. 7", run, check, needs=("train",), reads=("network", "occlusion", "seed"), version=4
+    "occlusion",
+    "[ZF13] Fig. 7",
+    run,
+    check,
+    OcclusionOptions,
+    needs=("train",),
+    reads=("network", "occlusion", "seed"),
+    version=4,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.report.options import ReportOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -10,13 +11,14 @@ from zfnet.pipeline.record import Outcome
 def run(context: Context) -> Outcome:
     from zfnet.report.build import build
 
-    return build(context.out.parent, context.out, context.config.report.title)
+    return build(context.out.parent, context.out, context.options.title)
 
 
 REPORT = Stage(
     "report",
     "every table and figure beside the papers'",
     run,
+    options=ReportOptions,
     reads=("report",),
     leaves=("index.html",),
     package="zfnet.report",
