@@ -18,6 +18,6 @@ on pixels does badly, a convnet does well and not perfectly.
 from __future__ import annotations
 
 from menagerie.catalogue import CALTECH_CLASSES, CLASSES, VOC_CLASSES
-from menagerie.layouts import draw_menagerie
+from menagerie.layouts import MenagerieError, draw_menagerie
 
-__all__ = ["CALTECH_CLASSES", "CLASSES", "VOC_CLASSES", "draw_menagerie"]
+__all__ = ["CALTECH_CLASSES", "CLASSES", "VOC_CLASSES", "MenagerieError", "draw_menagerie"]

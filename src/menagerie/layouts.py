@@ -22,12 +22,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from menagerie.casting import SETS, draw_caltech, draw_ilsvrc, draw_voc, is_frontal
 from menagerie.catalogue import CALTECH_CLASSES, CLASSES, ILSVRC_CLASSES, VOC_CLASSES, WNIDS
 from menagerie.picture import Instance, Picture
-from zfnet.core.errors import UserError
-from zfnet.core.progress import track
 
 FORMAT = 1  # raise when the pictures or the layout change: folders drawn earlier are then refused
 BOXED_OF_TEN = 6  # of ten training pictures; ILSVRC has boxes for at least 100 of a class's 1,300
@@ -37,6 +36,10 @@ CHUNK = 16  # pictures handed to a worker at a time
 FAINT = 12  # visible pixels: fewer, and a VOC scene does not list the object
 DIFFICULT_SHARE = 0.45  # visible share below which a VOC object is difficult
 DIFFICULT_SIDE = 9  # pixels: or a box side below this
+
+
+class MenagerieError(Exception):
+    """The folder holds something else than the dataset that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def draw_menagerie(
 ) -> None:
     """Draw the three sets into `root`; returns at once where they are there already, drawn with the same arguments.
 
-    The files do not depend on `processes`. Raises UserError where `root` holds anything else.
+    The files do not depend on `processes`. Raises MenagerieError where `root` holds anything else.
     """
     counts = {
         "train_per_class": train_per_class,
@@ -90,15 +93,15 @@ def draw_menagerie(
 
 
 def is_drawn(root: Path, card: dict[str, int]) -> bool:
-    """Whether `root` holds the menagerie of these arguments; UserError where it holds something else."""
+    """Whether `root` holds the menagerie of these arguments; MenagerieError where it holds something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
         found = json.loads((root / "menagerie.json").read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{root}: not a finished menagerie; remove the folder or name another") from error
+        raise MenagerieError(f"{root}: not a finished menagerie; remove the folder or name another") from error
     if found != card:
-        raise UserError(f"{root}: drawn with other arguments ({found}); remove the folder or name another")
+        raise MenagerieError(f"{root}: drawn with other arguments ({found}); remove the folder or name another")
     return True
 
 
@@ -138,9 +141,9 @@ def draw_all(root: Path, seed: int, jobs: list[Job], processes: int) -> list[dic
         folder.mkdir(parents=True, exist_ok=True)
     work = partial(draw_one, root, seed)
     if processes <= 1:
-        return list(track(map(work, jobs), "drawing", len(jobs)))
+        return list(tqdm(map(work, jobs), "drawing", len(jobs), disable=None, leave=False))
     with multiprocessing.get_context("spawn").Pool(processes, cv2.setNumThreads, (0,)) as pool:
-        return list(track(pool.imap(work, jobs, CHUNK), "drawing", len(jobs)))
+        return list(tqdm(pool.imap(work, jobs, CHUNK), "drawing", len(jobs), disable=None, leave=False))
 
 
 def picture_path(root: Path, job: Job) -> Path:

@@ -20,7 +20,6 @@ from menagerie.outlines import circle
 from menagerie.pen import Pen
 from menagerie.picture import Actor, Instance, compose, draw_actor, observe, tight_box
 from menagerie.surface import TILE, sample, tile
-from zfnet.core.errors import UserError
 
 COUNTS = {"train_per_class": 2, "val_per_class": 2, "caltech_per_class": 1, "voc_images": 30}
 LIGHT = np.array([0.6, -0.8], np.float32)
@@ -263,11 +262,11 @@ def test_a_drawn_folder_is_left_alone(drawn: Path) -> None:
 
 
 def test_other_arguments_or_a_foreign_folder_are_refused(drawn: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="two"):
+    with pytest.raises(MenagerieError, match="two"):
         draw_menagerie(drawn, seed=6, **COUNTS, processes=1)
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "beach.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match="holiday"):
+    with pytest.raises(MenagerieError, match="holiday"):
         draw_menagerie(tmp_path / "holiday", seed=5, **COUNTS, processes=1)
 
 

@@ -1,4 +1,4 @@
-"""The settings that every run has; the options of each stage lie beside the stage, as zfnet.experiments.<stage>.options.
+"""The settings that every run has; those of a stage lie beside it, as zfnet.experiments.<stage>.options.
 
 Defaults are the papers' values at the papers' scale; a profile (conf/profile/) sets what a smaller scale needs.
 "[NS]" marks what the paper does not state: the value is our choice. Unknown keys and wrong types fail when the

@@ -231,10 +231,13 @@ def parts_file(config: Settings) -> Path | None:
 
 def drawn_menagerie(config: Settings) -> Path:
     """The folder of the drawn data set, drawn now if it is not there yet; its name holds what was asked for."""
-    from menagerie import draw_menagerie
+    from menagerie import MenagerieError, draw_menagerie
 
     asked = dataclasses.asdict(config.data.menagerie)
     name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
     root = Path(config.paths.data) / f"menagerie-{name}"
-    draw_menagerie(root, processes=n_cores(), **asked)
+    try:
+        draw_menagerie(root, processes=n_cores(), **asked)
+    except MenagerieError as error:
+        raise UserError(str(error)) from error
     return root
