@@ -291,8 +291,7 @@ def top_activations(
     files = _image_files(Path(folder))
     crops = np.stack([network.inputs.photo_pixels(read_rgb(file, upright=True)) for file in files])
     batches = (
-        network.inputs.prepare(crops[start : start + batch]).to(network.device)
-        for start in range(0, len(crops), batch)
+        network.inputs.prepare(crops[start : start + batch]).to(network.device) for start in range(0, len(crops), batch)
     )
     best = strongest(network.module, batches, np.arange(len(files)), [name], min(top, len(files)))[name]
     values = best.values.numpy()

@@ -1,13 +1,11 @@
 """Several runs share one image cache: it is built once, by one of them at a time, and made again when it is gone."""
 
 import shutil
-import threading
 from dataclasses import replace
 
 import pytest
 
 from zfnet.data.cache import images as module
-from zfnet.data.cache.frames import alone
 from zfnet.data.options import DataOptions
 from zfnet.experiments.config import Config
 from zfnet.experiments.wiring import stores
@@ -50,18 +48,3 @@ def test_a_shared_cache_that_is_gone_is_made_again(builds, picture_folder, tmp_p
     run("a", picture_folder, tmp_path)
     shutil.rmtree(tmp_path / "cache")
     assert stores(run("a", picture_folder, tmp_path))[0].size == 36 and len(builds) == 4
-
-
-def test_one_at_a_time_is_in_a_folder(tmp_path, capfd):
-    entered = threading.Event()
-
-    def enter():
-        with alone(tmp_path / "cache"):
-            entered.set()
-
-    other = threading.Thread(target=enter)
-    with alone(tmp_path / "cache"):
-        other.start()
-        assert not entered.wait(0.3)
-    other.join(10)
-    assert entered.is_set() and "another run" in capfd.readouterr().err

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+TERMINATIONS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PLACES = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}  # the disk's, not ours
 
 
@@ -31,7 +32,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
         return 2
     except BrokenPipeError:  # who reads what we print has seen enough: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the very end
-        return 128 + signal.SIGPIPE
+        return 141  # 128 + SIGPIPE, which Windows lacks
     except OSError as error:
         if error.errno not in PLACES:
             raise
@@ -51,6 +52,6 @@ def _take_for_interrupts() -> None:
         (answer if callable(answer) else signal.default_int_handler)(signal.SIGINT, frame)
 
     with contextlib.suppress(ValueError):  # not in the main thread, which alone gets signals
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in TERMINATIONS:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, interrupt)

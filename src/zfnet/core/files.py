@@ -16,15 +16,25 @@ FULL = 2**20  # bytes that are left on a disk that is called full
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed over it on success and removed on failure."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+def os_errors_named(path: Path) -> Iterator[None]:
+    """Context that raises UserError, naming `path`, for what the operating system refuses."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, brought to disk and renamed over it on success, removed on failure."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        with os_errors_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except RuntimeError as error:  # torch's writer does not say why it stopped
         if shutil.disk_usage(path.parent).free > FULL:
             raise

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zfnet.core.errors import UserError
-from zfnet.core.files import atomic_write
+from zfnet.core.files import atomic_write, os_errors_named
 
 METRICS = "metrics.jsonl"
 
 
 def log_metrics(folder: Path, **values: Any) -> None:
     """Append one line to metrics.jsonl: the truth that dashboards mirror."""
-    try:
+    path = folder / METRICS
+    with os_errors_named(path):
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / METRICS).open("a", encoding="utf-8") as lines:
+        with path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(values) + "\n")
-    except OSError as error:
-        raise UserError(f"{folder / METRICS}: cannot be written ({error.strerror or error})") from error
 
 
 def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:

@@ -4,17 +4,19 @@ Where layer n is tapped is [NS]: here at its last module (norm1, norm2, relu3, r
 dropout off, the maps laid out in one row. Crops are [NS] too: the centre crop, or the mean over the ten crops
 of [ZF13] 3.
 
-    <folder>/<module>.npy     (n, d) float32, opened as a memory map
-    <folder>/features.json    what they were computed from, and how many rows are done
+    <folder>/<module>.npy      (n, d) float32, opened as a memory map
+    <folder>/features.jsonl    what they were computed from, and the checksums of each shard of rows
 
-One forward pass fills all the layers, a shard of rows after the other, and ends at the last one asked for; an
-interrupted run goes on at its last shard. The network is any module: it is tapped by hooks.
+One forward pass fills all the layers, a shard of rows after the other, and ends at the last one asked for. A later run
+computes the shards that are missing or whose bytes have changed. The network is any module: it is tapped by hooks.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.core.files import write_json
+from zfnet.core.files import os_errors_named
 from zfnet.core.progress import track
+from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 from zfnet.networks.walk import outputs
 
-SHARD = 1024  # rows between two notes of how far we are
+SHARD = 1024  # rows between two records of how far we are
 
 
 def extract(
@@ -39,20 +42,22 @@ def extract(
     `crops` is "center" or "ten" (averaged). What is on disk already, from the same weights and images, is not
     computed again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    key = _key(network, images, modules, crops)
-    done = _rows_done(folder, key)
-    if done < len(images):
-        maps = _open_maps(folder, _widths(network, images, modules), len(images), fresh=done == 0)
-        for start in track(range(done, len(images), SHARD), "features, shards:"):
-            end = min(start + SHARD, len(images))
-            for rows, features in _forward(network, images, modules, crops, np.arange(start, end), batch):
+    store = Store(folder / "features.jsonl", feature_key(network, images, modules, crops))
+    widths = store.get_or_make("widths", _widths, network, images, modules)
+    files = {name: _File(folder / f"{name}.npy", len(images), width) for name, width in widths.items()}
+    shards = [range(start, min(start + SHARD, len(images))) for start in range(0, len(images), SHARD)]
+    missing = [rows for rows in shards if not _is_done(store, rows, files)]
+    if missing:
+        for file in files.values():
+            file.allocate()
+    for rows in track(missing, "features, shards:"):
+        with contextlib.ExitStack() as stack:
+            writers = {name: stack.enter_context(file.writer(rows.start)) for name, file in files.items()}
+            for _, features in _forward(network, images, modules, crops, np.array(rows), batch):
                 for name, values in features.items():
-                    maps[name][rows] = values.cpu().numpy()
-            for stored in maps.values():
-                stored.flush()
-            write_json(folder / "features.json", {"key": key, "done": end})
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in modules}
+                    writers[name].write(values.float().cpu().numpy().tobytes())
+            store.put(str(rows), {name: writer.finish() for name, writer in writers.items()})
+    return {name: file.open() for name, file in files.items()}
 
 
 @torch.inference_mode()
@@ -77,26 +82,48 @@ def _widths(network: Network, images: Images, modules: Sequence[str]) -> dict[st
     return {name: values.shape[1] for name, values in features.items()}
 
 
-def _open_maps(folder: Path, widths: dict[str, int], n: int, fresh: bool) -> dict[str, np.memmap]:
-    mode = "w+" if fresh else "r+"
-    if fresh:
-        (folder / "features.json").unlink(missing_ok=True)
-    return {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, np.float32, (n, width) if fresh else None)
-        for name, width in widths.items()
-    }
+@dataclass(frozen=True)
+class _File:
+    """The .npy file of one module, (n_rows, width) float32."""
+
+    path: Path
+    n_rows: int
+    width: int
+
+    @property
+    def header(self) -> bytes:
+        head = io.BytesIO()
+        layout = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, self.width)}
+        np.lib.format.write_array_header_1_0(head, layout)
+        return head.getvalue()
+
+    def allocate(self) -> None:
+        """Give the file its header and its size; the rows that it holds already stay."""
+        header = self.header
+        with os_errors_named(self.path), self.path.open("r+b" if self.path.is_file() else "w+b") as file:
+            file.write(header)
+            file.truncate(len(header) + 4 * self.n_rows * self.width)
+
+    def writer(self, row: int) -> PartWriter:
+        return PartWriter(self.path, len(self.header) + 4 * row * self.width)
+
+    def open(self) -> np.memmap:
+        return np.memmap(self.path, np.float32, "r", len(self.header), (self.n_rows, self.width))
 
 
-def _rows_done(folder: Path, key: dict[str, Any]) -> int:
-    try:
-        note = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return 0
-    whole = all((folder / f"{name}.npy").is_file() for name in key["modules"])
-    return int(note["done"]) if whole and note.get("key") == key else 0
+def _is_done(store: Store, rows: range, files: Mapping[str, _File]) -> bool:
+    """Whether the rows were computed and every file holds the bytes that were written."""
+    parts: dict[str, Part] | None = store.get(str(rows))
+    if parts is None:
+        return False
+    damaged = [files[name].path for name, part in parts.items() if not is_whole(files[name].path, part)]
+    for path in damaged:
+        report_damage(path, "damaged or cut; what it lacks is computed again")
+    return not damaged
 
 
-def _key(network: Network, images: Images, modules: Sequence[str], crops: str) -> dict[str, Any]:
+def feature_key(network: Network, images: Images, modules: Sequence[str], crops: str) -> dict[str, Any]:
+    """What features are computed from, as plain JSON."""
     return {
         "network": network.fingerprint(),
         "images": images.fingerprint(),

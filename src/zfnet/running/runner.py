@@ -23,6 +23,7 @@ from typing import Any
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
+from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.progress import duration
 from zfnet.experiments import sources
@@ -179,27 +180,16 @@ def check_all(stages: list[Stage], config: Settings) -> None:
         stage.check(context_of(stage, config))
 
 
-@contextlib.contextmanager
-def _alone(stage: Stage, config: Settings) -> Iterator[None]:
-    """Context that one run at a time is in for this folder; raises UserError where another run works in it.
+def _alone(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
+    """Context that one run at a time enters for this folder; raises UserError where another run works in it.
 
-    Several nodes that train together are one run. Where nothing can be locked, it is open.
+    Several nodes that train together are one run.
     """
-    import fcntl
-
     folder = stage_folder(stage, config)
-    with contextlib.ExitStack() as held:
-        if config.nodes == 1:
-            with contextlib.suppress(OSError):
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                lock = held.enter_context(folder.with_name(f".{folder.name}.lock").open("w"))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise UserError(
-                        f"paths.outputs: another run is working in {folder}; wait for it or give another folder"
-                    ) from error
-        yield
+    if config.nodes > 1:
+        return contextlib.nullcontext()
+    busy = f"paths.outputs: another run is working in {folder}; wait for it or give another folder"
+    return lock_folder(folder, busy, wait=False)
 
 
 def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> None:

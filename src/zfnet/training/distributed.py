@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zfnet.core.errors import UserError
+from zfnet.core.errors import TERMINATIONS, UserError
 from zfnet.core.machine import n_cores, pick_device
 
 # Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
@@ -140,7 +140,7 @@ def _passing_on(launcher: subprocess.Popen) -> Iterator[list[int]]:
         launcher.send_signal(signal.SIGINT if len(came) == 1 else signal.SIGTERM)
 
     try:
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, *TERMINATIONS)}
     except ValueError:  # not in the main thread, which alone gets signals
         before = {}
     try:

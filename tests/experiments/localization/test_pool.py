@@ -5,16 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from zfnet.core import resume
 from zfnet.core.errors import UserError
 from zfnet.experiments.localization.locate import Methods, Task
 from zfnet.experiments.localization.options import LocalizationOptions
-from zfnet.experiments.localization.pool import locate_all, read_partial
+from zfnet.experiments.localization.pool import locate_all, open_partial
 
 METHODS = Methods({"cut": LocalizationOptions()}, {"threshold": LocalizationOptions()})
 
@@ -58,20 +60,24 @@ def test_a_process_does_not_load_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_what_is_finished_survives_a_kill_while_it_is_read(
-    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_damage_is_named_and_only_the_images_it_hits_are_localized_again(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    partial = tmp_path / "partial.jsonl"
-    locate_all([5, 2], lambda row: task(photo, row), METHODS, 1, partial, "key")
-
-    def cut_off(path: Path, text: str, encoding: str) -> int:
-        path.open("w").close()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Path, "write_text", cut_off)
-        read_partial(partial, "key")
-    assert sorted(read_partial(partial, "key")) == [2, 5]
+    partial, rows, random = tmp_path / "partial.jsonl", [5, 2, 7], np.random.default_rng(0)
+    whole = locate_all(rows, lambda row: task(photo, row), METHODS, 1, partial, "key")
+    good = partial.read_bytes()
+    made: list[int] = []
+    for i in range(40):
+        changed = bytearray(good)
+        changed[random.integers(len(good))] ^= 1 << int(random.integers(8))
+        partial.write_bytes(bytes(changed) if i % 2 else good[: random.integers(len(good))])
+        resume.report_damage.cache_clear()
+        again = locate_all(rows, lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
+        assert [replace(found, seconds=0) for found in again] == [replace(found, seconds=0) for found in whole]
+        assert len(made) <= (2 if i % 2 else 3)
+        assert str(partial) in capsys.readouterr().err or not i % 2  # a cut between two lines is only an interruption
+        made.clear()
+    assert open_partial(partial, "another").names == [] and len(open_partial(partial, "key").names) == 3
 
 
 AT_WORK = """

@@ -10,13 +10,10 @@ interrupted build drops what lies beyond the last whole line and goes on from th
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import io
 import json
 import os
 import shutil
-import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -130,21 +127,6 @@ def _require_space(folder: Path, packing: Packing, n_frames: int) -> None:
             f"{folder}: the cache takes about {needed / 1e9:,.1f} GB and {free / 1e9:,.1f} GB are free; make room, or "
             "try data.cache=jpeg or a smaller data.size"
         )
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Context that one process at a time is in for this folder; where nothing can be locked or written, it is open."""
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context(folder.with_name(f".{folder.name}.lock").open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"  {folder}: another run is building this image cache; waiting for it", file=sys.stderr)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def finish_build(folder: Path, kind: str) -> None:

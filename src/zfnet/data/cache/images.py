@@ -26,12 +26,12 @@ from torch import Tensor
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write, write_json
+from zfnet.core.lock import lock_folder
 from zfnet.core.progress import track
 from zfnet.data.cache.frames import (
     PackedFrames,
     Packing,
     Written,
-    alone,
     damaged_frames,
     fill,
     finish_build,
@@ -124,7 +124,7 @@ def build_cache(
     if index.upright:
         key["upright"] = True
     wanted = {"key": key, "classes": list(index.classes), "names": list(index.names)}
-    with alone(folder):
+    with lock_folder(folder, f"{folder}: another run is building this image cache; waiting for it", wait=True):
         facts = _facts(folder)
         if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
             for stale in (FACTS, "mean.npy"):

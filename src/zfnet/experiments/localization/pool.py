@@ -1,9 +1,8 @@
 """Many images in many processes, image by image, so that an interrupted run goes on where it was.
 
-Every finished image is a line of an append-only file; its first line is a key that says what the work was (the
-caller hashes configuration, images and classes into it), so that a file of other work is thrown away. A line that was
-cut off or damaged is forgotten. Nothing depends on the order of completion: the result of an image depends on its
-task alone.
+Every finished image is a record of a resume store, whose key says what the work was (the caller hashes configuration,
+images and classes into it). Nothing depends on the order of completion: the result of an image depends on its task
+alone.
 
 Processes are spawned (the parent may hold a GPU), OpenCV keeps to one thread in each, chunks are single images and
 at most four tasks a process wait, so the maps of 50,000 images are never in memory together.
@@ -11,8 +10,6 @@ at most four tasks a process wait, so the maps of 50,000 images are never in mem
 
 from __future__ import annotations
 
-import contextlib
-import json
 import multiprocessing
 import os
 import signal
@@ -20,14 +17,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import atomic_write
 from zfnet.core.progress import track
+from zfnet.core.resume import Store
 from zfnet.experiments.localization.locate import Found, Methods, Task, locate
 
 WAITING = 4  # tasks a process
@@ -46,30 +44,22 @@ def locate_all(
     make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete: the
     same work asked for again is only read.
     """
-    done = read_partial(partial, key)
-    todo = [row for row in rows if row not in done]
+    done = open_partial(partial, key)
+    todo = [row for row in rows if str(row) not in done]
     tasks = (make_task(row) for row in todo)
-    with partial.open("a", encoding="utf-8") as lines:
-        for found in track(locate_each(tasks, methods, min(processes, len(todo))), "images localised", len(todo)):
-            lines.write(json.dumps(asdict(found)) + "\n")
-            lines.flush()
-            done[found.row] = found
-    return [done[row] for row in rows]
+    for found in track(locate_each(tasks, methods, min(processes, len(todo))), "images localised", len(todo)):
+        done.put(str(found.row), asdict(found))
+    return [_to_found(done.get(str(row))) for row in rows]
 
 
-def read_partial(path: Path, key: str) -> dict[int, Found]:
-    """The whole lines of an interrupted run with this key; the file is started anew when there is none."""
-    done: dict[int, Found] = {}
-    if path.exists():
-        first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] or [""]
-        for line in lines if first == key else []:
-            with contextlib.suppress(ValueError, TypeError):
-                one = Found(**json.loads(line))
-                done[one.row] = one
-    kept = [key, *(json.dumps(asdict(found)) for found in done.values())]
-    with atomic_write(path) as temporary:  # without what was cut off
-        temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
-    return done
+def open_partial(path: Path, key: str) -> Store:
+    """Row -> what was found in the image, for the work of this key."""
+    return Store(path, {"work": key, "fields": [field.name for field in fields(Found)]})
+
+
+def _to_found(values: dict[str, Any]) -> Found:
+    height, width = values.pop("shape")
+    return Found(shape=(height, width), **values)
 
 
 def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iterator[Found]:

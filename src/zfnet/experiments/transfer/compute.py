@@ -17,7 +17,6 @@ away from here first, for the next transfer finds none of them and writes it ane
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -28,6 +27,7 @@ import torch
 
 from zfnet.core.files import atomic_write, write_json
 from zfnet.core.progress import track
+from zfnet.core.resume import Store
 from zfnet.data.cache.images import ImageStore
 from zfnet.data.index import Index
 from zfnet.experiments.transfer.duplicates import Pairs, find_pairs
@@ -35,10 +35,9 @@ from zfnet.experiments.transfer.experiment import Task, make_task, score_folds, 
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.protocol import Protocol, Split, choose_protocol, draw_split, write_splits
 from zfnet.networks.convnet import ConvNet
-from zfnet.networks.features import extract
+from zfnet.networks.features import extract, feature_key
 from zfnet.networks.options import TRAINED
 from zfnet.networks.pretrained import Numbered
-from zfnet.pipeline.cells import Cells
 from zfnet.pipeline.record import Outcome
 from zfnet.plots import chart, grid
 
@@ -104,26 +103,28 @@ def _score_layers(
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
 
-    cells.json, beside the features, keeps each cell as it is made.
+    cells.jsonl, beside the features, keeps each cell as it is made.
     """
     layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
     folder = out / ("features" if config.network == TRAINED else f"features-{config.network}")
-    features = extract(model, images, list(layers.values()), config.crops, folder, config.batch)
+    names = list(layers.values())
+    features = extract(model, images, names, config.crops, folder, config.batch)
     device = next(model.parameters()).device
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
-    cells = Cells(folder / "cells.json", _origin(config, splits, folder))
+    origin = _origin(config, splits, feature_key(model, images, names, config.crops))
+    cells = Store(folder / "cells.jsonl", origin)
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
         labels = images.index.labels, len(images.index.classes)
         task = cache(partial(make_task, features[name], *labels, used, config, device))  # made where a cell is missing
         score = partial(_score, task, splits)
         if n in config.layers:
-            svm[str(n)] = cells.get(f"svm {largest} {n}", score, "svm", largest)
+            svm[str(n)] = cells.get_or_make(f"svm {largest} {n}", score, "svm", largest)
         if n == model.depth:
-            few_shot = {str(size): cells.get(f"softmax {size} {n}", score, "softmax", size) for size in splits}
+            few_shot = {str(size): cells.get_or_make(f"softmax {size} {n}", score, "softmax", size) for size in splits}
             softmax[str(n)] = few_shot[str(largest)]
         elif n in config.softmax_layers:
-            softmax[str(n)] = cells.get(f"softmax {largest} {n}", score, "softmax", largest)
+            softmax[str(n)] = cells.get_or_make(f"softmax {largest} {n}", score, "softmax", largest)
     by_class = few_shot[str(largest)]["classes"]
     for cell in (*svm.values(), *softmax.values(), *few_shot.values()):
         cell.pop("classes", None)
@@ -134,10 +135,9 @@ def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int)
     return score_folds(task(), classifier, splits[size])
 
 
-def _origin(config: TransferOptions, splits: Splits, folder: Path) -> dict[str, Any]:
+def _origin(config: TransferOptions, splits: Splits, features: dict[str, Any]) -> dict[str, Any]:
     """What the scores are made from: the features, the splits, and how classifiers are chosen."""
     rows = [part.tobytes() for folds in splits.values() for split in folds for part in (split.train, split.test)]
-    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))["key"]
     drawn = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
     return {"features": features, "splits": drawn, "scaling": config.scaling, "c_grid": sorted(config.c_grid)}
 
