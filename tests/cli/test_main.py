@@ -12,7 +12,7 @@ from zfnet.__main__ import CONF, _at_home, flags_first, quoted
 from zfnet.core import options
 from zfnet.core.errors import UserError
 from zfnet.experiments import config as schema
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 
 PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
 

@@ -20,7 +20,7 @@ from zfnet.data.archives import unpack as module
 from zfnet.data.archives.archives import ARCHIVES, Archive
 from zfnet.data.archives.check import as_table, check_all
 from zfnet.data.archives.unpack import UNPACKING, unpack_all
-from zfnet.data.cache.images import build_store
+from zfnet.data.cache.images import build_cache
 from zfnet.data.sources.imagenet import find_blacklist, read_imagenet
 
 WNIDS = {"n01443537": "goldfish", "n01440764": "tench, Tinca tinca", "n01484850": "great white shark"}  # ILSVRC's order
@@ -127,7 +127,7 @@ def states(folder: Path, table: tuple[Archive, ...], with_md5: bool = False) -> 
 def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_path):
     from zfnet.__main__ import run
     from zfnet.data.options import DataOptions
-    from zfnet.experiments.config import Config
+    from zfnet.experiments.table import Config
     from zfnet.networks.options import ModelOptions
     from zfnet.pipeline.options import PathsOptions, WandbOptions
     from zfnet.pipeline.record import read_result
@@ -140,8 +140,8 @@ def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_
     assert found["train"] == found["val"] == found["Annotations/val"] == found["ILSVRC2012_devkit_t12"] == "unpacked"
     assert not (archives / UNPACKING).exists()
 
-    data = DataOptions(source="imagenet", root=str(archives), size=64, divisor=64.0, bad_limit=1, cache="jpeg")
-    recipe = TrainOptions(epochs=1, batch=8, precision="fp32", snapshots=[1])
+    data = DataOptions(source="imagenet", root=str(archives), size=64, bad_limit=1, cache="jpeg")
+    recipe = TrainOptions(epochs=1, batch=8, divisor=64.0, precision="fp32", snapshots=[1])
     config = Config(data=data, model=ModelOptions(width=0.05, init="he"), train=recipe, stage="train", device="cpu")
     config.paths, config.wandb = PathsOptions(outputs=str(tmp_path / "outputs")), WandbOptions(mode="disabled")
     run(config)
@@ -162,16 +162,16 @@ def test_labels_boxes_and_odd_files_come_out_right(archives):
     assert [val.classes[label] for label in val.labels] == [list(WNIDS)[i % 3] for i in range(N_VAL)]
     assert all(len(boxes) == 2 for boxes in val.boxes) and sum(len(boxes) > 0 for boxes in train.boxes) == 6
     with pytest.raises(UserError, match="n01484850_4.JPEG"):
-        build_store(train, archives / "cache", 64, 1.0)
+        build_cache(train, archives / "cache", 64)
     for kind, tolerance in (("raw", 3), ("jpeg", 5)):
-        store = build_store(train, archives / "cache", 64, 1.0, bad_limit=1, cache=kind)
-        assert len(store) == 3 * N_TRAIN - 1
-        for row, path in enumerate(store.index.paths):
+        images = build_cache(train, archives / "cache", 64, bad_limit=1, cache=kind)
+        assert len(images) == 3 * N_TRAIN - 1
+        for row, path in enumerate(images.index.paths):
             with Image.open(archives / str(path)) as image:
                 small = image.convert("RGB").resize((max(64, round(64 * image.width / image.height)), 64), Image.BOX)
                 left = (small.width - 64) // 2
                 wanted = np.asarray(small.crop((left, 0, left + 64, 64))).astype(float)
-            assert abs(np.asarray(store.pixels[row]).astype(float) - wanted).mean() < tolerance, path
+            assert abs(np.asarray(images.pixels[row]).astype(float) - wanted).mean() < tolerance, path
 
 
 def test_the_devkits_blacklist_is_found_where_it_names_an_image(archives):

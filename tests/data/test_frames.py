@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 
 from zfnet.core.errors import UserError
 from zfnet.data.cache import frames as module
-from zfnet.data.cache.images import build_store, damaged_files, open_store
+from zfnet.data.cache.images import build_cache, damaged_files, open_cache
 from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
 from zfnet.data.sources.folder import read_folder
+from zfnet.networks.inputs import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,13 @@ def index(picture_folder):
 @pytest.fixture(scope="module")
 def packed_folder(index, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed") / "cache"
-    build_store(index, folder, 36, 64.0, cache="jpeg", quality=90)
+    build_cache(index, folder, 36, cache="jpeg", quality=90, mean=True)
     return folder
 
 
 @pytest.fixture
 def packed(packed_folder):
-    return open_store(packed_folder, 64.0)
+    return open_cache(packed_folder)
 
 
 def decoded(index, row, quality=90):
@@ -59,16 +61,18 @@ def test_packed_frames_read_like_the_array_of_decoded_frames(index, packed):
         pixels[[len(wanted)]]
 
 
-def test_a_store_of_packed_frames_gives_the_inputs_of_a_store_of_the_decoded_ones(index, packed):
-    from dataclasses import replace
-
+def test_packed_frames_give_the_inputs_of_the_decoded_ones(index, packed):
     raw = replace(packed, pixels=np.asarray(packed.pixels))
     rows, top, left, flip = [4, 1, 9], [0, 4, 2], [3, 0, 1], [True, False, True]
+    inputs = Inputs.of_mean_image(packed.mean, 64.0)
     for a, b in [
-        (packed.center(rows), raw.center(rows)),
-        (packed.ten_crops(rows), raw.ten_crops(rows)),
-        (packed.crops(rows, top, left, flip), raw.crops(rows, top, left, flip)),
-        (packed.take([7, 2]).center([1]), raw.take([7, 2]).center([1])),
+        (inputs.center(packed.frames(rows)), inputs.center(raw.frames(rows))),
+        (inputs.ten_crops(packed.frames(rows)), inputs.ten_crops(raw.frames(rows))),
+        (
+            inputs.crops(packed.cut(rows, top, left, 32), top, left, flip),
+            inputs.crops(raw.cut(rows, top, left, 32), top, left, flip),
+        ),
+        (inputs.center(packed.take([7, 2]).frames([1])), inputs.center(raw.take([7, 2]).frames([1]))),
     ]:
         assert torch.equal(a, b)
     np.testing.assert_allclose(packed.mean, np.asarray(packed.pixels).mean(0), atol=1e-4)
@@ -86,7 +90,7 @@ def test_the_number_of_threads_changes_nothing(packed, threads, monkeypatch):
 @pytest.mark.parametrize("stop_after", [0, 11, 23])
 def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path, kind, stop_after, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 5)
-    build_store(index, tmp_path / "whole", 36, 64.0, cache=kind)
+    build_cache(index, tmp_path / "whole", 36, cache=kind, mean=True)
     read = []
 
     def stops(path, upright):
@@ -98,32 +102,32 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
     monkeypatch.setattr(module, "n_threads", lambda: 1)
     monkeypatch.setattr(module, "read_rgb", stops)
     with pytest.raises(KeyboardInterrupt):
-        build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+        build_cache(index, tmp_path / "cut", 36, cache=kind, mean=True)
     with (tmp_path / "cut" / "build.frames").open("ab") as data:
         data.write(b"half a frame")
     with pytest.raises(UserError, match="no whole image cache"):
-        open_store(tmp_path / "cut", 64.0)
+        open_cache(tmp_path / "cut")
     again = []
     monkeypatch.setattr(module, "read_rgb", lambda path, upright: again.append(path) or read_rgb(path))
-    build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+    build_cache(index, tmp_path / "cut", 36, cache=kind, mean=True)
     assert len(again) == len(index) - stop_after // 5 * 5  # whole blocks are not read again
-    for name in (module.FILES[kind], "mean.npy", "store.json", "index.npz"):
+    for name in (module.FILES[kind], "mean.npy", "cache.json", "index.npz"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not list((tmp_path / "cut").glob("build.*"))
 
 
 def test_an_interruption_after_the_last_frame_reads_none_again(index, tmp_path, monkeypatch):
-    import zfnet.data.cache.images as store
+    import zfnet.data.cache.images as images
 
     def stops(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_mean_image", stops)
+        patch.setattr(images, "_mean_image", stops)
         with pytest.raises(KeyboardInterrupt):
-            build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+            build_cache(index, tmp_path, 36, cache="jpeg", mean=True)
     monkeypatch.setattr(module, "read_rgb", stops)
-    assert len(build_store(index, tmp_path, 36, 64.0, cache="jpeg")) == len(index)
+    assert len(build_cache(index, tmp_path, 36, cache="jpeg", mean=True)) == len(index)
 
 
 def test_a_journal_of_another_build_is_not_gone_on_with(index, tmp_path, monkeypatch):
@@ -139,41 +143,41 @@ def test_a_journal_of_another_build_is_not_gone_on_with(index, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(module, "read_rgb", stops)
         with pytest.raises(KeyboardInterrupt):
-            build_store(index, tmp_path, 36, 64.0, cache="jpeg")
-    pixels = build_store(index, tmp_path, 32, 64.0, cache="jpeg").pixels
+            build_cache(index, tmp_path, 36, cache="jpeg")
+    pixels = build_cache(index, tmp_path, 32, cache="jpeg").pixels
     np.testing.assert_array_equal(pixels[0].shape, (32, 32, 3))
-    first = json.loads((tmp_path / "store.json").read_text())
+    first = json.loads((tmp_path / "cache.json").read_text())
     assert first["key"]["size"] == 32
 
 
 def test_another_kind_of_cache_replaces_the_first(index, tmp_path):
-    build_store(index, tmp_path, 36, 64.0)
-    build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    build_cache(index, tmp_path, 36)
+    build_cache(index, tmp_path, 36, cache="jpeg")
     assert not (tmp_path / "pixels.npy").exists() and (tmp_path / "pixels.jpegs").exists()
-    raw = build_store(index, tmp_path, 36, 64.0)
+    raw = build_cache(index, tmp_path, 36)
     assert isinstance(raw.pixels, np.ndarray) and not (tmp_path / "pixels.jpegs").exists()
 
 
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_a_damaged_frame_is_found_and_named(index, tmp_path, kind):
-    store = build_store(index, tmp_path, 36, 64.0, cache=kind)
+    images = build_cache(index, tmp_path, 36, cache=kind)
     assert damaged_files(tmp_path) == []
     file = tmp_path / module.FILES[kind]
-    at = int(store.pixels.starts[3]) + 100 if kind == "jpeg" else 128 + 3 * 36 * 36 * 3
+    at = int(images.pixels.starts[3]) + 100 if kind == "jpeg" else 128 + 3 * 36 * 36 * 3
     data = bytearray(file.read_bytes())
     data[at] ^= 4
     file.write_bytes(data)
     assert damaged_files(tmp_path) == [str(index.paths[3])]
     if kind == "jpeg":
         with pytest.raises(UserError, match="frame 3 is damaged.*stage=data"):
-            open_store(tmp_path, 64.0).center([2, 3])
+            open_cache(tmp_path).frames([2, 3])
 
 
 def test_a_shortened_file_is_refused(index, tmp_path):
-    build_store(index, tmp_path, 36, 64.0, cache="jpeg")
+    build_cache(index, tmp_path, 36, cache="jpeg")
     os.truncate(tmp_path / "pixels.jpegs", 1000)
     with pytest.raises(UserError, match="no whole image cache"):
-        open_store(tmp_path, 64.0)
+        open_cache(tmp_path)
 
 
 def test_a_forked_process_reads_with_threads_of_its_own(packed, monkeypatch):
@@ -190,4 +194,4 @@ def test_a_disk_that_is_too_small_is_noticed_before_it_is_full(index, tmp_path, 
     free = 24 * 36 * 36 * 3 // 4
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, 0, free))
     with nullcontext() if fits else pytest.raises(UserError, match=r"GB are free.*data\.cache=jpeg"):
-        build_store(index, tmp_path / "cache", 36, 1.0, cache=kind)
+        build_cache(index, tmp_path / "cache", 36, cache=kind)

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import build_store
+from zfnet.data.cache.images import build_cache
 from zfnet.data.options import DataOptions
 from zfnet.data.sources.caltech import read_caltech
-from zfnet.experiments.config import Config
-from zfnet.experiments.sources import read_source
+from zfnet.experiments.table import Config
+from zfnet.experiments.sources import forget_listings, read_source
 from zfnet.experiments.transfer import compute as stage
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.networks.convnet import build
-from zfnet.running import runner as pipeline
 from zfnet.running.runner import STAGES, fingerprint
 
 
@@ -46,8 +45,8 @@ def sets(tmp_path):
 
 def test_planted_duplicates_are_found_written_and_left_out_when_asked(sets, tmp_path):
     train, _ = read_source(sets)
-    others = build_store(train, tmp_path / "others", 64, 64.0)
-    images = build_store(read_caltech(tmp_path), tmp_path / "images", 64, 64.0, others.mean)
+    others = build_cache(train, tmp_path / "others", 64, mean=True)
+    images = build_cache(read_caltech(tmp_path), tmp_path / "images", 64)
     model = build("zfnet", 2, 56, 0.05)
     model.initialise("he", 0)
     config = TransferOptions(layers=[1], softmax_layers=[1], per_class=[2], folds=1, few_shot=[1], c_grid=[1.0])
@@ -87,6 +86,6 @@ def test_a_changed_list_changes_what_depends_on_the_data(sets, tmp_path):
     prints = []
     for text in ("a\n", "a\nb\n"):
         file.write_text(text)
-        pipeline.sources.forget_listings()
+        forget_listings()
         prints.append([fingerprint(STAGES[name], config) for name in ("data", "train", "transfer")])
     assert not set(prints[0]) & set(prints[1])

@@ -7,10 +7,9 @@ import pytest
 
 from zfnet.data.cache import images as module
 from zfnet.data.options import DataOptions
-from zfnet.experiments.config import Config
-from zfnet.experiments.wiring import stores
+from zfnet.experiments.table import Config
 from zfnet.pipeline.options import PathsOptions, WandbOptions
-from zfnet.running import runner as pipeline
+from zfnet.running import runner
 
 
 @pytest.fixture
@@ -28,23 +27,24 @@ def builds(monkeypatch):
 
 
 def run(name, picture_folder, tmp_path, **data):
+    """The images (train, val) that a run of stage data gives the stages after it."""
     paths = PathsOptions(outputs=str(tmp_path / name), cache=str(tmp_path / "cache"))
     images = replace(DataOptions(source="folder", root=str(picture_folder), size=36), **data)
     config = Config(stage="data", profile="folder", data=images, paths=paths, wandb=WandbOptions(mode="disabled"))
-    pipeline.run(config, "")
-    return config
+    runner.run(config, "")
+    return runner.context_of(runner.STAGES["data"], config).images
 
 
 def test_runs_share_the_cache_of_the_same_images(builds, picture_folder, tmp_path):
-    first, second = (stores(run(name, picture_folder, tmp_path)) for name in ("a", "b"))
+    first, second = [run(name, picture_folder, tmp_path) for name in ("a", "b")]
     assert len(builds) == 2  # train and val, once
     assert (first[0].pixels == second[0].pixels).all() and len(first[1]) == len(second[1])
     assert not list((tmp_path / "a").rglob("pixels.npy"))
-    larger, _ = stores(run("c", picture_folder, tmp_path, size=40))
-    assert len(builds) == 4 and larger.size == 40 and stores(run("a", picture_folder, tmp_path))[0].size == 36
+    larger, _ = run("c", picture_folder, tmp_path, size=40)
+    assert len(builds) == 4 and larger.size == 40 and run("a", picture_folder, tmp_path)[0].size == 36
 
 
 def test_a_shared_cache_that_is_gone_is_made_again(builds, picture_folder, tmp_path):
     run("a", picture_folder, tmp_path)
     shutil.rmtree(tmp_path / "cache")
-    assert stores(run("a", picture_folder, tmp_path))[0].size == 36 and len(builds) == 4
+    assert run("a", picture_folder, tmp_path)[0].size == 36 and len(builds) == 4

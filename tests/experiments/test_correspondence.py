@@ -14,7 +14,7 @@ from zfnet.data.cache.images import ImageStore
 from zfnet.data.index import Index
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
 from zfnet.experiments import sources, stages
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.correspondence.compute import (
     KINDS,
     Face,

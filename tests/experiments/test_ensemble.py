@@ -12,7 +12,7 @@ from zfnet.data.cache.images import open_store
 from zfnet.data.options import DataOptions
 from zfnet.experiments import stages
 from zfnet.experiments.ablations.options import AblationsOptions
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.ensemble.compute import ranking_errors, table2, ten_crop_probabilities
 from zfnet.experiments.ensemble.options import EnsembleOptions
 from zfnet.networks.checkpoint import load_model

@@ -14,7 +14,7 @@ from zfnet.data.options import DataOptions
 from zfnet.data.sources.folder import read_folder
 from zfnet.data.sources.imagenet import read_boxed, read_imagenet
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.localization.locate import Methods, locate
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.tasks import TaskMaker

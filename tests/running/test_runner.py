@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from zfnet.core.errors import UserError
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.pipeline.options import PathsOptions, WandbOptions
 from zfnet.pipeline.record import Outcome
 from zfnet.running import runner as pipeline

@@ -36,7 +36,7 @@ pytestmark = [
 GPU, CPU = World(0, 1, torch.device("cuda")), World(0, 1, torch.device("cpu"))
 
 
-def first_losses(images, precision, world=GPU, steps=100):
+def first_losses(images, inputs, precision, world=GPU, steps=100):
     model = build("zfnet", 3, 32, width=0.25)
     model.initialise("he", seed=0)
     model.to(world.device).to(memory_format=torch.channels_last).train()
@@ -44,7 +44,7 @@ def first_losses(images, precision, world=GPU, steps=100):
     drops, losses, epoch = Dropouts(model, 0), [], 0
     while len(losses) < steps:
         plan = plan_epoch(len(images), images.size, "random", 0, epoch)
-        for batch in feed(images, plan, range(4), 6, world, drops, 4 * epoch):
+        for batch in feed(images, inputs, plan, range(4), 6, world, drops, 4 * epoch):
             with autocast(world.device, precision):
                 scores = Seeded(model)(batch.inputs, batch.masks)
             loss = F.cross_entropy(scores.float(), batch.labels)
@@ -63,8 +63,8 @@ def test_initial_weights_are_the_same_wherever_the_network_lies():
     assert all(torch.equal(a, b.cpu()) for a, b in zip(here.parameters(), there.parameters(), strict=True))
 
 
-def test_bf16_and_fp32_agree_over_the_first_hundred_steps(stores):
-    fp32, bf16 = (first_losses(stores[0], precision).reshape(10, 10).mean(1) for precision in ("fp32", "bf16"))
+def test_bf16_and_fp32_agree_over_the_first_hundred_steps(stores, inputs):
+    fp32, bf16 = [first_losses(stores[0], inputs, precision).reshape(10, 10).mean(1) for precision in ("fp32", "bf16")]
     assert fp32[-1] < 0.9 * fp32[0]
     np.testing.assert_allclose(bf16, fp32, rtol=0.05)
 
@@ -104,24 +104,32 @@ def test_nccl_with_one_process_gives_the_same_gradient():
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs, as NCCL takes one process on each")
-def test_two_processes_on_two_gpus_equal_one(stores, store_folders, tmp_path):
-    recipe = TrainOptions(epochs=2, batch=6, reference_batch=6, lr=0.02, precision="fp32", crops="random", snapshots=[])
+def test_two_processes_on_two_gpus_equal_one(stores, inputs, store_folders, tmp_path):
+    recipe = TrainOptions(
+        epochs=2,
+        batch=6,
+        reference_batch=6,
+        lr=0.02,
+        divisor=64.0,
+        precision="fp32",
+        crops="random",
+        snapshots=[],
+    )
     job = Job(ModelOptions(width=0.125, init="he"), recipe, CheckpointOptions(), str(tmp_path / "one"), "cuda")
-    one = fit(job, GPU, *stores)
-    two = replace(job, out=str(tmp_path / "two"), train_store=str(store_folders[0]), val_store=str(store_folders[1]))
-    two.divisor = 64.0
+    one = fit(job, GPU, *stores, inputs)
+    two = replace(job, out=str(tmp_path / "two"), train_cache=str(store_folders[0]), val_cache=str(store_folders[1]))
     two.write(tmp_path / "two" / "job.json")
     launch("zfnet.training.worker", tmp_path / "two" / "job.json", processes=2)
     lines = read_metrics(tmp_path / "two")
     np.testing.assert_allclose([line["loss"] for line in lines], [line["loss"] for line in one["history"]], rtol=1e-2)
 
 
-def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores):
+def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores, inputs, wrap):
     train, val = stores
     model = build("zfnet", 3, 32, width=0.25)
     model.initialise("he", seed=0)
     plan = plan_epoch(len(train), train.size, "random", 0, 0)
-    batches = [list(feed(train, plan, range(4), 6, world, Dropouts(model, 0), 0)) for world in (GPU, CPU)]
+    batches = [list(feed(train, inputs, plan, range(4), 6, world, Dropouts(model, 0), 0)) for world in (GPU, CPU)]
     for found, wanted in zip(*batches, strict=True):
         assert found.inputs.is_cuda and found.inputs.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(found.inputs.cpu(), wanted.inputs, rtol=1e-5, atol=1e-5)
@@ -131,12 +139,14 @@ def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores):
         }
     rows = np.arange(len(val))
     for crops in ("center", "ten"):
-        told = [next(predict(model.to(world.device), val, rows, crops))[1].cpu() for world in (GPU, CPU)]
-        torch.testing.assert_close(*told, rtol=0, atol=5e-3)
+        on_gpu, on_cpu = [
+            next(predict(wrap(model.to(world.device)), val, rows, crops))[1].cpu() for world in (GPU, CPU)
+        ]
+        torch.testing.assert_close(on_gpu, on_cpu, rtol=0, atol=5e-3)
 
 
 @pytest.mark.parametrize(("first", "then"), [(GPU, CPU), (CPU, GPU)])
-def test_a_checkpoint_goes_on_on_another_device(stores, tmp_path, monkeypatch, first, then):
+def test_a_checkpoint_goes_on_on_another_device(stores, inputs, tmp_path, monkeypatch, first, then):
     recipe = TrainOptions(
         epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", precision="fp32", crops="random", snapshots=[]
     )
@@ -153,9 +163,9 @@ def test_a_checkpoint_goes_on_on_another_device(stores, tmp_path, monkeypatch, f
 
     monkeypatch.setattr(module, "Renormaliser", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(job, first, *stores)
+        fit(job, first, *stores, inputs)
     monkeypatch.undo()
     kept = (tmp_path / "metrics.jsonl").read_text()
-    numbers = fit(job, then, *stores)
+    numbers = fit(job, then, *stores, inputs)
     assert (tmp_path / "metrics.jsonl").read_text().startswith(kept) and len(numbers["history"]) == 4
     assert all(np.isfinite(line["loss"]) for line in numbers["history"])

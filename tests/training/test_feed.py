@@ -20,60 +20,60 @@ def model():
     return build("zfnet", 3, 32, width=0.125)
 
 
-def batches(images, model, world=ALONE, steps=range(5)):
+def batches(images, inputs, model, world=ALONE, steps=range(5)):
     plan = plan_epoch(len(images), images.size, "random", seed=3, epoch=1)
-    return plan, list(feed(images, plan, steps, 5, world, Dropouts(model, seed=3), first=10))
+    return plan, list(feed(images, inputs, plan, steps, 5, world, Dropouts(model, seed=3), first=10))
 
 
-def test_a_step_gets_the_planned_crops_mirrored_and_normalised(stores, model):
+def test_a_step_gets_the_planned_crops_mirrored_and_normalised(stores, inputs, model):
     images = stores[0]
-    plan, found = batches(images, model)
+    plan, found = batches(images, inputs, model)
     assert [batch.step for batch in found] == [0, 1, 2, 3, 4] and [batch.whole for batch in found] == [5, 5, 5, 5, 4]
     for batch in found:
         rows = plan.order[5 * batch.step : 5 * batch.step + 5]
         assert batch.labels.tolist() == images.index.labels[rows].tolist()
         for x, row in zip(batch.inputs, rows, strict=True):
             window = slice(plan.top[row], plan.top[row] + 32), slice(plan.left[row], plan.left[row] + 32)
-            literal = (images.pixels[row][window].astype(np.float32) - images.mean[window]) / images.divisor
+            literal = (images.pixels[row][window].astype(np.float32) - inputs.mean[window]) / 64
             literal = literal[:, ::-1] if plan.flip[row] else literal
             np.testing.assert_allclose(x.permute(1, 2, 0).numpy(), literal, rtol=1e-5, atol=1e-5)
 
 
-def test_the_number_of_threads_and_batches_ahead_changes_nothing(stores, model, monkeypatch):
-    _, many = batches(stores[0], model)
+def test_the_number_of_threads_and_batches_ahead_changes_nothing(stores, inputs, model, monkeypatch):
+    _, many = batches(stores[0], inputs, model)
     monkeypatch.setattr(module, "THREADS", 1)
     monkeypatch.setattr(module, "AHEAD", 1)
-    _, one = batches(stores[0], model)
+    _, one = batches(stores[0], inputs, model)
     for a, b in zip(many, one, strict=True):
         assert torch.equal(a.inputs, b.inputs) and torch.equal(a.masks["drop6"], b.masks["drop6"])
 
 
-def test_the_shares_of_two_processes_are_the_whole_batch(stores, model):
-    _, whole = batches(stores[0], model)
-    parts = [batches(stores[0], model, World(rank, 2, torch.device("cpu")))[1] for rank in (0, 1)]
+def test_the_shares_of_two_processes_are_the_whole_batch(stores, inputs, model):
+    _, whole = batches(stores[0], inputs, model)
+    parts = [batches(stores[0], inputs, model, World(rank, 2, torch.device("cpu")))[1] for rank in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
         assert torch.equal(batch.inputs[0::2], first.inputs) and torch.equal(batch.inputs[1::2], second.inputs)
         assert torch.equal(batch.masks["drop7"][1::2], second.masks["drop7"]) and second.whole == batch.whole
 
 
-def test_masks_belong_to_the_step_of_the_training(stores, model):
-    _, found = batches(stores[0], model)
+def test_masks_belong_to_the_step_of_the_training(stores, inputs, model):
+    _, found = batches(stores[0], inputs, model)
     literal = dropout_masks({"drop6": model.fc6.out_features, "drop7": model.fc7.out_features}, 0.5, 5, seed=3, step=12)
     assert torch.equal(found[2].masks["drop7"], literal["drop7"])
 
 
-def test_a_feed_that_is_left_early_ends_its_threads(stores, model):
+def test_a_feed_that_is_left_early_ends_its_threads(stores, inputs, model):
     plan = plan_epoch(len(stores[0]), stores[0].size, "random", 0, 0)
-    for _ in feed(stores[0], plan, range(5), 5, ALONE, Dropouts(model, 0), 0):
+    for _ in feed(stores[0], inputs, plan, range(5), 5, ALONE, Dropouts(model, 0), 0):
         break
 
 
-def test_dead_units_counts_what_never_fires(stores, model):
+def test_dead_units_counts_what_never_fires(stores, model, wrap):
     with torch.no_grad():
         model.conv2.weight[:3], model.conv2.bias[:3] = 0, -1
         model.fc7.weight.zero_()
         model.fc7.bias.fill_(-1)
-    shares = dead_units(model, stores[1])
+    shares = dead_units(wrap(model), stores[1])
     assert list(shares) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
     assert shares["conv2"] >= 3 / model.conv2.out_channels and shares["fc7"] == 1 and shares["conv1"] < 1
 

@@ -17,9 +17,10 @@ import torch
 
 from zfnet.core.errors import UserError
 from zfnet.core.metrics import log_metrics, read_metrics
-from zfnet.data.cache.images import open_store
-from zfnet.networks.checkpoint import load_model
+from zfnet.data.cache.images import open_cache
+from zfnet.networks.checkpoint import load_trained
 from zfnet.networks.convnet import build
+from zfnet.networks.inputs import Inputs
 from zfnet.networks.options import ModelOptions
 from zfnet.networks.predict import predict
 from zfnet.training import fit as module
@@ -33,7 +34,15 @@ from zfnet.training.options import CheckpointOptions, TrainOptions
 ALONE = World(0, 1, torch.device("cpu"))
 MODEL = ModelOptions(width=0.125, init="he")
 RECIPE = TrainOptions(
-    epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", crops="random", precision="fp32", snapshots=[1]
+    epochs=4,
+    batch=6,
+    reference_batch=6,
+    lr=0.02,
+    schedule="cosine",
+    divisor=64.0,
+    crops="random",
+    precision="fp32",
+    snapshots=[1],
 )
 
 
@@ -44,7 +53,7 @@ def job(out, **changes):
 def write_job(out, train, val):
     """For processes that open the image caches themselves."""
     work = job(out)
-    work.train_store, work.val_store, work.divisor = str(train), str(val), 64.0
+    work.train_cache, work.val_cache = str(train), str(val)
     work.write(out / "job.json")
 
 
@@ -70,7 +79,7 @@ def write_worker(folder, does):
 
 
 def weights(out):
-    return load_model(Path(out) / "model.pt").state_dict()
+    return load_trained(Path(out) / "model.pt").module.state_dict()
 
 
 def assert_same_weights(a, b, **tolerance):
@@ -81,12 +90,12 @@ def assert_same_weights(a, b, **tolerance):
 @pytest.fixture(scope="module")
 def trained(store_folders, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained")
-    train, val = (open_store(folder, 64.0) for folder in store_folders)
-    return out, fit(job(out), ALONE, train, val)
+    train, val = [open_cache(folder) for folder in store_folders]
+    return out, fit(job(out), ALONE, train, val, Inputs.of_mean_image(train.mean, 64.0))
 
 
-def test_it_learns_what_can_be_learnt(stores, tmp_path):
-    numbers = fit(job(tmp_path, epochs=14), ALONE, *stores)
+def test_it_learns_what_can_be_learnt(stores, inputs, tmp_path):
+    numbers = fit(job(tmp_path, epochs=14), ALONE, *stores, inputs)
     assert numbers["top1_error"] <= 34 and numbers["chance_top1"] == pytest.approx(200 / 3)
     assert numbers["history"][-1]["loss"] < 0.8 * numbers["history"][0]["loss"]
 
@@ -104,7 +113,9 @@ def test_it_leaves_model_snapshots_and_metrics(trained):
 
 
 @pytest.mark.parametrize("steps", [2, 4, 7])  # in the middle of an epoch, at its end, in the next one
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, stores, tmp_path, monkeypatch, steps):
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    trained, stores, inputs, tmp_path, monkeypatch, steps
+):
     calls = 0
 
     class Interrupted(module.Renormaliser):
@@ -117,11 +128,11 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(trained, store
 
     monkeypatch.setattr(module, "Renormaliser", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(job(tmp_path), ALONE, *stores)
+        fit(job(tmp_path), ALONE, *stores, inputs)
     monkeypatch.undo()
     assert list((tmp_path / "checkpoints").glob("*/at_*.pt"))
     log_metrics(tmp_path, epoch=99)  # a line of an epoch that no checkpoint knows
-    numbers = fit(job(tmp_path), ALONE, *stores)
+    numbers = fit(job(tmp_path), ALONE, *stores, inputs)
     assert_same_weights(trained[0], tmp_path)
     assert read_metrics(tmp_path) == numbers["history"]
     assert [line["loss"] for line in numbers["history"]] == [line["loss"] for line in trained[1]["history"]]
@@ -162,83 +173,89 @@ def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 
 
-def test_ten_crop_error_averages_the_probabilities_of_the_crops(trained, stores):
-    model, val = load_model(trained[0] / "model.pt"), stores[1]
-    _, probabilities = next(predict(model, val, np.arange(6), "ten"))
+def test_ten_crop_error_averages_the_probabilities_of_the_crops(trained, stores, inputs):
+    network, val = load_trained(trained[0] / "model.pt"), stores[1]
+    _, probabilities = next(predict(network, val, np.arange(6), "ten"))
+    crops = network.inputs.ten_crops(val.frames(range(6)))
     with torch.no_grad():
-        literal = sum(model(val.ten_crops(range(6))[:, i]).double().softmax(1) for i in range(10)) / 10
+        literal = sum(network.module(crops[:, i]).double().softmax(1) for i in range(10)) / 10
     torch.testing.assert_close(probabilities, literal, rtol=1e-4, atol=1e-6)
     wrong = (literal.argmax(1).numpy() != val.index.labels).mean()
-    assert errors(model, val, ALONE, "ten")["top1_error"] == pytest.approx(100 * wrong)
+    assert errors(network, val, ALONE, "ten")["top1_error"] == pytest.approx(100 * wrong)
 
 
 def test_a_prediction_that_is_not_read_to_its_end_leaves_the_model_as_it_was(trained, stores):
-    model = load_model(trained[0] / "model.pt").train()
-    batches = predict(model, stores[1], np.arange(6), "center", batch=2)
+    network = load_trained(trained[0] / "model.pt")
+    network.module.train()
+    batches = predict(network, stores[1], np.arange(6), "center", batch=2)
     next(batches)
-    assert not model.training
+    assert not network.module.training
     del batches
-    assert model.training
+    assert network.module.training
 
 
-def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stores, tmp_path):
-    start = load_model(trained[0] / "model.pt")
-    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
-    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
-    assert not torch.allclose(weights(tmp_path)["fc8.weight"], start.fc8.weight)
+def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stores, inputs, tmp_path):
+    start = load_trained(trained[0] / "model.pt")
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, inputs, start)
+    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.module.conv3.weight.detach(), rtol=0, atol=1e-6)
+    assert not torch.allclose(weights(tmp_path)["fc8.weight"], start.module.fc8.weight)
 
 
-def test_another_network_to_start_from_is_another_training(trained, stores, tmp_path):
-    start = load_model(trained[0] / "model.pt")
-    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
-    start.initialise("he", seed=5)
-    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, start)
-    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.conv3.weight.detach(), rtol=0, atol=1e-6)
+def test_another_network_to_start_from_is_another_training(trained, stores, inputs, tmp_path):
+    start = load_trained(trained[0] / "model.pt")
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, inputs, start)
+    start.module.initialise("he", seed=5)
+    fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, inputs, start)
+    torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.module.conv3.weight.detach(), rtol=0, atol=1e-6)
 
 
-def test_other_pictures_under_the_same_names_are_another_training(trained, stores, tmp_path):
+def test_other_pictures_under_the_same_names_are_another_training(trained, stores, inputs, tmp_path):
     shutil.copytree(trained[0], tmp_path / "same")
     train, val = stores
     dark = replace(train, pixels=train.pixels // 2, checksums=None)
     assert dark.index.fingerprint() == train.index.fingerprint()
     for folder in ("same", "anew"):
-        fit(job(tmp_path / folder), ALONE, dark, val)
+        fit(job(tmp_path / folder), ALONE, dark, val, inputs)
     assert_same_weights(tmp_path / "same", tmp_path / "anew", rtol=0, atol=0)
     assert not torch.equal(weights(tmp_path / "same")["fc8.weight"], weights(trained[0])["fc8.weight"])
 
 
-def test_a_training_that_has_ended_is_measured_again_only_on_other_images(trained, stores, tmp_path, monkeypatch):
+def test_a_training_that_has_ended_is_measured_again_only_on_other_images(
+    trained, stores, inputs, tmp_path, monkeypatch
+):
     shutil.copytree(trained[0], tmp_path / "same")
     measured = []
     monkeypatch.setattr(module, "errors", lambda *given, **named: measured.append(1) or errors(*given, **named))
     again = replace(job(tmp_path / "same"), checkpoints=CheckpointOptions(minutes=1.0))
-    assert fit(again, ALONE, *stores) == trained[1] and not measured
+    assert fit(again, ALONE, *stores, inputs) == trained[1] and not measured
     assert read_metrics(tmp_path / "same") == trained[1]["history"]
     train, val = stores
-    fewer = fit(again, ALONE, train, val.take(np.arange(4)))
+    fewer = fit(again, ALONE, train, val.take(np.arange(4)), inputs)
     assert measured and fewer["n_val"] == 4 and fewer["history"] == trained[1]["history"]
-    model = load_model(tmp_path / "same" / "model.pt", torch.device("cpu"))
-    assert fewer["center"] == errors(model, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
+    network = load_trained(tmp_path / "same" / "model.pt")
+    assert fewer["center"] == errors(network, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
 
 
-def test_where_the_validation_error_sets_the_rate_other_validation_images_make_another_training(stores, tmp_path):
+def test_where_the_validation_error_sets_the_rate_other_validation_images_make_another_training(
+    stores, inputs, tmp_path
+):
     train, val = stores
     for schedule, same in (("cosine", True), ("plateau", False)):
-        one = job(tmp_path, schedule=schedule)
-        keys = {module._job_key(one, train, some, None) for some in (val, val.take(np.arange(4)))}
+        work = job(tmp_path, schedule=schedule)
+        keys = {module._job_key(work, train, images, inputs, None) for images in (val, val.take(np.arange(4)))}
         assert (len(keys) == 1) is same
 
 
-def test_a_loss_that_is_not_finite_names_the_layer(stores, tmp_path):
+def test_a_loss_that_is_not_finite_names_the_layer(stores, inputs, tmp_path):
     with pytest.raises(UserError, match=r"not finite; try a lower train\.lr"):
-        fit(job(tmp_path, lr=1e18, rms_radius=0.0, warmup_epochs=0), ALONE, *stores)
+        fit(job(tmp_path, lr=1e18, rms_radius=0.0, warmup_epochs=0), ALONE, *stores, inputs)
 
 
-def test_a_loss_that_does_not_move_is_an_error(stores, tmp_path, monkeypatch):
+def test_a_loss_that_does_not_move_is_an_error(stores, inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(health, "STUCK_STEPS", 1)
     with pytest.raises(UserError, match=r"stays at .* ln\(classes\); the output of relu\d"):
         small = Job(replace(MODEL, init="paper"), replace(RECIPE, lr=1e-9), CheckpointOptions(), str(tmp_path), "cpu")
-        fit(small, ALONE, *stores)
+        fit(small, ALONE, *stores, inputs)
 
 
 def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path, monkeypatch):
@@ -282,10 +299,10 @@ def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 
 
-def test_a_fit_hands_the_interrupt_back(stores, tmp_path):
+def test_a_fit_hands_the_interrupt_back(stores, inputs, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with StopOnInterrupt() as outer:
-        fit(job(tmp_path, epochs=1), ALONE, *stores)
+        fit(job(tmp_path, epochs=1), ALONE, *stores, inputs)
         os.kill(os.getpid(), signal.SIGINT)
         assert outer.asked
         with pytest.raises(KeyboardInterrupt):  # the second one

@@ -48,4 +48,4 @@ class Settings:
 def with_sections(sections: dict[str, type]) -> type[Settings]:
     """The whole schema: the settings, and a section of options for each name."""
     fields = [(name, options, field(default_factory=options)) for name, options in sections.items()]
-    return make_dataclass("Config", fields, bases=(Settings,), module=__name__)
+    return make_dataclass("Config", fields, bases=(Settings,), namespace={"__module__": __name__})

@@ -12,7 +12,7 @@ import torch
 
 from zfnet.core.errors import UserError
 from zfnet.experiments import stages
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.sources import forget_listings
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.pipeline.options import PathsOptions, WandbOptions

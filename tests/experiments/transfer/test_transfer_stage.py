@@ -9,7 +9,7 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from zfnet.data.cache.images import build_store
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.sources import read_transfer_source
 from zfnet.experiments.transfer import compute as stage
 from zfnet.experiments.transfer.experiment import choose_c, make_task

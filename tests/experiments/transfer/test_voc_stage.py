@@ -13,7 +13,7 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import build_store
 from zfnet.data.options import DataOptions, MenagerieOptions
 from zfnet.experiments import sources, stages
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.voc import compute as voc_stage
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.linear.average_precision import average_precision, bootstrap_precisions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 from zfnet.experiments.transfer.protocol import Split
 from zfnet.experiments.wiring import trainer
 from zfnet.networks.checkpoint import load_model
