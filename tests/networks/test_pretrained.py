@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from zfnet.experiments.explain.network import LAYERS
 
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import ImageStore
 from zfnet.data.index import make_index
-from zfnet.experiments.explain.network import LAYERS
 from zfnet.networks.options import NETWORKS
 from zfnet.networks.pretrained import (
     DIVISOR,
