@@ -18,10 +18,10 @@ from zfnet.data.index import make_index
 from zfnet.data.options import DataOptions
 from zfnet.data.sources.folder import read_folder
 from zfnet.experiments.ablations.stage import few_classes
-from zfnet.experiments.table import Config
 from zfnet.experiments.context import Context, folder_of, raw_files
 from zfnet.experiments.data import stage as data_stage
 from zfnet.experiments.sources import forget_listings
+from zfnet.experiments.table import Config
 from zfnet.pipeline.options import PathsOptions
 from zfnet.pipeline.record import RESULT
 
@@ -55,7 +55,7 @@ def test_a_cache_is_not_made_twice(stores, store_folders):
 def context_of(config):
     """The context of stage data, as the runner gives it."""
     folder = folder_of(config, "data")
-    return Context(config, folder, folder, lambda stage: None)
+    return Context(config, "data", folder, folder, lambda stage: None)
 
 
 def test_pictures_replaced_under_their_names_are_read_anew(picture_folder, tmp_path):

@@ -12,8 +12,8 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import build_cache
 from zfnet.data.options import DataOptions
 from zfnet.data.sources.caltech import read_caltech
-from zfnet.experiments.table import Config
 from zfnet.experiments.sources import forget_listings, read_source
+from zfnet.experiments.table import Config
 from zfnet.experiments.transfer import compute as stage
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.networks.convnet import build

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from zfnet.data.cache.images import open_store
-from zfnet.data.options import DataOptions
-from zfnet.experiments import stages
+from zfnet.data.cache.images import open_cache
 from zfnet.experiments.ablations.options import AblationsOptions
-from zfnet.experiments.table import Config
 from zfnet.experiments.ensemble.compute import ranking_errors, table2, ten_crop_probabilities
 from zfnet.experiments.ensemble.options import EnsembleOptions
-from zfnet.networks.checkpoint import load_model
+from zfnet.experiments.table import Config
+from zfnet.networks.checkpoint import load_trained
 from zfnet.networks.convnet import build
 from zfnet.networks.options import ModelOptions
 from zfnet.pipeline.options import PathsOptions
+from zfnet.running.runner import STAGES, context_of
 from zfnet.training.options import TrainOptions
 
 
@@ -26,10 +25,18 @@ from zfnet.training.options import TrainOptions
 def config(store_folders, tmp_path):
     for name, folder in zip(("train", "val"), store_folders, strict=True):
         shutil.copytree(folder, tmp_path / "menagerie" / "data" / name)
-    recipe = TrainOptions(epochs=1, batch=6, reference_batch=6, lr=0.02, precision="fp32", snapshots=[], crops="random")
+    recipe = TrainOptions(
+        epochs=1,
+        batch=6,
+        reference_batch=6,
+        lr=0.02,
+        divisor=64.0,
+        precision="fp32",
+        snapshots=[],
+        crops="random",
+    )
     return Config(
         paths=PathsOptions(outputs=str(tmp_path)),
-        data=DataOptions(divisor=64.0),
         device="cpu",
         model=ModelOptions(width=0.125, init="he"),
         train=recipe,
@@ -38,15 +45,24 @@ def config(store_folders, tmp_path):
     )
 
 
+def run(name, config):
+    """What a stage returns, run on the caches as they lie there."""
+    return STAGES[name].run(context_of(STAGES[name], config))
+
+
+def weights(folder):
+    return load_trained(folder / "model.pt").module.state_dict()
+
+
 def literal_errors(networks, images):
     """Image by image, network by network, crop by crop, class by class, in Python's floats."""
     wrong1 = wrong5 = 0
     for row in range(len(images)):
-        total = [0.0] * networks[0].n_classes
+        total = [0.0] * len(networks[0].classes)
         for network in networks:
-            for crop in images.ten_crops([row])[0]:
+            for crop in network.inputs.ten_crops(images.frames([row]))[0]:
                 with torch.no_grad():
-                    scores = network(crop[None])[0].double()
+                    scores = network.module(crop[None])[0].double()
                 for k, p in enumerate((scores.exp() / scores.exp().sum()).tolist()):
                     total[k] += p / 10 / len(networks)
         order = sorted(range(len(total)), key=lambda k: -total[k])
@@ -55,11 +71,12 @@ def literal_errors(networks, images):
     return {"top1_error": 100 * wrong1 / len(images), "top5_error": 100 * wrong5 / len(images)}
 
 
-def test_the_average_is_that_of_every_crop_of_every_network(stores):
+def test_the_average_is_that_of_every_crop_of_every_network(stores, wrap):
     images, networks = stores[1], []
     for seed in (0, 1, 2):
-        networks.append(build("zfnet", 3, 32, width=0.125).eval())
-        networks[-1].initialise("he", seed)
+        model = build("zfnet", 3, 32, width=0.125)
+        model.initialise("he", seed)
+        networks.append(wrap(model))
     found = [ten_crop_probabilities(network, images, "fp32") for network in networks]
     assert found[0].dtype == np.float64 and np.allclose(found[0].sum(1), 1, atol=1e-12)
     rows = table2(found[:2], found[2], images.index.labels)
@@ -90,50 +107,50 @@ def test_the_fifth_class_counts_and_the_sixth_does_not():
 
 def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(config, tmp_path):
     folder = tmp_path / "menagerie"
-    stages.train(config, folder / "train")
-    numbers = stages.ensemble(config, folder / "ensemble").numbers
+    run("train", config)
+    numbers = run("ensemble", config).numbers
     assert numbers["seeds"] == [0, 1, 2] and numbers["all"]["n_networks"] == 4
     assert sorted(path.name for path in (folder / "ensemble").iterdir()) == ["seed_1", "seed_2", "wide"]
     first = json.loads((folder / "train" / "trained.json").read_text())
     assert numbers["single"]["top1_error"]["runs"][0] == first["top1_error"]
-    assert load_model(folder / "ensemble" / "wide" / "model.pt").conv4.out_channels == 128  # an eighth of 1024
+    assert len(weights(folder / "ensemble" / "wide")["conv4.weight"]) == 128  # an eighth of 1024
     parts = [
         json.loads((folder / "ensemble" / name / "trained.json").read_text()) for name in ("seed_1", "seed_2", "wide")
     ]
     assert numbers["train_seconds"] == pytest.approx(sum(part["train_seconds"] for part in parts))
-    before = load_model(folder / "ensemble" / "seed_1" / "model.pt").state_dict()
+    before = weights(folder / "ensemble" / "seed_1")
     (folder / "ensemble" / "seed_1" / "model.pt").unlink()  # its checkpoint is there: nothing is trained again
-    again = stages.ensemble(config, folder / "ensemble").numbers
-    after = load_model(folder / "ensemble" / "seed_1" / "model.pt").state_dict()
+    again = run("ensemble", config).numbers
+    after = weights(folder / "ensemble" / "seed_1")
     assert again == numbers and all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_stage_says_why_it_did_not_run(config, tmp_path):
-    outcome = stages.ensemble(replace(config, ensemble=EnsembleOptions(seeds=[0], wide=False)), tmp_path / "ensemble")
+def test_the_stage_says_why_it_did_not_run(config):
+    outcome = run("ensemble", replace(config, ensemble=EnsembleOptions(seeds=[0], wide=False)))
     assert "ensemble.seeds is empty" in outcome.numbers["skipped"] and outcome.headline.startswith("not run")
 
 
-def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compares_them(config, tmp_path):
-    folder = tmp_path / "menagerie"
+def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compares_them(config):
     config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], paperscale_epochs=1))
-    rows = stages.ablations(config, folder / "ablations").numbers["rows"]
+    rows = run("ablations", config).numbers["rows"]
     assert list(rows) == ["zfnet", "zfnet-paperscale", "zfnet-paperscale-noclip"]
     assert rows["zfnet"]["rms_conv1"] < 0.01 < rows["zfnet-paperscale"]["rms_conv1"] <= 0.1
     assert rows["zfnet-paperscale-noclip"]["clipped_conv1"] == 0
-    stages.train(config, folder / "train")
-    networks = stages.first_layer(config, folder / "first_layer").numbers["networks"]
+    run("train", config)
+    networks = run("first_layer", config).numbers["networks"]
     assert {"zfnet, paper's scale", "zfnet, paper's scale, no RMS clipping"} <= set(networks)
 
 
 def test_the_ablations_can_train_on_the_first_classes_only(config, tmp_path):
     folder = tmp_path / "menagerie"
     config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], n_classes=2))
-    numbers = stages.ablations(config, folder / "ablations").numbers
-    whole, few = (open_store(path / "train", 64.0) for path in (folder / "data", folder / "ablations" / "images"))
-    assert load_model(folder / "ablations" / "zfnet" / "seed_0" / "model.pt").n_classes == 2 < len(whole.index.classes)
+    numbers = run("ablations", config).numbers
+    whole, few = [open_cache(path / "train") for path in (folder / "data", folder / "ablations" / "images")]
+    network = load_trained(folder / "ablations" / "zfnet" / "seed_0" / "model.pt")
+    assert len(network.classes) == 2 < len(whole.index.classes)
     assert list(few.index.paths) == list(whole.index.paths[whole.index.labels < 2])
     trained = json.loads((folder / "ablations" / "zfnet" / "seed_0" / "trained.json").read_text())
     assert numbers["train_seconds"] == trained["train_seconds"] > 0
     assert (numbers["n_classes"], numbers["n_train"]) == (2, len(few)) and not np.array_equal(few.mean, whole.mean)
-    val = open_store(folder / "ablations" / "images" / "val", 64.0)
-    assert numbers["n_val"] == len(val) and np.array_equal(few.mean, val.mean)
+    np.testing.assert_array_equal(network.inputs.mean, few.mean)
+    assert numbers["n_val"] == len(open_cache(folder / "ablations" / "images" / "val"))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import build_store
+from zfnet.data.cache.images import build_cache
 from zfnet.data.options import DataOptions
 from zfnet.data.sources.folder import read_folder
 from zfnet.data.sources.imagenet import read_boxed, read_imagenet
@@ -269,10 +269,10 @@ def test_photographs_of_ones_own_are_read_upright_all_the_way(tmp_path):
             Image.fromarray(np.zeros((30, 60, 3), np.uint8)).save(tmp_path / name / f"{i}.jpg", exif=exif)
     train, _ = read_folder(tmp_path, 0.5, seed=0)
     assert train.upright and train.take([0]).upright
-    store = build_store(train, tmp_path / "store", 32, 1.0)
-    assert store.shapes.tolist() == [[60, 30]] * 2 and store.index.upright
+    images = build_cache(train, tmp_path / "cache", 32)
+    assert images.shapes.tolist() == [[60, 30]] * 2 and images.index.upright
     maps = np.random.default_rng(0).random((1, 32, 32), dtype=np.float32)
     options = LocalizationOptions()
-    maker = TaskMaker(store, lambda rows, classes: maps, {0: [0]}, 0)
+    maker = TaskMaker(images, lambda rows, classes: maps, {0: [0]}, 0)
     assert locate(maker.make(0), Methods({"x": options}, {})).shape == (60, 30)
     assert replace(train, upright=False).fingerprint() != train.fingerprint()

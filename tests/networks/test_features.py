@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torchvision
+from torchvision.models.feature_extraction import create_feature_extractor
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.networks import features
 from zfnet.networks.convnet import build
 from zfnet.networks.features import extract
-from zfnet.networks.pretrained import DIVISOR, FRAME, Numbered, load_pretrained, mean_image, standardise
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
 
 CROP = 56
 
@@ -19,7 +22,7 @@ CROP = 56
 def model():
     model = build("zfnet", 4, CROP, 0.05)
     model.initialise("he", 0)
-    return model.train()
+    return model
 
 
 @pytest.fixture
@@ -27,27 +30,29 @@ def store(make_store):
     return make_store(2, 5, size=64)
 
 
-def test_centre_features_are_the_layers_outputs_without_dropout(model, store, tmp_path):
+@pytest.fixture
+def network(model, store, wrap):
+    return wrap(model, store)
+
+
+def test_centre_features_are_the_layers_outputs_without_dropout(network, model, store, tmp_path):
     names = [model.layer(n) for n in (1, 5, 7)]
-    found = extract(model, store, names, "center", tmp_path, batch=4)
-    assert model.training  # as it was
-    model.eval()
+    found = extract(network, store, names, "center", tmp_path, batch=4)
     with torch.inference_mode():
         for name in names:
-            expected = model.upto(store.center(range(10)), name).flatten(1)
+            expected = model.upto(network.inputs.center(store.frames(range(10))), name).flatten(1)
             np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
             assert found[name].dtype == np.float32
 
 
-def test_features_are_bit_for_bit_what_the_modules_put_out_one_after_another(model, store, tmp_path):
+def test_features_are_bit_for_bit_what_the_modules_put_out_one_after_another(network, model, store, tmp_path):
     """As they were before networks were tapped by hooks, so that what is on disk stays true."""
     names = [model.layer(n) for n in model.numbers]
-    found = extract(model, store, names, "center", tmp_path, batch=4)
+    found = extract(network, store, names, "center", tmp_path, batch=4)
     expected = {name: np.zeros_like(values) for name, values in found.items()}
-    model.eval()
     with torch.inference_mode():
         for rows in ([0], range(4), range(4, 8), range(8, 10)):
-            x = store.center(rows)
+            x = network.inputs.center(store.frames(rows))
             for name, module in model.named_children():
                 x = module(x)
                 if name in expected:
@@ -56,51 +61,51 @@ def test_features_are_bit_for_bit_what_the_modules_put_out_one_after_another(mod
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_ten_crop_features_are_means_over_the_crops(model, store, tmp_path):
-    found = extract(model, store, ["pool5"], "ten", tmp_path, batch=3)["pool5"]
-    model.eval()
+def test_ten_crop_features_are_means_over_the_crops(network, model, store, tmp_path):
+    found = extract(network, store, ["pool5"], "ten", tmp_path, batch=3)["pool5"]
     with torch.inference_mode():
-        expected = [model.upto(store.ten_crops([row])[0], "pool5").flatten(1).mean(0).numpy() for row in range(10)]
+        crops = network.inputs.ten_crops(store.frames(range(10)))
+        expected = [model.upto(views, "pool5").flatten(1).mean(0).numpy() for views in crops]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def count_rows(monkeypatch, limit: int = 10**6) -> list[int]:
-    """Rows for which inputs are made from now on; fails after `limit` of them."""
+    """Rows whose frames are read from here on; fails after `limit` of them."""
     rows: list[int] = []
-    original = ImageStore.center
+    original = Images.frames
 
-    def center(self: ImageStore, some: np.ndarray) -> torch.Tensor:
+    def frames(self: Images, part: np.ndarray) -> np.ndarray:
         if len(rows) >= limit:
             raise KeyboardInterrupt
-        rows.extend(some.tolist())
-        return original(self, some)
+        rows.extend(part.tolist())
+        return original(self, part)
 
-    monkeypatch.setattr(ImageStore, "center", center)
+    monkeypatch.setattr(Images, "frames", frames)
     return rows
 
 
-def test_features_on_disk_are_not_computed_again(model, store, tmp_path, monkeypatch):
-    first = extract(model, store, ["pool5"], "center", tmp_path)["pool5"]
+def test_features_on_disk_are_not_computed_again(network, store, tmp_path, monkeypatch):
+    first = extract(network, store, ["pool5"], "center", tmp_path)["pool5"]
     rows = count_rows(monkeypatch)
-    again = extract(model, store, ["pool5"], "center", tmp_path)["pool5"]
+    again = extract(network, store, ["pool5"], "center", tmp_path)["pool5"]
     assert rows == [] and np.array_equal(first, again)
 
 
-def test_other_weights_make_other_features(model, store, tmp_path):
-    first = np.array(extract(model, store, ["pool5"], "center", tmp_path)["pool5"])
+def test_other_weights_make_other_features(network, model, store, tmp_path):
+    first = np.array(extract(network, store, ["pool5"], "center", tmp_path)["pool5"])
     model.initialise("he", 1)
-    assert not np.array_equal(first, extract(model, store, ["pool5"], "center", tmp_path)["pool5"])
+    assert not np.array_equal(first, extract(network, store, ["pool5"], "center", tmp_path)["pool5"])
 
 
-def test_an_interrupted_run_goes_on_at_its_last_shard(model, store, tmp_path, monkeypatch):
-    whole = np.array(extract(model, store, ["pool5"], "center", tmp_path / "whole", batch=2)["pool5"])
+def test_an_interrupted_run_goes_on_at_its_last_shard(network, store, tmp_path, monkeypatch):
+    whole = np.array(extract(network, store, ["pool5"], "center", tmp_path / "whole", batch=2)["pool5"])
     monkeypatch.setattr(features, "SHARD", 4)
     with monkeypatch.context() as patch:
         count_rows(patch, limit=7)  # one for the widths, then the first shard and half of the second
         with pytest.raises(KeyboardInterrupt):
-            extract(model, store, ["pool5"], "center", tmp_path / "parts", batch=2)
+            extract(network, store, ["pool5"], "center", tmp_path / "parts", batch=2)
     rows = count_rows(monkeypatch)
-    parts = extract(model, store, ["pool5"], "center", tmp_path / "parts", batch=2)["pool5"]
+    parts = extract(network, store, ["pool5"], "center", tmp_path / "parts", batch=2)["pool5"]
     assert rows == list(range(4, 10))
     np.testing.assert_array_equal(parts, whole)
 
@@ -115,17 +120,17 @@ def damage(data: bytes, random: np.random.Generator, kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["bit", "cut"])
 @pytest.mark.parametrize("name", ["pool5.npy", "norm2.npy", "features.jsonl"])
-def test_damage_is_named_and_what_is_lost_computed_again(model, store, tmp_path, monkeypatch, capsys, name, kind):
+def test_damage_is_named_and_what_is_lost_computed_again(network, store, tmp_path, monkeypatch, capsys, name, kind):
     monkeypatch.setattr(features, "SHARD", 4)
     modules = ["norm2", "pool5"]
-    whole = {module: np.array(x) for module, x in extract(model, store, modules, "center", tmp_path, 2).items()}
+    whole = {module: np.array(x) for module, x in extract(network, store, modules, "center", tmp_path, 2).items()}
     file, random = tmp_path / name, np.random.default_rng(0)
     good = file.read_bytes()
     rows = count_rows(monkeypatch)
     for _ in range(12):
         file.write_bytes(damage(good, random, kind))
         features.report_damage.cache_clear()
-        again = extract(model, store, modules, "center", tmp_path, 2)
+        again = extract(network, store, modules, "center", tmp_path, 2)
         for module in modules:
             np.testing.assert_array_equal(again[module], whole[module])
         is_quiet = capsys.readouterr().err.count(str(file)) == 0
@@ -133,53 +138,85 @@ def test_damage_is_named_and_what_is_lost_computed_again(model, store, tmp_path,
         assert len(rows) <= (11 if kind == "cut" else 5)
         rows.clear()
     if name != "features.jsonl":
-        extract(model, store, modules, "center", tmp_path, 2)
+        extract(network, store, modules, "center", tmp_path, 2)
         assert file.read_bytes() == good
 
 
-def test_an_unknown_module_is_named(model, store, tmp_path):
+def test_an_unknown_module_is_named(network, store, tmp_path):
     with pytest.raises(ValueError, match="pool9"):
-        extract(model, store, ["pool9"], "center", tmp_path)
+        extract(network, store, ["pool9"], "center", tmp_path)
 
 
-def test_modules_after_the_last_one_asked_for_do_not_run_and_hooks_do_not_stay(model, store, tmp_path):
+def test_modules_after_the_last_one_asked_for_do_not_run_and_hooks_do_not_stay(network, model, store, tmp_path):
     model.fc6.register_forward_hook(lambda *_: pytest.fail("nobody asked for layer 6"))
-    extract(model, store, ["norm1", "pool5"], "center", tmp_path)
+    extract(network, store, ["norm1", "pool5"], "center", tmp_path)
     assert not model.pool5._forward_hooks and not model.norm1._forward_hooks
+
+
+def test_other_preprocessing_makes_other_features(network, store, tmp_path):
+    first = np.array(extract(network, store, ["pool5"], "center", tmp_path)["pool5"])
+    other = replace(network, inputs=Inputs.of_mean_image(network.inputs.mean, 2 * network.inputs.std[0]))
+    assert not np.array_equal(first, extract(other, store, ["pool5"], "center", tmp_path)["pool5"])
+
+
+@pytest.fixture
+def imagenet_network():
+    """imagenet_network(name) -> a network of torchvision with random weights."""
+
+    def make(name: str) -> Network:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = getattr(torchvision.models, name)(weights=None).eval()
+        names = tuple(f"c{k}" for k in range(1000))
+        inputs = Inputs.of_colors(256, 224, IMAGENET_MEAN, IMAGENET_STD)
+        return Network(module, inputs, Classes(names, names), {}, {}, name, name)
+
+    return make
 
 
 @pytest.fixture
 def frames(make_store):
     """Two frames as networks of torchvision take them."""
-    return replace(make_store(2, 1, size=FRAME), mean=mean_image(), divisor=DIVISOR)
+    return make_store(2, 1, size=256)
 
 
-@pytest.mark.parametrize(("name", "layers"), [("alexnet", (1, 7)), ("vgg16", (3, 7)), ("resnet18", (1, 6))])
-def test_features_of_torchvisions_networks_are_those_of_its_own_extractor(name, layers, frames, tmp_path):
-    from torchvision.models.feature_extraction import create_feature_extractor
+def standardized(pixels: np.ndarray) -> torch.Tensor:
+    """(b, h, w, 3) uint8 -> inputs as torchvision makes them."""
+    values = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+    mean, std = [torch.tensor(color).view(3, 1, 1) for color in (IMAGENET_MEAN, IMAGENET_STD)]
+    return (values - mean) / std
 
-    network = load_pretrained("transfer", name, "random").model
-    model = Numbered(name, network)
-    modules = [model.layer(n) for n in layers]
-    found = extract(model, frames, modules, "center", tmp_path, batch=1)
-    taps = [module.removeprefix("network.") for module in modules]
+
+@pytest.mark.parametrize(
+    ("name", "modules"),
+    [
+        ("alexnet", ["features.2", "classifier.5"]),
+        ("vgg16", ["features.16", "classifier.4"]),
+        ("resnet18", ["maxpool", "avgpool"]),
+    ],
+)
+def test_features_of_torchvisions_networks_are_those_of_its_own_extractor(
+    name, modules, imagenet_network, frames, tmp_path
+):
+    network = imagenet_network(name)
+    found = extract(network, frames, modules, "center", tmp_path, batch=1)
+    pixels = np.asarray(frames.pixels)[:, 16:240, 16:240]
     with torch.inference_mode():
-        expected = create_feature_extractor(network, taps)(standardise(frames.center_pixels([0, 1])))
-    for module, tap in zip(modules, taps, strict=True):
+        expected = create_feature_extractor(network.module, modules)(standardized(pixels))
+    for module in modules:
         assert np.ptp(found[module]) > 0
-        peer = expected[tap].flatten(1).numpy()
+        peer = expected[module].flatten(1).numpy()
         np.testing.assert_allclose(found[module], peer, rtol=1e-4, atol=1e-5 * np.abs(peer).max())
 
 
-def test_a_relu_that_works_in_place_does_not_change_what_was_tapped_before_it(frames, tmp_path):
-    network = load_pretrained("transfer", "alexnet", "random").model
-    found = extract(Numbered("alexnet", network), frames, ["network.features.6", "network.features.7"], "ten", tmp_path)
-    assert network.features[7].inplace
+def test_a_relu_that_works_in_place_does_not_change_what_was_read_before_it(imagenet_network, frames, tmp_path):
+    network = imagenet_network("alexnet")
+    found = extract(network, frames, ["features.6", "features.7"], "ten", tmp_path)
+    assert network.module.features[7].inplace
     before, after = found.values()
     with torch.inference_mode():
-        crops = frames.ten_crops([1])[0] / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-        maps = network.features[:7](crops).clone()
+        maps = network.module.features[:7](network.inputs.ten_crops(frames.frames([1]))[0]).clone()
         expected = [x.flatten(1).mean(0).numpy() for x in (maps, maps.relu())]
     assert before.min() < 0 <= after.min()
-    for values, one in zip((before, after), expected, strict=True):
-        np.testing.assert_allclose(values[1], one, rtol=1e-4, atol=1e-5)
+    for values, means in zip((before, after), expected, strict=True):
+        np.testing.assert_allclose(values[1], means, rtol=1e-4, atol=1e-5)

@@ -30,6 +30,7 @@ from zfnet.training.evaluate import errors
 from zfnet.training.fit import Job, fit
 from zfnet.training.interrupt import StopOnInterrupt
 from zfnet.training.options import CheckpointOptions, TrainOptions
+from zfnet.training.run import run_job
 
 ALONE = World(0, 1, torch.device("cpu"))
 MODEL = ModelOptions(width=0.125, init="he")
@@ -113,9 +114,7 @@ def test_it_leaves_model_snapshots_and_metrics(trained):
 
 
 @pytest.mark.parametrize("steps", [2, 4, 7])  # in the middle of an epoch, at its end, in the next one
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
-    trained, stores, inputs, tmp_path, monkeypatch, steps
-):
+def test_interrupted_and_resumed_equals_uninterrupted(trained, stores, inputs, tmp_path, monkeypatch, steps):
     calls = 0
 
     class Interrupted(module.Renormaliser):
@@ -155,6 +154,13 @@ def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_p
     with pytest.raises(UserError, match="nowhere: no whole image cache"):
         launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert "restart" not in capfd.readouterr().err.lower()
+
+
+def test_a_training_cache_without_a_mean_image_is_refused(store_folders, tmp_path):
+    work = job(tmp_path)
+    work.train_cache = work.val_cache = str(store_folders[1])
+    with pytest.raises(UserError, match="val: has no mean image; delete it and run stage=data again"):
+        run_job(work)
 
 
 def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
@@ -220,9 +226,7 @@ def test_other_pictures_under_the_same_names_are_another_training(trained, store
     assert not torch.equal(weights(tmp_path / "same")["fc8.weight"], weights(trained[0])["fc8.weight"])
 
 
-def test_a_training_that_has_ended_is_measured_again_only_on_other_images(
-    trained, stores, inputs, tmp_path, monkeypatch
-):
+def test_an_ended_training_is_measured_again_only_on_other_images(trained, stores, inputs, tmp_path, monkeypatch):
     shutil.copytree(trained[0], tmp_path / "same")
     measured = []
     monkeypatch.setattr(module, "errors", lambda *given, **named: measured.append(1) or errors(*given, **named))
@@ -236,9 +240,7 @@ def test_a_training_that_has_ended_is_measured_again_only_on_other_images(
     assert fewer["center"] == errors(network, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
 
 
-def test_where_the_validation_error_sets_the_rate_other_validation_images_make_another_training(
-    stores, inputs, tmp_path
-):
+def test_validation_images_belong_to_a_training_where_their_error_sets_the_rate(stores, inputs, tmp_path):
     train, val = stores
     for schedule, same in (("cosine", True), ("plateau", False)):
         work = job(tmp_path, schedule=schedule)
@@ -284,7 +286,8 @@ def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained
         "    sys.exit(130)\n"
     )
     words = [sys.executable, str(tmp_path / "command.py"), "sabotaged", str(tmp_path / "job.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
+    search_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": search_path}
     with subprocess.Popen(
         words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as command:

@@ -39,7 +39,8 @@ def test_an_interrupted_launcher_prints_no_traceback(tmp_path):
     write_module(tmp_path, "waits", "Path(sys.argv[1]).touch()", "time.sleep(600)")
     words = [sys.executable, "-m", "zfnet.training.distributed", "--standalone", "--nproc-per-node=1", "-m", "waits"]
     started = tmp_path / "started"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    search_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": search_path}
     with subprocess.Popen([*words, str(started)], env=environment, stderr=subprocess.PIPE, text=True) as launcher:
         while not started.exists():
             assert launcher.poll() is None

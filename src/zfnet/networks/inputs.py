@@ -78,7 +78,10 @@ class Inputs:
         frames = np.asarray(frames)
         if frames.shape[1] == self.frame:
             return frames
-        return np.stack([resize(picture, self.frame, self.frame) for picture in frames])
+        resized = np.empty((len(frames), self.frame, self.frame, 3), np.uint8)
+        for place, picture in zip(resized, frames, strict=True):
+            place[:] = resize(picture, self.frame, self.frame)
+        return resized
 
     def center_pixels(self, frames: np.ndarray) -> np.ndarray:
         """The center crops, (b, crop, crop, 3) uint8."""

@@ -142,11 +142,11 @@ def _listed_files(place: Path, proof: str) -> list[Path]:
 
 
 def _check_caches(folder: Path) -> list[Finding]:
-    from zfnet.data.cache.images import damaged_files
+    from zfnet.data.cache.images import FACTS, damaged_files
 
     found = []
     for place in places(folder):
-        if not (place / "store.json").is_file():
+        if not (place / FACTS).is_file():
             continue
         try:
             damaged = damaged_files(place)

@@ -1,4 +1,4 @@
-"""The one picture of stage look: photograph and classes on top, a tile a method, a pair of tiles a layer.
+"""The one picture of stage explain: photograph and classes on top, a tile a method, a pair of tiles a layer.
 
 All rows have the sheet's width: the methods stand in as many columns as fill their rows, labels under the tiles.
 Letters are the ones that Pillow brings along, so that the picture is the same on every machine; what those lack is
@@ -18,6 +18,7 @@ from zfnet.plots.grid import spelled
 
 WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between tiles
 HEADER = 420  # px, height of the photograph
+HEADING = 74  # px from the end of a row to the tiles of the next, with a heading between
 LABEL = 66  # px under a tile: what it is, and how to read it
 PAPER, INK, QUIET, RULE, ACCENT = (253, 252, 249), (35, 33, 29), (107, 102, 93), (220, 215, 204), (168, 57, 42)
 TITLE, TEXT, SMALL = 30, 19, 15  # px of letters
@@ -42,14 +43,16 @@ class Sheet:
     box: tuple[float, float, float, float]  # edges x0 y0 x1 y1 of what the network sees of it
     top: Sequence[tuple[str, float]]  # classes with probabilities, likeliest first
     methods: Sequence[Tile]
-    units: Sequence[tuple[Tile, Tile]]  # a layer: part of the photograph, projection
+    units: Sequence[tuple[Tile, Tile]]  # a layer: part of the photograph, projection; none: left out
 
 
 def draw(sheet: Sheet) -> np.ndarray:
     """The whole picture, (h, w, 3) uint8."""
     methods, units = _rows(sheet.methods), sheet.units
-    side, unit_side = _side(len(methods[0])), _side(len(units))
-    height = 2 * MARGIN + HEADER + 2 * 74 + len(methods) * (side + LABEL) + 2 * unit_side + 6 + LABEL
+    side, unit_side = _side(len(methods[0])), _side(max(1, len(units)))
+    height = 2 * MARGIN + HEADER + HEADING + len(methods) * (side + LABEL)
+    if units:
+        height += HEADING + 2 * unit_side + 6 + LABEL
     canvas = Image.new("RGB", (WIDTH + 2 * MARGIN, height), PAPER)
     pen = ImageDraw.Draw(canvas)
     _header(canvas, pen, sheet)
@@ -58,6 +61,8 @@ def draw(sheet: Sheet) -> np.ndarray:
         for i, tile in enumerate(row):
             _place(canvas, pen, tile, MARGIN + i * (side + GAP), y, side)
         y += side + LABEL
+    if not units:
+        return np.asarray(canvas)
     y = _heading(pen, y - 16, "The strongest unit of each layer: what it sees, and its deconvnet projection")
     for i, (seen, shown) in enumerate(units):
         x = MARGIN + i * (unit_side + GAP)
@@ -102,7 +107,7 @@ def _heading(pen: ImageDraw.ImageDraw, y: int, text: str) -> int:
     """Writes a heading below `y`; returns where its tiles begin."""
     pen.line((MARGIN, y + 22, MARGIN + WIDTH - 1, y + 22), fill=RULE, width=1)
     _write(pen, (MARGIN, y + 32), text, TEXT + 2, INK, WIDTH)
-    return y + 74
+    return y + HEADING
 
 
 def _place(canvas: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, side: int) -> None:
