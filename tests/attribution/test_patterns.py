@@ -14,18 +14,16 @@ from torch import Tensor, nn
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.patterns import (
     KINDS,
-    center_inputs,
     estimate,
-    few_image_patterns,
     fit,
     load_patterns,
     merge,
     numerators,
+    positive_patterns,
     save_patterns,
     weight_patterns,
 )
 from zfnet.core.errors import UserError
-from zfnet.networks.convnet import build
 
 
 def network(groups: int = 1) -> nn.Sequential:
@@ -197,15 +195,9 @@ def test_patterns_are_read_back_and_a_damaged_file_is_named(tmp_path: Path) -> N
         load_patterns(path)
 
 
-def test_a_few_training_images_are_drawn_by_the_seed_and_each_counts_once(stores) -> None:
-    train, net = stores[0], build("zfnet", 3, 32, 0.125).eval()
-    net.initialise("he", 0)
-    rows = np.random.default_rng([3, 7]).permutation(len(train))[:5]
-    expected = fit(net, estimate(net, [train.center([row]) for row in rows])).kinds["a+"]
-    found = few_image_patterns(net, train, 5, [3, 7])
-    for name, a in expected.items():
-        torch.testing.assert_close(found[name], a.float(), rtol=1e-3, atol=1e-5 * float(a.abs().max()))
-    inputs = list(center_inputs(net, train, rows, 2, "batch"))
-    assert [len(batch) for batch in inputs] == [2, 2, 1] and torch.equal(torch.cat(inputs), train.center(rows))
-    everything = few_image_patterns(net, train, 10**6, [3, 7])
-    torch.testing.assert_close(everything, few_image_patterns(net, train, len(train), [3, 7]), rtol=0, atol=0)
+def test_positive_patterns_are_a_plus_of_all_batches_however_they_are_cut() -> None:
+    net, x = network().float(), inputs(10).float()
+    expected = fit(net, estimate(net, [x])).kinds["a+"]
+    for name, a in positive_patterns(net, x.split(3)).items():
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, expected[name].float(), rtol=1e-3, atol=1e-5 * float(expected[name].abs().max()))

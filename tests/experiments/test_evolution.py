@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +10,34 @@ import pytest
 import torch
 
 from zfnet.attribution.strongest import Strongest, strongest
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.evolution.compute import changed, cosine, project_snapshots, run, settled_epoch
 from zfnet.experiments.evolution.options import EvolutionOptions
 from zfnet.networks.convnet import build
+from zfnet.networks.network import Network
 
 EPOCHS = [1, 2, 5]
 
 
-@pytest.fixture(scope="module")
-def store():
+@pytest.fixture
+def images() -> Images:
     rng, n = np.random.default_rng(0), 24
     pixels = np.kron(rng.integers(0, 256, (n, 16, 16, 3)), np.ones((1, 4, 4, 1))).astype(np.uint8)
     boxes = tuple(np.zeros((0, 4), dtype=np.int64) for _ in range(n))
-    index = Index(
-        Path("nowhere"), np.array([str(i) for i in range(n)]), np.arange(n) % 2, ("a", "b"), ("a", "b"), boxes
-    )
-    return ImageStore(index, pixels, np.full((n, 2), 64), pixels.mean(0).astype(np.float32), 64.0)
+    paths = np.array([str(i) for i in range(n)])
+    index = Index(Path("nowhere"), paths, np.arange(n) % 2, ("a", "b"), ("a", "b"), boxes)
+    return Images(index, pixels, np.full((n, 2), 64), pixels.mean(0).astype(np.float32))
 
 
-@pytest.fixture(scope="module")
-def snapshots():
+@pytest.fixture
+def snapshots(images: Images, wrap: Callable[..., Network]) -> list[Network]:
     """The first network is random, the second has the last one's first layer, the third is the last."""
     first, second, last = (build("zfnet", 2, 56, 0.125).eval() for _ in EPOCHS)
     for seed, net in enumerate((first, second, last)):
         net.initialise("he", seed)
     second.conv1.load_state_dict(last.conv1.state_dict())
-    return [first, second, last]
+    return [wrap(module, images) for module in (first, second, last)]
 
 
 def test_cosine_by_hand():
@@ -73,19 +74,23 @@ def test_changed_counts_new_images():
     assert changed(best, np.array([0, 1])) == [0.5, 0.5]
 
 
-def test_the_fixed_projections_use_the_last_snapshots_image(snapshots, store):
-    best = [strongest(net, store, np.arange(len(store)), 1, 32, ["relu1"])["relu1"] for net in snapshots]
+def test_the_fixed_projections_use_the_last_snapshots_image(snapshots, images):
+    rows = np.arange(len(images))
+    best = []
+    for network in snapshots:
+        batches = [network.center(images.pixels)]
+        best.append(strongest(network.module, batches, rows, ["relu1"], top=1)["relu1"])
     maps = np.array([1, 3])
-    shown, fixed = project_snapshots(snapshots, store, "relu1", best, maps)
+    shown, fixed = project_snapshots(snapshots, images, "relu1", best, maps)
     np.testing.assert_array_equal(shown[-1], fixed[-1])
     np.testing.assert_allclose(fixed[1], fixed[2], atol=1e-6)  # the second has the last's first layer
     assert np.abs(fixed[0] - fixed[2]).max() > 1e-3
 
 
-def test_the_stage_finds_the_layer_that_settled_first(snapshots, store, tmp_path):
+def test_the_stage_finds_the_layer_that_settled_first(snapshots, images, tmp_path):
     checkpoints = [(epoch, Path(str(i))) for i, epoch in enumerate(EPOCHS)]
-    config = EvolutionOptions(n_maps=3, n_measured=6, batch=16)
-    outcome = run(config, checkpoints, store, tmp_path, 0, lambda path: snapshots[int(str(path))])
+    options = EvolutionOptions(n_maps=3, n_measured=6, batch=16)
+    outcome = run(options, checkpoints, images, tmp_path, 0, lambda path: snapshots[int(str(path))])
     settled = {n: values["settled"] for n, values in outcome.numbers["layers"].items()}
     assert 1 < settled["1"] < 2 < settled["3"] < 5
     assert outcome.numbers["layers"]["2"]["similarity_fixed"][-1] == pytest.approx(1)
@@ -93,12 +98,12 @@ def test_the_stage_finds_the_layer_that_settled_first(snapshots, store, tmp_path
     assert all((tmp_path / name).exists() for name in outcome.figures)
 
 
-def test_a_limit_draws_that_many_images(snapshots, store, tmp_path):
+def test_a_limit_draws_that_many_images(snapshots, images, tmp_path):
     checkpoints = [(epoch, Path(str(i))) for i, epoch in enumerate(EPOCHS)]
-    config = EvolutionOptions(n_maps=2, n_measured=2, n_images=7, batch=16)
-    assert run(config, checkpoints, store, tmp_path, 0, lambda p: snapshots[int(str(p))]).numbers["n_images"] == 7
+    options = EvolutionOptions(n_maps=2, n_measured=2, n_images=7, batch=16)
+    assert run(options, checkpoints, images, tmp_path, 0, lambda p: snapshots[int(str(p))]).numbers["n_images"] == 7
 
 
-def test_one_snapshot_is_passed_over(store, tmp_path):
-    outcome = run(EvolutionOptions(), [(1, Path("x"))], store, tmp_path, 0, lambda path: None)
+def test_one_snapshot_is_passed_over(images, tmp_path):
+    outcome = run(EvolutionOptions(), [(1, Path("x"))], images, tmp_path, 0, lambda path: None)
     assert "train.snapshots" in outcome.numbers["skipped"] and not outcome.figures

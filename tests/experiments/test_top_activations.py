@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,41 +11,53 @@ import pytest
 import torch
 
 from zfnet.attribution.engine import Target, project
-from zfnet.attribution.strongest import Strongest, choose_maps, conv_layers, merge, strongest, update
-from zfnet.attribution.tiles import patches, project_all, trim
+from zfnet.attribution.strongest import Strongest, choose_maps, merge, strongest, update
+from zfnet.attribution.units import field_of, in_place, patches, project_units
 from zfnet.attribution.window import receptive_field
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.top_activations.compute import purity, run
 from zfnet.experiments.top_activations.options import TopActivationsOptions
-from zfnet.networks.convnet import build
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.network import Network
+from zfnet.networks.predict import center_batches
 
 
-def make_store(n: int = 37, size: int = 64) -> ImageStore:
+def make_images(n: int = 37, size: int = 64) -> Images:
     rng = np.random.default_rng(0)
     pixels = np.kron(rng.integers(0, 256, (n, 16, 16, 3)), np.ones((1, size // 16, size // 16, 1))).astype(np.uint8)
     boxes = tuple(np.array([[8, 8, 39, 47]]) for _ in range(n))
     names = ("ape", "bee", "cat")
     index = Index(Path("nowhere"), np.array([f"{i}.png" for i in range(n)]), np.arange(n) % 3, names, names, boxes)
-    return ImageStore(index, pixels, np.full((n, 2), size), pixels.mean(0).astype(np.float32), 64.0)
+    return Images(index, pixels, np.full((n, 2), size), pixels.mean(0).astype(np.float32))
 
 
-@pytest.fixture(scope="module")
-def store():
-    return make_store()
+@pytest.fixture
+def images() -> Images:
+    return make_images()
 
 
-@pytest.fixture(scope="module")
-def net():
+@pytest.fixture
+def module() -> ConvNet:
     model = build("zfnet", 3, 56, 0.125).eval()
     model.initialise("he", 0)
     return model
 
 
-def brute_force(net, store, layer, top):
+@pytest.fixture
+def network(module: ConvNet, images: Images, wrap: Callable[..., Network]) -> Network:
+    return wrap(module, images)
+
+
+def search(network: Network, images: Images, layer: str, top: int, batch: int = 64) -> Strongest:
+    rows = np.arange(len(images))
+    return strongest(network.module, center_batches(network, images, rows, batch), rows, [layer], top)[layer]
+
+
+def brute_force(network: Network, images: Images, layer: str, top: int):
     """Every activation of every image at once, then sorted by value and row in plain Python."""
     with torch.inference_mode():
-        activations = net.upto(store.center(np.arange(len(store))), layer)
+        activations = network.module.upto(network.center(images.pixels), layer)
     side = activations.shape[3]
     rows, places = [], []
     for c in range(activations.shape[1]):
@@ -56,17 +70,17 @@ def brute_force(net, store, layer, top):
 
 @pytest.mark.parametrize("layer", ["relu1", "relu3", "relu5"])
 @pytest.mark.parametrize("batch", [5, 16, 100])
-def test_streaming_equals_brute_force(net, store, layer, batch):
-    found = strongest(net, store, np.arange(len(store)), 9, batch, [layer])[layer]
-    rows, places = brute_force(net, store, layer, 9)
-    values = found.values.numpy()
+def test_streaming_equals_brute_force(network, images, layer, batch):
+    best = search(network, images, layer, 9, batch)
+    rows, places = brute_force(network, images, layer, 9)
+    values = best.values.numpy()
     clear = np.ones_like(rows, dtype=bool)  # batches of another size round differently: near ties may swap
     clear[:, 1:] &= np.abs(np.diff(values)) > 1e-5
     clear[:, :-1] &= np.abs(np.diff(values)) > 1e-5
     clear |= values == 0
     assert clear.mean() > 0.9
-    np.testing.assert_array_equal(found.rows.numpy()[clear], rows[clear])
-    np.testing.assert_array_equal(found.places.numpy()[clear], places[clear])
+    np.testing.assert_array_equal(best.rows.numpy()[clear], rows[clear])
+    np.testing.assert_array_equal(best.places.numpy()[clear], places[clear])
 
 
 def streamed(activations: torch.Tensor, rows: torch.Tensor, batch: int, top: int = 4) -> Strongest:
@@ -99,34 +113,75 @@ def test_equal_places_are_taken_in_scan_order_and_few_images_leave_gaps():
     assert best.values[0, 2] == float("-inf")
 
 
-def test_the_patch_is_what_the_unit_sees(net, store):
-    found = strongest(net, store, np.arange(len(store)), 1, 64, ["relu2"])["relu2"]
-    rows, places = found.rows[:6, 0].numpy(), found.places[:6, 0].numpy()
-    field = receptive_field(net, "relu2")
-    for seen, row, start in zip(
-        patches(net, store, "relu2", rows, places), rows, field.start(torch.as_tensor(places)).tolist(), strict=True
-    ):
+def test_the_patch_is_what_the_unit_sees(network, images):
+    best = search(network, images, "relu2", 1)
+    rows, places = best.rows[:6, 0].numpy(), best.places[:6, 0].numpy()
+    field, crop = receptive_field(network.module, "relu2"), network.inputs.crop
+    assert field_of(network.module, "relu2", crop) == field
+    pixels = network.inputs.center_pixels(images.frames(rows))
+    starts = field.start(torch.as_tensor(places)).tolist()
+    for patch, picture, start in zip(patches(pixels, field, places), pixels, starts, strict=True):
         for y in range(0, field.size, 5):
             for x in range(0, field.size, 5):
                 at = (start[0] + y, start[1] + x)
-                inside = all(0 <= p < store.crop for p in at)
-                expected = store.center_pixels([row])[0][at] if inside else (128, 128, 128)
-                assert tuple(seen[y, x]) == tuple(expected)
+                inside = all(0 <= p < crop for p in at)
+                expected = picture[at] if inside else (128, 128, 128)
+                assert tuple(patch[y, x]) == tuple(expected)
 
 
-def test_projections_come_from_the_units_own_activation(net, store):
+@pytest.mark.parametrize("batch", [1, 2])
+def test_projections_come_from_the_units_own_activation(network, images, batch):
     units, rows, places = np.array([3, 0]), np.array([5, 11]), np.array([[2, 2], [6, 0]])
-    ours = project_all(net, store, "relu3", units, rows, places)
-    whole = project(net, store.center(rows), Target(torch.tensor(units), torch.tensor(places)), "relu3")
+    batches = center_batches(network, images, rows, batch)
+    ours = project_units(network.module, batches, "relu3", units, places)
+    x = network.center(images.frames(rows))
+    whole = project(network.module, x, Target(torch.tensor(units), torch.tensor(places)), "relu3")
     np.testing.assert_allclose(np.abs(ours).sum((1, 2, 3)), whole.abs().sum((1, 2, 3)).numpy(), rtol=1e-4)
 
 
-def test_fields_larger_than_the_image_are_shown_in_place(net, store):
-    rows, places = np.array([0, 1]), np.array([[0, 0], [6, 3]])
-    tiles = trim(patches(net, store, "relu5", rows, places), net, "relu5", places, store.crop)
+def test_fields_larger_than_the_image_are_shown_in_place(network, images):
+    places, crop = np.array([[0, 0], [6, 3]]), network.inputs.crop
+    pixels, field = network.inputs.center_pixels(images.frames([0, 1])), receptive_field(network.module, "relu5")
+    tiles = in_place(patches(pixels, field, places), field, places, crop)
     assert tiles.shape == (2, 56, 56, 3)
-    np.testing.assert_array_equal(tiles[0, :48, :48], store.center_pixels([0])[0, :48, :48])  # field: -35 .. 47
+    np.testing.assert_array_equal(tiles[0, :48, :48], pixels[0, :48, :48])  # field: -35 .. 47
     assert (tiles[0, 48:] == 128).all()
+
+
+def branching(images: Images, wrap: Callable[..., Network]) -> Network:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    maps = {1: "relu", 2: "layer1", 3: "layer2"}
+    return replace(wrap(resnet18(num_classes=3), images), layers=maps, feature_maps=maps)
+
+
+def test_a_unit_of_a_branching_network_is_shown_with_the_whole_image(images, wrap):
+    network = branching(images, wrap)
+    units, places, rows = np.array([5, 8, 1]), np.array([[0, 3], [6, 6], [2, 2]]), np.array([4, 0, 4])
+    x, field = network.center(images.frames(rows)), field_of(network.module, "layer2", 56)
+    whole = project(network.module, x, Target(torch.tensor(units), torch.tensor(places)), "layer2")
+    ours = project_units(network.module, x.split(2), "layer2", units, places)
+    np.testing.assert_allclose(ours, whole.permute(0, 2, 3, 1).numpy(), rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+    pixels = network.inputs.center_pixels(images.frames(rows))
+    np.testing.assert_array_equal(patches(pixels, field, places), pixels)
+    np.testing.assert_array_equal(in_place(pixels, field, places, 56), pixels)
+
+
+def test_layers_nested_in_a_sequence_have_no_field(module):
+    nested = torch.nn.Sequential(torch.nn.Sequential(*list(module)[:4]), module.conv2)
+    assert field_of(nested, "1", 56).size == 56  # the window would take the first part for one layer
+
+
+def test_the_stage_treats_a_branching_network(images, wrap, tmp_path):
+    outcome = run(TopActivationsOptions(n_maps=[2], top=2, atlas_maps=3), branching(images, wrap), images, tmp_path, 0)
+    assert set(outcome.figures) == {"layer1.png", "layer2.png", "layer3.png"}
+    assert [layer["field"] for layer in outcome.numbers["layers"].values()] == [56, 56, 56]
+
+
+def test_a_layer_without_maps_is_refused(network, images):
+    with pytest.raises(ValueError, match="fc6: its output has shape"):
+        search(network, images, "fc6", 1)
 
 
 def test_purity_counts_the_most_frequent_class():
@@ -144,28 +199,25 @@ def test_only_maps_that_fire_in_all_their_images_are_shown():
     assert choose_maps(best, 9, np.random.default_rng(0)).tolist() == [0, 2]
 
 
-def test_the_stage_writes_a_picture_a_layer_and_all_maps(net, store, tmp_path):
-    config = TopActivationsOptions(n_maps=[2, 2, 2, 2, 2], batch=16)
-    outcome = run(config, net, store, tmp_path, 0)
-    assert conv_layers(net) == ["relu1", "relu2", "relu3", "relu4", "relu5"]
+def test_the_stage_writes_a_picture_a_layer_and_all_maps(network, images, tmp_path):
+    options = TopActivationsOptions(n_maps=[2, 2, 2, 2, 2], batch=16)
+    outcome = run(options, network, images, tmp_path, 0)
     assert set(outcome.figures) == {f"layer{n}.png" for n in range(1, 6)}
     assert all((tmp_path / name).stat().st_size > 1000 for name in outcome.figures)
     saved = np.load(tmp_path / "top9.npz")
     assert saved["relu5.rows"].shape == (32, 9) and saved["relu5.places"].shape == (32, 9, 2)
-    assert run(config, net, store, tmp_path, 0).numbers == outcome.numbers
+    assert run(options, network, images, tmp_path, 0).numbers == outcome.numbers
 
 
-def test_fewer_images_than_the_top_are_all_shown(net, tmp_path):
-    outcome = run(TopActivationsOptions(n_maps=[2] * 5, batch=3), net, make_store(4), tmp_path, 0)
+def test_fewer_images_than_the_top_are_all_shown(network, tmp_path):
+    outcome = run(TopActivationsOptions(n_maps=[2] * 5, batch=3), network, make_images(4), tmp_path, 0)
     assert outcome.numbers["top"] == 4
     assert len(outcome.figures) == 5
 
 
-def test_a_dead_layer_has_numbers_and_no_figure(tmp_path):
-    dead = build("zfnet", 3, 56, 0.125).eval()
-    dead.initialise("he", 0)
-    torch.nn.init.constant_(dead.conv3.bias, -1e6)
-    outcome = run(TopActivationsOptions(n_maps=[2] * 5, batch=16), dead, make_store(12), tmp_path, 0)
+def test_a_dead_layer_has_numbers_and_no_figure(module, network, tmp_path):
+    torch.nn.init.constant_(module.conv3.bias, -1e6)
+    outcome = run(TopActivationsOptions(n_maps=[2], batch=16), network, make_images(12), tmp_path, 0)
     assert "layer2.png" in outcome.figures and "layer3.png" not in outcome.figures
     layer = outcome.numbers["layers"]["3"]
-    assert layer["n_dead"] == dead.conv3.out_channels
+    assert layer["n_dead"] == module.conv3.out_channels

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.walk import Visitor, visit
 
 
 @dataclass(frozen=True)
@@ -19,51 +17,53 @@ class Strongest:
     """Per map of one layer its strongest images, strongest first; row -1 and value -inf where there are too few."""
 
     values: Tensor  # (c, top)
-    rows: Tensor  # (c, top) int64, rows of the store
+    rows: Tensor  # (c, top) int64, numbers of the images
     places: Tensor  # (c, top, 2) int64, row and column in the map
 
-
-def conv_layers(model: ConvNet) -> list[str]:
-    """Names of the ReLUs of the convolutional layers, lowest first."""
-    return [f"relu{name[4:]}" for name, _ in model.named_children() if name.startswith("conv")]
+    def cpu(self) -> Strongest:
+        return Strongest(self.values.cpu(), self.rows.cpu(), self.places.cpu())
 
 
 def strongest(
-    model: ConvNet,
-    images: ImageStore,
-    rows: np.ndarray,
-    top: int = 9,
-    batch: int = 256,
-    layers: Sequence[str] | None = None,
+    module: nn.Module, batches: Iterable[Tensor], rows: np.ndarray, layers: Sequence[str], top: int = 9
 ) -> dict[str, Strongest]:
-    """The `top` strongest images of every map of `layers` (default: all convolutional) among `rows` of the store."""
-    layers = conv_layers(model) if layers is None else list(layers)
-    device = next(model.parameters()).device
+    """The `top` strongest images of every map of the modules `layers`, on the CPU.
+
+    batches: network inputs (b, 3, h, w). rows: (n,) the number of each input, ascending in the order of the batches.
+    Raises ValueError for a layer whose output is not made of maps (b, c, h, w).
+    """
     best: dict[str, Strongest] = {}
+    start = 0
     with torch.inference_mode():
-        for start in track(range(0, len(rows), batch), "strongest activations: batch"):
-            some = np.sort(rows)[start : start + batch]
-            x = images.center(some).to(device)
-            for name, module in model.named_children():
-                x = module(x)
-                if name in layers:
-                    best[name] = update(best.get(name), x, torch.as_tensor(some, device=device), top)
-                if name == layers[-1]:
-                    break
-    return {name: Strongest(s.values.cpu(), s.rows.cpu(), s.places.cpu()) for name, s in best.items()}
+        for x in batches:
+            numbers = torch.as_tensor(rows[start : start + len(x)], device=x.device)
+            visit(module, x, {layer: _updating(best, layer, numbers, top) for layer in layers})
+            start += len(x)
+    return {layer: best[layer].cpu() for layer in layers}
+
+
+def _updating(best: dict[str, Strongest], layer: str, rows: Tensor, top: int) -> Visitor:
+    """What is called with a layer's maps: `best` of the layer after them."""
+
+    def visitor(inputs: Tensor, maps: Tensor) -> None:
+        if maps.ndim != 4:
+            raise ValueError(f"{layer}: its output has shape {tuple(maps.shape)}, not (b, c, h, w)")
+        best[layer] = update(best.get(layer), maps, rows, top)
+
+    return visitor
 
 
 def update(best: Strongest | None, activations: Tensor, rows: Tensor, top: int) -> Strongest:
     """`best` after one more batch: activations (b, c, h, w) of the images `rows` (b,), which follow those seen."""
-    b, c, _, w = activations.shape
+    c, w = activations.shape[1], activations.shape[3]
     best = _nothing(c, top, activations) if best is None else best
     peaks = activations.amax((2, 3)).T  # c b
     values, order = torch.cat([best.values, peaks], 1).sort(dim=1, descending=True, stable=True)
     values, order = values[:, :top], order[:, :top]
     is_new = order >= top
     maps = torch.arange(c, device=rows.device)[:, None].expand(-1, top)
-    fresh = order[is_new] - top
-    at = activations[fresh, maps[is_new]].flatten(1).argmax(1)  # only of the maps that enter
+    new = order[is_new] - top
+    at = activations[new, maps[is_new]].flatten(1).argmax(1)  # only of the maps that enter
     old = order.clamp(max=top - 1)
     places = best.places.gather(1, old[..., None].expand(-1, -1, 2))
     places[is_new] = torch.stack([at // w, at % w], 1)

@@ -22,76 +22,87 @@ from typing import Any
 
 import numpy as np
 
-from zfnet.attribution.strongest import Strongest, conv_layers, strongest
-from zfnet.attribution.tiles import project_all, trim
+from zfnet.attribution.strongest import Strongest, strongest
+from zfnet.attribution.units import CHUNK, field_of, project_units
 from zfnet.core.statistics import bootstrap
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
+from zfnet.experiments.evolution.figure import draw, draw_chart, draw_steps
 from zfnet.experiments.evolution.options import EvolutionOptions
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.network import Network
+from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome, skipped
-from zfnet.plots.chart import Panel, Series, lines
-from zfnet.plots.chart import save as save_chart
-from zfnet.plots.grid import CUT, contrast, fit, mosaic, write
+from zfnet.plots.grid import write
 
-TILE = 72  # px
 SETTLED = 0.9  # mean cosine to the last snapshot
 
 
 def run(
-    config: EvolutionOptions,
+    options: EvolutionOptions,
     checkpoints: Sequence[tuple[int, Path]],
-    images: ImageStore,
+    images: Images,
     out: Path,
     seed: int,
-    load: Callable[[Path], ConvNet],
+    load: Callable[[Path], Network],
 ) -> Outcome:
     """Figure 4 from (epoch, file) snapshots, a picture a layer, and the epoch at which each layer has settled.
 
-    Passed over without at least two snapshots.
+    Skipped where there are fewer than two snapshots.
     """
     if len(checkpoints) < 2:
         return skipped("a single snapshot of the training shows no change; keep more with train.snapshots")
     epochs = [epoch for epoch, _ in checkpoints]
-    models = [load(path) for _, path in checkpoints]
-    rows = _drawn_rows(len(images), config.n_images, seed)
-    found = [strongest(model, images, rows, 1, config.batch) for model in models]
+    networks = [load(path) for _, path in checkpoints]
+    rows = _drawn_rows(len(images), options.n_images, seed)
+    by_snapshot = [_strongest(network, images, rows, options.batch) for network in networks]
     numbers: dict[str, Any] = {"epochs": epochs, "n_images": len(rows), "layers": {}}
-    figures, shown_series = {}, {}
+    figures: dict[str, str] = {}
+    similarities: dict[str, np.ndarray] = {}
     steps: dict[str, dict[int, str]] = {}
-    for n, layer in enumerate(conv_layers(models[-1])):
-        best = [snapshot[layer] for snapshot in found]
-        maps = _choose(best[-1], config.n_measured, np.random.default_rng([seed, n]))
+    last = networks[-1]
+    crop = last.inputs.crop
+    for n, (number, layer) in enumerate(last.feature_maps.items()):
+        best = [snapshot[layer] for snapshot in by_snapshot]
+        maps = _choose(best[-1], options.n_measured, np.random.default_rng([seed, n]))
         if not len(maps):
             continue
-        shown, fixed = project_snapshots(models, images, layer, best, maps)
-        name, few = f"layer{layer[4:]}", shown[:, : config.n_maps]
-        write(out / f"{name}.png", draw(models[-1], layer, few, best, maps, epochs, images.crop))
+        own, fixed = project_snapshots(networks, images, layer, best, maps)
+        name, shown, field = f"layer{number}", own[:, : options.n_maps], field_of(last.module, layer, crop)
+        write(out / f"{name}.png", draw(shown, field, crop, best, maps, epochs))
         figures[f"{name}.png"] = (
-            f"Layer {layer[4:]}: the projection of the strongest training image of {few.shape[1]} random feature maps "
+            f"Layer {number}: the projection of the strongest training image of {shown.shape[1]} random feature maps "
             f"(rows) at epochs {', '.join(map(str, epochs))} (columns)."
         )
-        steps[name] = _draw_steps(models[-1], layer, few, best, maps, epochs, images.crop, out)
-        similarity = cosine(fixed, fixed[-1]).T
-        numbers["layers"][layer[4:]] = _numbers(similarity, cosine(shown, shown[-1]).T, best, maps, epochs, seed)
-        shown_series[layer[4:]] = similarity
-    figures |= _chart(shown_series, epochs, out, seed)
+        steps[name] = draw_steps(shown, field, crop, best, maps, epochs, out, name)
+        similarities[str(number)] = cosine(fixed, fixed[-1]).T
+        of_shown = cosine(own, own[-1]).T
+        numbers["layers"][str(number)] = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)
+    figures |= draw_chart(similarities, epochs, out, seed)
     settled = {n: values["settled"] for n, values in numbers["layers"].items()}
     headline = "settled at epoch " + ", ".join(f"{epoch:.1f} (layer {n})" for n, epoch in settled.items())
     return Outcome(numbers, figures, headline, steps)
 
 
+def _strongest(network: Network, images: Images, rows: np.ndarray, batch: int) -> dict[str, Strongest]:
+    batches = center_batches(network, images, rows, batch, "strongest activations: batch")
+    return strongest(network.module, batches, rows, list(network.feature_maps.values()), top=1)
+
+
 def project_snapshots(
-    models: Sequence[ConvNet], images: ImageStore, layer: str, best: Sequence[Strongest], maps: np.ndarray
+    networks: Sequence[Network], images: Images, layer: str, best: Sequence[Strongest], maps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Projections of `maps` at every snapshot, (t, maps, size, size, 3) each.
 
     The first in the snapshot's own strongest image, the second in the one that is strongest at the end.
     """
-    units = np.asarray(maps)
-    at = [(b.rows[maps, 0].numpy(), b.places[maps, 0].numpy()) for b in best]
-    shown = [project_all(m, images, layer, units, *own) for m, own in zip(models, at, strict=True)]
-    fixed = [project_all(m, images, layer, units, *at[-1]) for m in models]
-    return np.stack(shown), np.stack(fixed)
+    own = [_project(network, images, layer, at, maps) for network, at in zip(networks, best, strict=True)]
+    fixed = [_project(network, images, layer, best[-1], maps) for network in networks]
+    return np.stack(own), np.stack(fixed)
+
+
+def _project(network: Network, images: Images, layer: str, best: Strongest, maps: np.ndarray) -> np.ndarray:
+    rows, places = best.rows[maps, 0].numpy(), best.places[maps, 0].numpy()
+    batches = center_batches(network, images, rows, CHUNK)
+    return project_units(network.module, batches, layer, np.asarray(maps), places)
 
 
 def cosine(projections: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -109,7 +120,8 @@ def settled_epoch(similarity: np.ndarray, epochs: Sequence[int]) -> np.ndarray:
     """
     below = similarity[..., :-1] < SETTLED
     last = below.shape[-1] - 1 - below[..., ::-1].argmax(-1)  # snapshot below; any where none is
-    low, high = (np.take_along_axis(similarity, at[..., None], -1)[..., 0] for at in (last, last + 1))
+    low = np.take_along_axis(similarity, last[..., None], -1)[..., 0]
+    high = np.take_along_axis(similarity, last[..., None] + 1, -1)[..., 0]
     share = np.clip((SETTLED - low) / np.where(high > low, high - low, 1), 0, 1)
     times = np.asarray(epochs, dtype=np.float64)
     return np.where(below.any(-1), times[last] + share * (times[last + 1] - times[last]), times[0])
@@ -119,32 +131,6 @@ def changed(best: Sequence[Strongest], maps: np.ndarray) -> list[float]:
     """Share of `maps` whose strongest image differs from the snapshot before; one number less than snapshots."""
     rows = np.stack([b.rows[maps, 0].numpy() for b in best])
     return [float(share) for share in (rows[1:] != rows[:-1]).mean(1)]
-
-
-def draw(
-    model: ConvNet, layer: str, shown: np.ndarray, best: Sequence[Strongest], maps: np.ndarray, epochs: Sequence[int],
-    crop: int,
-) -> np.ndarray:  # fmt: skip
-    """Figure 4 of one layer: shown (t, maps, size, size, 3) as maps in rows, epochs in columns."""
-    columns = []
-    for tiles, snapshot in zip(shown, best, strict=True):
-        places = snapshot.places[maps[: len(tiles)], 0].numpy()
-        columns.append([fit(tile, TILE) for tile in trim(contrast(tiles, CUT), model, layer, places, crop)])
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    labels = [f"map {unit}" for unit in maps[: len(rows)]]
-    return mosaic(rows, gap=3, row_labels=labels, column_labels=[f"epoch {epoch}" for epoch in epochs])
-
-
-def _draw_steps(
-    model: ConvNet, layer: str, shown: np.ndarray, best: Sequence[Strongest], maps: np.ndarray, epochs: Sequence[int],
-    crop: int, out: Path,
-) -> dict[int, str]:  # fmt: skip
-    """The figure's columns as pictures of their own, epoch -> file, for dashboards that have a slider."""
-    files = {epoch: f"epochs/layer{layer[4:]}_{epoch:04d}.png" for epoch in epochs}
-    for t, epoch in enumerate(epochs):
-        column = shown[t : t + 1], best[t : t + 1], maps, epochs[t : t + 1]
-        write(out / files[epoch], draw(model, layer, *column, crop))
-    return files
 
 
 def _drawn_rows(n: int, n_images: int, seed: int) -> np.ndarray:
@@ -171,15 +157,3 @@ def _numbers(
         "settled": float(settled_epoch(fixed.mean(0), epochs)),
         "settled_interval": list(interval),
     }
-
-
-def _chart(similarity: dict[str, np.ndarray], epochs: Sequence[int], out: Path, seed: int) -> dict[str, str]:
-    series = []
-    for n, values in similarity.items():
-        intervals = [bootstrap(column, seed) for column in values.T]
-        low, high = zip(*intervals, strict=True)
-        series.append(Series(f"layer {n}", epochs, values.mean(0).tolist(), low, high))
-    panel = Panel("Similarity to the last snapshot", "epoch", "cosine of projections", series, (0.0, 1.0))
-    save_chart(lines([panel]), out / "convergence.svg")
-    text = "Cosine similarity of the projections at each epoch to those of the last snapshot, one line a layer."
-    return {"convergence.svg": text}

@@ -11,48 +11,53 @@ picture. *Purity* is the share of a map's most frequent class among its `top` im
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from zfnet.attribution.tiles import GREY, block, side_by_side
-from zfnet.attribution.window import receptive_field
+from zfnet.attribution.strongest import Strongest
+from zfnet.attribution.units import GRAY, field_of
 from zfnet.core.files import write_json
 from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
+from zfnet.data.cache.images import Images
+from zfnet.experiments.top_activations.figure import block, side_by_side
+from zfnet.networks.network import Network
 from zfnet.plots.grid import write
-
-if TYPE_CHECKING:
-    from zfnet.attribution.strongest import Strongest
 
 FOLDER, FILE = "atlas", "atlas.json"
 GROUP = 16  # maps projected at once
 BETWEEN = 8  # px between projections and patches
 
 
-def lay_out(model: ConvNet, images: ImageStore, found: dict[str, Strongest], out: Path, n_maps: int = 0) -> None:
-    """Write the pictures and atlas.json of the first `n_maps` maps (0: all) of every layer in `found`."""
-    groups = [
-        (layer, range(start, min(start + GROUP, count)))
-        for layer, best in found.items()
-        for count in [min(n_maps or len(best.values), len(best.values))]
-        for start in range(0, count, GROUP)
-    ]
-    layers: dict[str, Any] = {
-        layer[4:]: {"module": layer, "field": receptive_field(model, layer).size, "maps": []} for layer in found
-    }
-    for layer, units in track(groups, "atlas: group of maps"):
-        folder = out / FOLDER / f"layer{layer[4:]}"
-        for unit, picture in zip(units, draw(model, images, layer, found[layer], units), strict=True):
+def write_atlas(network: Network, images: Images, layers: Mapping[int, Strongest], out: Path, n_maps: int = 0) -> None:
+    """Write the pictures and atlas.json of the first `n_maps` maps (0: all) of every layer by its number."""
+    content: dict[str, Any] = {}
+    for number, best in layers.items():
+        name = network.feature_maps[number]
+        field = field_of(network.module, name, network.inputs.crop)
+        shown = range(min(n_maps or len(best.values), len(best.values)))
+        maps = [describe(images, best, unit) for unit in shown]
+        content[str(number)] = {"module": name, "field": field.size, "maps": maps}
+    for number, units in track(_groups(content), "atlas: group of maps"):
+        pictures = draw(network, images, network.feature_maps[number], layers[number], units)
+        for unit, picture in zip(units, pictures, strict=True):
             if picture is not None:
-                write(folder / f"{unit}.jpg", picture)
-            layers[layer[4:]]["maps"].append(describe(images, found[layer], unit))
-    write_json(out / FILE, {"names": list(images.index.names), "layers": layers})
+                write(out / FOLDER / f"layer{number}" / f"{unit}.jpg", picture)
+    write_json(out / FILE, {"names": list(images.index.names), "layers": content})
 
 
-def describe(images: ImageStore, best: Strongest, unit: int) -> dict[str, Any]:
+def _groups(content: Mapping[str, Any]) -> list[tuple[int, range]]:
+    """(layer, maps that are projected at once) of all layers."""
+    groups = []
+    for number, layer in content.items():
+        count = len(layer["maps"])
+        groups += [(int(number), range(start, min(start + GROUP, count))) for start in range(0, count, GROUP)]
+    return groups
+
+
+def describe(images: Images, best: Strongest, unit: int) -> dict[str, Any]:
     """A map's activations that are above zero, strongest first, with file and class (row of names) of each."""
     fires = (best.values[unit] > 0).numpy()
     rows = best.rows[unit].numpy()[fires]
@@ -68,28 +73,29 @@ def describe(images: ImageStore, best: Strongest, unit: int) -> dict[str, Any]:
     }
 
 
-def draw(model: ConvNet, images: ImageStore, layer: str, best: Strongest, units: range) -> list[np.ndarray | None]:
+def draw(network: Network, images: Images, layer: str, best: Strongest, units: range) -> list[np.ndarray | None]:
     """One picture a map of `units`: projections left, patches right; None for a map that never fires."""
-    fires = (best.values[units.start : units.stop] > 0).numpy()
+    own = slice(units.start, units.stop)
+    fires = (best.values[own] > 0).numpy()
     if not fires.any():
         return [None] * len(units)
-    rows, places = (v[units.start : units.stop].numpy()[fires] for v in (best.rows, best.places))
+    rows, places = best.rows[own].numpy()[fires], best.places[own].numpy()[fires]
     of_map = np.repeat(np.asarray(units), fires.sum(1))
-    pairs = side_by_side(model, images, layer, of_map, rows, places)
-    return [_picture(*(_whole(tiles[of_map == unit], fires.shape[1]) for tiles in pairs)) for unit in units]
+    projections, seen = side_by_side(network, images, layer, of_map, rows, places)
+    top = fires.shape[1]
+    return [_picture(projections[of_map == unit], seen[of_map == unit], top) for unit in units]
 
 
-def _whole(tiles: np.ndarray, top: int) -> np.ndarray | None:
-    """`tiles` with plain grey ones up to `top`."""
-    if not len(tiles):
+def _picture(projections: np.ndarray, seen: np.ndarray, top: int) -> np.ndarray | None:
+    if not len(projections):
         return None
-    return np.concatenate([tiles, np.full((top - len(tiles), *tiles.shape[1:]), GREY, dtype=np.uint8)])
-
-
-def _picture(shown: np.ndarray | None, seen: np.ndarray | None) -> np.ndarray | None:
-    if shown is None or seen is None:
-        return None
-    grey = (GREY, GREY, GREY)
-    left, right = block(shown, grey), block(seen, grey)
-    between = np.full((left.shape[0], BETWEEN, 3), GREY, dtype=np.uint8)
+    background = (GRAY, GRAY, GRAY)
+    left, right = block(_padded(projections, top), background), block(_padded(seen, top), background)
+    between = np.full((left.shape[0], BETWEEN, 3), GRAY, dtype=np.uint8)
     return np.concatenate([left, between, right], axis=1)
+
+
+def _padded(tiles: np.ndarray, top: int) -> np.ndarray:
+    """`tiles` with plain gray ones up to `top`."""
+    missing = np.full((top - len(tiles), *tiles.shape[1:]), GRAY, dtype=np.uint8)
+    return np.concatenate([tiles, missing])

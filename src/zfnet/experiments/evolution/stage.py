@@ -1,0 +1,39 @@
+"""Stage evolution: [ZF13] Fig. 4."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+if TYPE_CHECKING:
+    from zfnet.networks.network import Network
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.evolution import compute
+    from zfnet.networks.checkpoint import load_trained
+
+    folder, recipe = context.folder("train") / "snapshots", context.config.train
+    epochs = sorted(epoch for epoch in {*recipe.snapshots, recipe.epochs} if epoch <= recipe.epochs)
+    checkpoints = [(epoch, folder / f"epoch_{epoch:04d}.pt") for epoch in epochs]
+
+    def load(path: Path) -> Network:
+        return load_trained(path, context.device)
+
+    return compute.run(context.config.evolution, checkpoints, context.train, context.out, context.seed, load)
+
+
+EVOLUTION = Stage(
+    "evolution",
+    "[ZF13] Fig. 4",
+    run,
+    needs=("train",),
+    reads=("evolution", "seed"),
+    version=4,
+    trains=True,
+    uses_network=False,
+)

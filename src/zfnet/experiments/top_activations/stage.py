@@ -1,0 +1,28 @@
+"""Stage top_activations: [ZF13] Fig. 2."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def check(context: Context) -> None:
+    context.need_layers("top_activations", 1)
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.top_activations import compute
+
+    return compute.run(context.config.top_activations, context.network, context.val, context.out, context.seed)
+
+
+TOP_ACTIVATIONS = Stage(
+    "top_activations",
+    "[ZF13] Fig. 2, and all maps",
+    run,
+    check,
+    needs=("train",),
+    reads=("network", "top_activations", "seed"),
+    version=4,
+)
