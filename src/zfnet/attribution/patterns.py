@@ -20,25 +20,20 @@ w / (w . w) takes its place and is counted [our choice; the authors' code divide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
-from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
-from zfnet.networks.convnet import ConvNet
 
 Layer = nn.Conv2d | nn.Linear
 KINDS = ("a", "a+", "a-")
 VANISHING = 1e-6  # |w . N| / (|w| |sum of x y|) from which there is a pattern: well above rounding
-BATCH = 100  # images, where few are enough
 
 
 @dataclass(frozen=True)
@@ -65,21 +60,13 @@ class Patterns:
     fallbacks: dict[str, dict[str, int]]
 
 
-def center_inputs(model: ConvNet, images: ImageStore, rows: np.ndarray, batch: int, what: str) -> Iterator[Tensor]:
-    """Centre crops of `rows` as network inputs (b, 3, crop, crop) on the model's device; `what` names the progress."""
-    device = next(model.parameters()).device
-    for start in track(range(0, len(rows), batch), what):
-        yield images.center(rows[start : start + batch]).to(device)
-
-
-def few_image_patterns(model: ConvNet, train: ImageStore, count: int, seed: Sequence[int]) -> dict[str, Tensor]:
-    """a+ by module name, float32, from at most `count` training images drawn by `seed`."""
-    rows = np.random.default_rng(seed).permutation(len(train))[:count]
-    patterns = fit(model, estimate(model, center_inputs(model, train, rows, BATCH, "patterns: batch")))
+def positive_patterns(module: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tensor]:
+    """a+ by module name, float32, as the pattern methods take it, from network inputs (b, 3, h, w)."""
+    patterns = fit(module, estimate(module, batches))
     return {name: a.float() for name, a in patterns.kinds["a+"].items()}
 
 
-def estimate(model: ConvNet, batches: Iterable[Tensor]) -> dict[str, Moments]:
+def estimate(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Moments]:
     """Moments of every convolution and linear layer over network inputs (b, 3, h, w); `model` in eval mode."""
     moments: dict[str, Moments] = {}
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -124,7 +111,7 @@ def merge(first: Mapping[str, Moments], second: Mapping[str, Moments]) -> dict[s
     return {**first, **second, **both}
 
 
-def fit(model: ConvNet, moments: Mapping[str, Moments]) -> Patterns:
+def fit(model: nn.Module, moments: Mapping[str, Moments]) -> Patterns:
     """The patterns a, a+ and a- of every layer, float64."""
     kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
     fallbacks: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
@@ -144,12 +131,12 @@ def numerators(m: Moments) -> dict[str, tuple[Tensor, Tensor]]:
     return {kind: (xy - x * mean, xy) for kind, (x, xy) in sums.items()}
 
 
-def layers(model: ConvNet) -> dict[str, Layer]:
+def layers(model: nn.Module) -> dict[str, Layer]:
     """The convolutions and linear layers by module name, in order."""
     return {name: module for name, module in model.named_children() if isinstance(module, Layer)}
 
 
-def weight_patterns(model: ConvNet) -> dict[str, Tensor]:
+def weight_patterns(model: nn.Module) -> dict[str, Tensor]:
     """S_w: w / (w . w) by module name, float64; 0 for a neuron without weights."""
     return {name: _over_square(layer.weight.detach().double()) for name, layer in layers(model).items()}
 

@@ -1,4 +1,4 @@
-"""Class probabilities of images, with the center crop or averaged over the ten crops."""
+"""Images as network inputs, batch by batch, and their class probabilities (center crop, or mean of ten crops)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ import torch
 from torch import Tensor
 
 from zfnet.core.precision import autocast
+from zfnet.core.progress import track
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
+
+
+def center_batches(network: Network, images: Images, rows: np.ndarray, batch: int, what: str = "") -> Iterator[Tensor]:
+    """Center crops of `rows`, in their order, as network inputs (b, 3, crop, crop) on the network's device.
+
+    what: names the progress on stderr; empty: no progress.
+    """
+    starts = range(0, len(rows), batch)
+    for start in track(starts, what) if what else starts:
+        yield network.center(images.frames(rows[start : start + batch]))
 
 
 @torch.inference_mode()

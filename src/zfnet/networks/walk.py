@@ -1,15 +1,50 @@
-"""Reading activations: the outputs of named modules while a network runs."""
+"""Reading activations: the inputs and outputs of named modules while a network runs."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
+
+Visitor = Callable[[Tensor, Tensor], None]  # takes the input and the output of a module
 
 
 class _Enough(Exception):
     """All the modules that were asked for have run."""
+
+
+def visit(module: nn.Module, x: Tensor, visitors: Mapping[str, Visitor]) -> None:
+    """Run `module` on inputs x, with each visitor called once: when the module of its name first runs.
+
+    The run ends as soon as every visitor was called; a visitor whose module never runs is not called. Tensors are
+    handed over as they are: the next module may be a ReLU that works in place, so that what is kept must be copied.
+    Raises ValueError for a name that is not there.
+    """
+    modules = dict(module.named_modules())
+    unknown = sorted(set(visitors) - set(modules))
+    if unknown:
+        raise ValueError(f"no module {unknown[0]!r} in this network")
+    visited: set[str] = set()
+
+    def calling(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, arguments: Any, output: Tensor) -> None:
+            if name not in visited:
+                visited.add(name)
+                visitors[name](arguments[0], output)
+            if len(visited) == len(visitors):
+                raise _Enough
+
+        return hook
+
+    hooks = [modules[name].register_forward_hook(calling(name)) for name in visitors]
+    try:
+        with contextlib.suppress(_Enough):
+            module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def outputs(
@@ -20,25 +55,13 @@ def outputs(
     take: what is kept of an output as it passes; a copy by default, since the next module may be a ReLU that works in
     place. The run ends as soon as every name has been seen. Raises ValueError for a name that is not there.
     """
-    known, kept = dict(module.named_modules()), {}
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"no module {unknown[0]!r} in this network")
+    kept: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(module: nn.Module, arguments: object, output: Tensor) -> None:
-            if name not in kept:
-                kept[name] = take(output)
-            if len(kept) == len(set(names)):
-                raise _Enough
+    def keeping(name: str) -> Visitor:
+        def keep(inputs: Tensor, output: Tensor) -> None:
+            kept[name] = take(output)
 
-        return hook
+        return keep
 
-    hooks = [known[name].register_forward_hook(keep(name)) for name in set(names)]
-    try:
-        with contextlib.suppress(_Enough):
-            module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    visit(module, x, {name: keeping(name) for name in names})
     return {name: kept[name] for name in names}
