@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from zfnet.attribution.incremental import Occluder, Watch, respond
+from zfnet.attribution.incremental import Grid, Occluder, Watch, covered_probabilities, list_layers, respond
 from zfnet.networks.convnet import build
 
 
@@ -175,3 +176,111 @@ def test_an_occluder_outside_the_image_and_a_training_model_are_refused() -> Non
         respond(model, image, Occluder(8, torch.tensor([[0, 0]]), image), scores=False)
     with pytest.raises(ValueError, match="eval mode"):
         respond(model.train(), image, Occluder(8, torch.tensor([[0, 0]]), image))
+
+
+def by_hooks(model: nn.Module, image: Tensor, occluder: Occluder, watch: Watch) -> tuple[Tensor, Tensor]:
+    """Scores and the total of the watched map's first call, one occluded image at a time, of any module."""
+    scores, totals, s = [], [], occluder.size
+    for y, x in occluder.corners.tolist():
+        calls: list[Tensor] = []
+        occluded = image.clone()
+        occluded[:, y : y + s, x : x + s] = occluder.fill[:, y : y + s, x : x + s]
+        hook = model.get_submodule(watch.name).register_forward_hook(
+            lambda _, __, maps, calls=calls: calls.append(maps.clone())
+        )
+        scores.append(model(occluded[None])[0])
+        hook.remove()
+        totals.append(calls[0][0, watch.channel].sum())
+    return torch.stack(scores), torch.stack(totals)
+
+
+@pytest.mark.parametrize(
+    ("name", "extent", "in_patches", "maps"),
+    [
+        ("alexnet", 64, 13, ("features.4", "features.12", "classifier.5")),
+        ("vgg11_bn", 32, 29, ("features.1", "features.28")),
+        ("resnet18", 32, 0, ("layer2", "layer4.0.relu")),
+        ("squeezenet1_1", 40, 3, ("features.1", "features.12.expand3x3")),
+    ],
+)
+def test_networks_of_torchvision_equal_one_image_at_a_time(
+    name: str, extent: int, in_patches: int, maps: tuple
+) -> None:
+    from torchvision import models
+
+    torch.manual_seed(0)
+    model = models.get_model(name, weights=None, num_classes=5).double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):  # statistics that are not those of a new module
+            module.running_mean = torch.randn_like(module.running_mean) / 10
+            module.running_var = module.running_var * 0.7
+    model.eval()
+    image, square = picture((extent, extent)), occluder((extent, extent), 9, extent // 3)
+    is_list = name in ("alexnet", "vgg11_bn")
+    assert (len(list_layers(model)) > 1) == is_list
+    for watched in maps:
+        watch = Watch(watched, 3)
+        with torch.inference_mode():
+            scores, totals = by_hooks(model, image, square, watch)
+        answer, alone = (
+            respond(model, image, square, watch, batch=4),
+            respond(model, image, square, watch, scores=False),
+        )
+        scale = totals.abs().max() + 1
+        torch.testing.assert_close(answer.scores, scores, atol=1e-9 * float(scores.abs().max() + 1), rtol=0)
+        torch.testing.assert_close(answer.totals, totals, atol=1e-9 * float(scale), rtol=0)
+        torch.testing.assert_close(alone.totals, totals, atol=1e-9 * float(scale), rtol=0)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_leading_layers_of_torchvisions_lists_are_computed_in_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import models
+
+    model = models.alexnet(num_classes=3).eval()
+    seen = []
+    model.features[3].register_forward_hook(lambda _, inputs, __: seen.append(tuple(inputs[0].shape)))
+    respond(model, picture((64, 64), torch.float32), occluder((64, 64), 6, 29, torch.float32))
+    assert seen == [(1, 64, 7, 7)]  # the clean image alone
+
+
+def test_a_module_that_comes_twice_in_a_list_runs_twice() -> None:
+    torch.manual_seed(0)
+    relu = nn.ReLU()
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), relu, nn.Sequential(nn.Conv2d(4, 4, 3), relu), nn.Flatten(), nn.Linear(64, 2)
+    )
+    model = model.eval().double()
+    assert [name for name, _ in list_layers(model)] == ["0", "1", "2.0", "2.1", "3", "4"]
+    image, square = picture((8, 8)), occluder((8, 8), 3, 2)
+    with torch.inference_mode():
+        scores, totals = by_hooks(model, image, square, Watch("2.0", 1))
+    answer = respond(model, image, square, Watch("2.0", 1))
+    torch.testing.assert_close(answer.scores, scores, atol=1e-12, rtol=0)
+    torch.testing.assert_close(answer.totals, totals, atol=1e-12, rtol=0)
+    again = respond(model, image, square, Watch("1", 1), plain=True, batch=2)  # heard twice a pass: the first counts
+    torch.testing.assert_close(again.totals, respond(model, image, square, Watch("1", 1)).totals, atol=1e-12, rtol=0)
+
+
+class WithItsOwnForward(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).flip(1)
+
+
+def test_a_list_with_a_forward_pass_of_its_own_is_one_layer() -> None:
+    torch.manual_seed(0)
+    model = WithItsOwnForward(nn.Conv2d(3, 4, 3), nn.Flatten()).eval().double()
+    image, square = picture((6, 6)), occluder((6, 6), 2, 2)
+    with torch.inference_mode():
+        scores, _ = by_hooks(model, image, square, Watch("0", 1))
+    torch.testing.assert_close(respond(model, image, square).scores, scores)
+
+
+def test_probabilities_are_laid_out_by_row_and_column() -> None:
+    model, image = network("zfnet", 56), picture((56, 56))
+    places = Grid(20, np.array([0, 36]), np.array([3, 10, 30]))
+    found = covered_probabilities(model, image, places, batch=4)
+    assert found.shape == (2, 3, 7)
+    covered = image.clone()
+    covered[:, 36:56, 10:30] = 0
+    with torch.inference_mode():
+        np.testing.assert_allclose(found[1, 1], model(covered[None]).softmax(1)[0].numpy(), atol=1e-10)

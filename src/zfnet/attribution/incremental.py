@@ -1,6 +1,6 @@
 """Exact incremental occlusion: only what the occluder can reach is computed again.
 
-[ZF13] section 4.2 slides a grey square over the image and asks for the network's answer at every place. A square
+[ZF13] section 4.2 slides a gray square over the image and asks for the network's answer at every place. A square
 changes only an interval [low, high] of the rows and columns of every map. For a layer with kernel k, stride t and
 padding p the outputs o that see it obey  o t - p <= high  and  o t - p + k - 1 >= low, so
 
@@ -12,11 +12,14 @@ the map); places are sorted so that a batch holds equally long ones. A layer gat
 
     [clean padded map ; patches of the layer below]
 
-by an index table that depends on the places alone, and convolves it without padding. ReLU and contrast normalisation
-act on the patch; the fully connected layers see the clean map with the patch pasted in. The answer is the plain
-forward's up to the order of additions. Exact incremental inference is Krypton's idea (Nakandala et al., SIGMOD 2019).
-From the first module that is not such a layer on, the network runs whole on the pasted maps; one that is no table at
-all runs in plain batches: the same answer, no gain.
+by an index table that depends on the places alone, and convolves it without padding. ReLU, batch normalization and
+contrast normalization act on the patch; the fully connected layers see the clean map with the patch pasted in. The
+answer is the plain forward's up to the order of additions. Exact incremental inference is Krypton's idea (Nakandala et
+al., SIGMOD 2019).
+
+This works for the leading layers of a network that is a list of layers: an `nn.Sequential`, nested or not, or an
+alexnet or vgg of torchvision. From the first module that is not such a layer on, the network runs whole on the pasted
+maps; a network that is no list runs in plain batches: the same answer, no gain.
 """
 
 from __future__ import annotations
@@ -36,7 +39,14 @@ from zfnet.networks.normalization import LocalResponseNorm
 Table: TypeAlias = list[tuple[str, nn.Module]]
 Sliding: TypeAlias = nn.Conv2d | nn.MaxPool2d
 
-POINTWISE = (nn.ReLU, nn.Dropout, LocalResponseNorm, nn.LocalResponseNorm)  # one place in, the same place out
+# One place in, the same place out.
+POINTWISE = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Identity, nn.Dropout, LocalResponseNorm,
+             nn.LocalResponseNorm)  # fmt: skip
+KEEPS_MAPS_APART = (nn.ReLU, nn.MaxPool2d, nn.Dropout)
+FLATTENED_BY_FORWARD = (
+    "torchvision.models.alexnet",
+    "torchvision.models.vgg",
+)  # features, avgpool, flatten, classifier
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Responses:
-    """What the network answers with the occluder at each of n places; None where it was not asked for."""
+    """What the network answers with the occluder at each of n places; None for what was not asked."""
 
     scores: Tensor | None  # (n, k) logits
     totals: Tensor | None  # (n,) sum over space of the watched map
@@ -97,17 +107,17 @@ def respond(
 
     With scores=False nothing above the watched map is computed, and of the last convolution only the watched map.
     `batch` places at a time, so memory does not grow with their number. plain=True runs whole forward passes: the
-    yardstick. Raises ValueError where the occluder leaves the image, the model is in training mode (dropout would
-    answer at random), or neither scores nor a map is asked for.
+    yardstick. Of a module that is called several times in one pass, the first call is watched. Raises ValueError where
+    the occluder leaves the image, the model is in training mode (dropout would answer at random), or neither scores nor
+    a map is asked for.
     """
     _check(model, image, occluder, watch, scores)
-    table, tail = _split(model)
-    if plain or (watch and watch.name not in dict(table)):
-        table, tail = [], model
-    if table and watch and not scores:
+    table, tail = ([], model) if plain else _split(model)
+    in_table = watch is not None and watch.name in dict(table)
+    if watch and in_table and not scores:
         table, watch, tail = *_narrow(table, watch), None
     answers: list[Tensor] = []
-    with torch.inference_mode(), listen(model, None if table else watch) as totals:
+    with torch.inference_mode(), listen(model, None if in_table else watch) as totals:
         stages = _stages(table, image)
         corners = occluder.corners.to(image.device)
         order = _by_reach(stages, corners, occluder.size)
@@ -115,20 +125,21 @@ def respond(
             maps = _climb(stages, image, replace(occluder, corners=corners[places]), watch, totals)
             if tail is not None:
                 answers.append(tail(maps.permute(0, 3, 1, 2).contiguous()))
+                del totals[len(answers) :]  # of later calls of the watched module
     back = order.argsort()
     return Responses(torch.cat(answers)[back] if scores else None, torch.cat(totals)[back] if watch else None)
 
 
 @contextmanager
 def listen(model: nn.Module, watch: Watch | None) -> Iterator[list[Tensor]]:
-    """A list that grows by the watched map's totals (b,) with each forward pass of the block."""
+    """A list that grows by the watched map's totals (b,) with each call of its module in the block."""
     totals: list[Tensor] = []
     if watch is None:
         yield totals
         return
 
     def hear(module: nn.Module, inputs: object, maps: Tensor) -> None:
-        totals.append(maps[:, watch.channel].sum((1, 2)))
+        totals.append(maps[:, watch.channel].reshape(len(maps), -1).sum(1))
 
     handle = model.get_submodule(watch.name).register_forward_hook(hear)
     try:
@@ -177,8 +188,8 @@ def _climb(stages: list[Stage], image: Tensor, occluder: Occluder, watch: Watch 
         patches, window = _advance(stage, patches, window)
         clean = stage.above
         if watch and stage.name == watch.name:
-            one = slice(watch.channel, watch.channel + 1)
-            totals.append(_paste(clean[..., one], patches[..., one], window).sum((1, 2, 3)))
+            channel = slice(watch.channel, watch.channel + 1)
+            totals.append(_paste(clean[..., channel], patches[..., channel], window).sum((1, 2, 3)))
     return _paste(clean, patches, window)
 
 
@@ -248,11 +259,35 @@ def _geometry(layer: Sliding) -> list[list[int]]:
     return [[value, value] if isinstance(value, int) else list(value) for value in values]
 
 
-def _split(model: nn.Module) -> tuple[Table, nn.Module | None]:
+def _split(model: nn.Module) -> tuple[Table, nn.Module]:
     """The leading layers that can be computed in patches, and the rest."""
-    layers = list(model.named_children()) if isinstance(model, nn.Sequential) else []
+    layers = list_layers(model)
     n_table = next((i for i, (_, layer) in enumerate(layers) if not _is_local(layer)), len(layers))
-    return layers[:n_table], nn.Sequential(*(layer for _, layer in layers[n_table:])) if n_table else model
+    if n_table == 0:
+        return [], model
+    return layers[:n_table], nn.Sequential(*(layer for _, layer in layers[n_table:]))
+
+
+def list_layers(model: nn.Module) -> Table:
+    """(full name, layer) in the order in which they run; a module that is no list of layers is one layer.
+
+    The forward passes of torchvision's alexnet and vgg flatten the maps between their lists: a Flatten is added.
+    """
+    if type(model).__module__ not in FLATTENED_BY_FORWARD:
+        return _nested_layers(model, "")
+    features, classifier = model.get_submodule("features"), model.get_submodule("classifier")
+    middle: Table = [("avgpool", model.get_submodule("avgpool")), ("flatten", nn.Flatten())]
+    return [*_nested_layers(features, "features"), *middle, *_nested_layers(classifier, "classifier")]
+
+
+def _nested_layers(module: nn.Module, name: str) -> Table:
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+        return [(name, module)]
+    table: Table = []
+    for key, child in module._modules.items():  # named_children would leave out a module that comes twice
+        if child is not None:
+            table += _nested_layers(child, f"{name}.{key}" if name else key)
+    return table
 
 
 def _is_local(layer: nn.Module) -> bool:
@@ -260,6 +295,8 @@ def _is_local(layer: nn.Module) -> bool:
         return layer.dilation == (1, 1) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     if isinstance(layer, nn.MaxPool2d):
         return layer.dilation in (1, (1, 1)) and not layer.return_indices
+    if isinstance(layer, nn.BatchNorm2d):
+        return layer.running_mean is not None
     return isinstance(layer, POINTWISE)
 
 
@@ -268,8 +305,8 @@ def _narrow(table: Table, watch: Watch) -> tuple[Table, Watch]:
     table = table[: 1 + [name for name, _ in table].index(watch.name)]
     conv = max((i for i, (_, layer) in enumerate(table) if isinstance(layer, nn.Conv2d)), default=-1)
     above = [layer for _, layer in table[conv + 1 :]]
-    if conv < 0 or not all(isinstance(layer, nn.ReLU | nn.MaxPool2d | nn.Dropout) for layer in above):
-        return table, watch  # contrast normalisation mixes maps
+    if conv < 0 or not all(isinstance(layer, KEEPS_MAPS_APART) for layer in above):
+        return table, watch  # contrast normalization mixes maps
     name, layer = table[conv]
     assert isinstance(layer, nn.Conv2d)
     table[conv] = name, _one_map(layer, watch.channel)
@@ -318,13 +355,26 @@ class Grid:
 
     @property
     def centers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (r,) and columns (c,) of the square's centre in pixel coordinates."""
+        """Rows (r,) and columns (c,) of the square's center in pixel coordinates."""
         return self.tops + (self.size - 1) / 2, self.lefts + (self.size - 1) / 2
 
     def inside(self, boxes: np.ndarray) -> np.ndarray:
-        """(r, c) bool: the square's centre lies in one of the crop's boxes (k, 4)."""
+        """(r, c) bool: the square's center lies in one of the crop's boxes (k, 4)."""
         y, x = self.centers
         within = np.zeros((len(y), len(x)), dtype=bool)
         for x0, y0, x1, y1 in boxes:
             within |= ((y >= y0) & (y <= y1))[:, None] & ((x >= x0) & (x <= x1))[None]
         return within
+
+
+def covered_probabilities(
+    model: nn.Module, image: Tensor, places: Grid, fill: Tensor | None = None, batch: int = 64
+) -> np.ndarray:
+    """Class probabilities (r, c, k) float64 of one network input (3, h, w), with the square at each of the places.
+
+    fill: (3, h, w), what the square shows; 0 by default, which is the mean color.
+    """
+    occluder = Occluder(places.size, places.corners, torch.zeros_like(image) if fill is None else fill)
+    scores = respond(model, image, occluder, batch=batch).scores
+    assert scores is not None
+    return scores.double().softmax(1).unflatten(0, (len(places.tops), len(places.lefts))).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Stage transfer with a network of torchvision: frozen features alone, nothing of ours, and said so."""
+"""Stage transfer with a network that was trained elsewhere, and with one of ours."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torchvision import models
 
 from zfnet.core.errors import UserError
-from zfnet.experiments import stages
+from zfnet.data.cache.images import open_cache
+from zfnet.data.options import DataOptions
 from zfnet.experiments.table import Config
-from zfnet.experiments.sources import forget_listings
+from zfnet.experiments.context import Context
 from zfnet.experiments.transfer.options import TransferOptions
-from zfnet.pipeline.options import PathsOptions, WandbOptions
-from zfnet.report.build import build
-from zfnet.running import runner as pipeline
-from zfnet.running.runner import STAGES, fingerprint, plan
+from zfnet.experiments.transfer.stage import TRANSFER
+from zfnet.networks.convnet import build
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
+from zfnet.networks.options import ModelOptions, NetworkOptions
+from zfnet.pipeline.options import PathsOptions
 
-TRIAL = "alexnet, random weights: a trial, its answers mean nothing"
+TITLE = "alexnet, random weights: a trial, its answers mean nothing"
+ALEXNET = {5: "features.12", 6: "classifier.2", 7: "classifier.5"}
 
 
 @pytest.fixture(scope="module")
@@ -39,71 +44,79 @@ def caltech(tmp_path_factory):
 @pytest.fixture
 def config(caltech, tmp_path):
     transfer = TransferOptions(
-        source="caltech101", root=str(caltech), network="alexnet", weights="random", layers=[5, 7], softmax_layers=[5],
-        per_class=[2], test_per_class=3, folds=2, few_shot=[1], c_grid=[1.0], batch=8,
+        source="caltech101", root=str(caltech), layers=[5, 7], softmax_layers=[5], per_class=[2], test_per_class=3,
+        folds=2, few_shot=[1], c_grid=[1.0], batch=8, trained_epochs=1, trained_batch=6, reverse=2,
     )  # fmt: skip
-    wandb = WandbOptions(mode="disabled")
-    return Config(stage="transfer", paths=PathsOptions(outputs=str(tmp_path)), wandb=wandb, transfer=transfer)
+    paths, data = PathsOptions(outputs=str(tmp_path)), DataOptions(size=64)
+    return Config(stage="transfer", device="cpu", paths=paths, data=data, transfer=transfer)
 
 
-def test_the_frozen_classifiers_are_made_without_any_stage_of_ours_and_marked_a_trial(config, tmp_path, capsys):
-    (out,) = pipeline.run(config, "")
-    assert [path.name for path in (tmp_path / "menagerie").glob("[!.]*")] == ["transfer"]
-    result = json.loads((out / "result.json").read_text())
-    numbers = result["numbers"]
-    assert numbers["network"] == TRIAL and result["headline"].endswith(TRIAL)
+def context_of(config, out, network, images=None):
+    context = Context(config, out, out / "no images", lambda stage: None)
+    context.__dict__["network"] = network
+    if images is not None:
+        context.__dict__["images"] = images
+    return context
+
+
+def borrowed(name, layers):
+    torch.manual_seed(0)
+    module = models.get_model(name, weights=None, num_classes=5).eval()
+    names = tuple(f"class {k}" for k in range(5))
+    inputs = Inputs.of_colors(72, 64, IMAGENET_MEAN, IMAGENET_STD)
+    return Network(module, inputs, Classes(names, names), layers, {}, TITLE, name)
+
+
+def test_of_a_borrowed_network_the_frozen_features_alone_are_made(config, tmp_path):
+    config = replace(config, network=NetworkOptions("alexnet", "random"))
+    TRANSFER.check(context_of(config, tmp_path, None))
+    outcome = TRANSFER.run(context_of(config, tmp_path, borrowed("alexnet", ALEXNET)))
+    numbers = json.loads(json.dumps(outcome.numbers))
+    assert numbers["network"] == TITLE and outcome.headline.endswith(TITLE)
     assert list(numbers["table4"]) == ["pretrained"] and list(numbers["few_shot"]) == ["1", "2"]
     assert list(numbers["table7"]["svm"]) == list(numbers["table7"]["softmax"]) == ["5", "7"]
     assert numbers["table7"]["svm"]["5"]["mean"] > 0.6 and len(numbers["per_class"]) == 3 and numbers["depth"] == 7
-    assert not {"reverse", "duplicates"} & set(numbers) and set(result["figures"]) == {"layers.svg", "few_shot.svg"}
-    features = np.load(out / "features-alexnet" / "network.classifier.5.npy")
-    assert features.shape == (18, 4096) and np.load(out / "images-256" / "pixels.npy").shape == (18, 256, 256, 3)
-    pipeline.run(config, "")
-    assert "done before" in capsys.readouterr().out
-    build(tmp_path / "menagerie", tmp_path / "report")
-    assert (tmp_path / "report" / "zeiler-fergus.html").read_text().count(TRIAL) == 3
+    assert not {"reverse", "duplicates"} & set(numbers) and set(outcome.figures) == {"layers.svg", "few_shot.svg"}
+    assert np.load(tmp_path / "features/classifier.5.npy").shape == (18, 4096)
+    assert open_cache(tmp_path / "images").size == 72  # the network's frame, not the profile's
+    assert TRANSFER.borrowed_needs == () and "network" in TRANSFER.reads
 
 
 def test_layers_that_the_network_lacks_are_left_out(config, tmp_path):
-    lacks = replace(config.transfer, network="resnet18", layers=[7], softmax_layers=[7], per_class=[1], folds=1)
-    numbers = stages.transfer(replace(config, transfer=lacks), tmp_path).numbers
+    options = replace(config.transfer, layers=[7], softmax_layers=[7], per_class=[1], folds=1)
+    config = replace(config, transfer=options, network=NetworkOptions("resnet18", "random"))
+    network = borrowed("resnet18", {1: "maxpool", 5: "layer4", 6: "avgpool"})
+    numbers = TRANSFER.run(context_of(config, tmp_path, network)).numbers
     assert numbers["table7"]["svm"] == {} and list(numbers["table7"]["softmax"]) == ["6"] and numbers["depth"] == 6
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"weights": "gone.pth"}, "transfer.weights: gone.pth is not a file; give a state dict of alexnet"),
-        ({"network": "trained"}, "transfer.weights: belongs to a network of torchvision.*transfer.network=vgg16"),
-    ],
-)
-@pytest.mark.parametrize("stage", ["transfer", "report"])
-def test_weights_that_cannot_be_meant_are_told_before_anything_runs(config, stage, change, told, tmp_path):
-    with pytest.raises(UserError, match=told):
-        pipeline.run(replace(config, stage=stage, transfer=replace(config.transfer, **change)), "")
-    assert list(tmp_path.iterdir()) == []
+def test_of_a_network_of_ours_everything_is_made(config, make_store, wrap, tmp_path):
+    train, val = make_store(3, 4, seed=1, size=64), make_store(3, 3, seed=2, size=64)
+    module = build("zfnet", 3, 56, 0.05)
+    module.initialise("he", 0)
+    config = replace(config, model=ModelOptions(width=0.05, init="he"))
+    outcome = TRANSFER.run(context_of(config, tmp_path, wrap(module, train), (train, val)))
+    numbers = json.loads(json.dumps(outcome.numbers))
+    assert list(numbers["table4"]) == ["pretrained", "scratch", "fine-tuned"] and "duplicates" in numbers
+    assert (tmp_path / "scratch/2_fold_0/model.pt").is_file() and not (tmp_path / "scratch/2_fold_1").exists()
+    assert list(numbers["reverse"]["networks"]) == ["pretrained", "random", "scratch"]
+    assert numbers["reverse"]["n_classes"] == 3 and open_cache(tmp_path / "images").size == 64
+    for name in ("untrained", "unreversed"):
+        options = replace(config.transfer, **{"untrained": {"trained_epochs": 0}, "unreversed": {"reverse": 0}}[name])
+        again = replace(config, transfer=options)
+        less = TRANSFER.run(context_of(again, tmp_path / name, wrap(module, train), (train, val))).numbers
+        assert ("reverse" in less) == (name == "untrained")
+        assert (list(less["table4"]) == ["pretrained"]) == (name == "untrained")
+        assert name == "unreversed" or list(less["reverse"]["networks"]) == ["pretrained", "random"]
 
 
-def test_weights_of_another_shape_are_told_before_an_image_is_read(config, tmp_path):
-    torch.save({"fc.weight": torch.zeros(3, 4)}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="transfer.weights: .*w.pth does not hold the weights of alexnet"):
-        stages.transfer(
-            replace(config, transfer=replace(config.transfer, weights=str(tmp_path / "w.pth"))), tmp_path / "out"
-        )
-    assert not (tmp_path / "out").exists()
+def test_a_folder_that_is_not_there_is_known_before_anything_runs(config, tmp_path):
+    config = replace(config, transfer=replace(config.transfer, root=str(tmp_path / "gone")))
+    with pytest.raises(UserError, match=r"transfer\.root: no folder .*gone; see data/README"):
+        TRANSFER.check(context_of(config, tmp_path, None))
 
 
-def test_what_the_numbers_depend_on_is_noticed(config, tmp_path):
-    def now(transfer=config.transfer, **data):
-        forget_listings()  # as a new run does
-        return fingerprint(STAGES["transfer"], replace(config, transfer=transfer, data=replace(config.data, **data)))
-
-    weights = replace(config.transfer, weights=str(tmp_path / "w.pth"))
-    (tmp_path / "w.pth").write_bytes(b"one")
-    before = now(weights)
-    (tmp_path / "w.pth").write_bytes(b"two")
-    assert now(weights) != before
-    assert now(n_classes=7) == now() != now(cache="jpeg")  # no data set of ours, but its way of keeping images
-    assert [stage.name for stage in plan(["transfer"], config)] == ["transfer"]
-    own = replace(config, transfer=replace(config.transfer, network="trained", weights=""))
-    assert [stage.name for stage in plan(["transfer"], own)] == ["data", "train", "transfer"]
+def test_without_a_transfer_set_the_stage_is_skipped_without_a_network(config, tmp_path):
+    config = replace(config, transfer=replace(config.transfer, source="none"))
+    outcome = TRANSFER.run(Context(config, tmp_path, tmp_path, lambda stage: None))
+    assert outcome.numbers["skipped"] == "transfer.source is none"

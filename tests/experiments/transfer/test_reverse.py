@@ -14,13 +14,13 @@ CONFIG = TransferOptions(softmax_layers=[1, 7], reverse=6, c_grid=[0.1, 1.0], ba
 
 
 @pytest.fixture
-def networks():
-    found = {}
+def networks(make_store, wrap):
+    made = {}
     for seed, name in enumerate(("pretrained", "random")):
-        found[name] = build("zfnet", 4, 56, 0.05)
-        found[name].initialise("he", seed)
-        found[name].eval()
-    return found
+        module = build("zfnet", 4, 56, 0.05)
+        module.initialise("he", seed)
+        made[name] = wrap(module, make_store(3, 9, seed=1, size=64))
+    return made
 
 
 def test_every_network_is_scored_on_both_layers_with_both_classifiers(networks, make_store, tmp_path):

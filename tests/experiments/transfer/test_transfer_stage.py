@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
-from zfnet.data.cache.images import build_store
+from zfnet.data.cache.images import build_cache
 from zfnet.experiments.table import Config
 from zfnet.experiments.sources import read_transfer_source
 from zfnet.experiments.transfer import compute as stage
@@ -24,19 +24,19 @@ CONFIG = TransferOptions(
 
 
 @pytest.fixture
-def model():
-    model = build("zfnet", 4, 56, 0.05)
-    model.initialise("he", 0)
-    return model.eval()
-
-
-@pytest.fixture
 def images(make_store):
     return make_store(3, 9, size=64)
 
 
-def test_the_tables_are_whole_plain_and_better_than_chance(model, images, tmp_path):
-    outcome = stage.run(CONFIG, model, images, tmp_path, seed=0)
+@pytest.fixture
+def network(images, wrap):
+    module = build("zfnet", 4, 56, 0.05)
+    module.initialise("he", 0)
+    return wrap(module, images)
+
+
+def test_the_tables_are_whole_plain_and_better_than_chance(network, images, tmp_path):
+    outcome = stage.run(CONFIG, network, images, tmp_path, seed=0)
     numbers = json.loads(json.dumps(outcome.numbers))
     assert list(numbers["table7"]["svm"]) == ["1", "7"] and list(numbers["table7"]["softmax"]) == ["1", "7"]
     assert list(numbers["table4"]["pretrained"]) == ["2", "6"] and list(numbers["few_shot"]) == ["1", "2", "6"]
@@ -47,13 +47,13 @@ def test_the_tables_are_whole_plain_and_better_than_chance(model, images, tmp_pa
     assert "at 6 images a class" in outcome.headline
 
 
-def test_a_seed_repeats_every_number(model, images, tmp_path):
-    first, again = (stage.run(CONFIG, model, images, tmp_path / name, seed=1) for name in "ab")
+def test_a_seed_repeats_every_number(network, images, tmp_path):
+    first, again = (stage.run(CONFIG, network, images, tmp_path / name, seed=1) for name in "ab")
     assert first.numbers == again.numbers
 
 
-def test_an_interrupted_stage_computes_only_what_it_lacks(model, images, tmp_path, monkeypatch):
-    whole, asked = stage.run(CONFIG, model, images, tmp_path / "whole", seed=0), []
+def test_an_interrupted_stage_computes_only_what_it_lacks(network, images, tmp_path, monkeypatch):
+    whole, asked = stage.run(CONFIG, network, images, tmp_path / "whole", seed=0), []
     score_folds = stage.score_folds
 
     def stop_at_the_third(task, classifier, splits):
@@ -64,15 +64,15 @@ def test_an_interrupted_stage_computes_only_what_it_lacks(model, images, tmp_pat
 
     monkeypatch.setattr(stage, "score_folds", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        stage.run(CONFIG, model, images, tmp_path / "cut", seed=0)
-    resumed = stage.run(CONFIG, model, images, tmp_path / "cut", seed=0)
+        stage.run(CONFIG, network, images, tmp_path / "cut", seed=0)
+    resumed = stage.run(CONFIG, network, images, tmp_path / "cut", seed=0)
     assert resumed.numbers == whole.numbers
     assert asked == [("svm", 6), ("softmax", 6), ("svm", 6), ("svm", 6), ("softmax", 1), ("softmax", 2), ("softmax", 6)]
-    other = stage.run(replace(CONFIG, c_grid=[0.2]), model, images, tmp_path / "cut", seed=0)
+    other = stage.run(replace(CONFIG, c_grid=[0.2]), network, images, tmp_path / "cut", seed=0)
     assert len(asked) == 13 and other.numbers["table7"]["svm"]["1"]["c"] == [0.2, 0.2]
 
 
-def test_whole_networks_are_trained_on_the_same_splits(model, images, tmp_path):
+def test_whole_networks_are_trained_on_the_same_splits(network, images, tmp_path):
     seen = []
 
     def train(split, seed):
@@ -80,18 +80,18 @@ def test_whole_networks_are_trained_on_the_same_splits(model, images, tmp_path):
         assert not set(split.train) & set(split.test)
         return [1.0, 0.5, float("nan")]
 
-    outcome = stage.run(CONFIG, model, images, tmp_path, seed=5, trained={"scratch": train})
+    outcome = stage.run(CONFIG, network, images, tmp_path, seed=5, trained={"scratch": train})
     assert seen == [(2, 0, 5), (6, 0, 5)]
     assert outcome.numbers["table4"]["scratch"]["6"] == {"mean": 0.75, "std": 0.0, "folds": [0.75]}
     assert "scratch 75.0 %" in outcome.headline
 
 
-def test_near_duplicates_are_listed_by_file(model, images, make_store, tmp_path):
+def test_near_duplicates_are_listed_by_file(network, images, make_store, tmp_path):
     scenes = np.random.default_rng(3).integers(0, 256, (6, 4, 4, 3)).astype(np.uint8)
     others = replace(make_store(2, 3, size=64), pixels=scenes.repeat(16, axis=1).repeat(16, axis=2))
     pixels = np.array(images.pixels)
     pixels[4] = others.pixels[5]
-    outcome = stage.run(CONFIG, model, replace(images, pixels=pixels), tmp_path, seed=0, duplicates_of=others)
+    outcome = stage.run(CONFIG, network, replace(images, pixels=pixels), tmp_path, seed=0, duplicates_of=others)
     written = json.loads((tmp_path / "duplicates.json").read_text())
     assert written["leave_out"] == [str(others.index.paths[5])] and outcome.numbers["duplicates"]["pairs"] == 1
     assert (tmp_path / "duplicates.png").is_file()
@@ -120,7 +120,7 @@ def test_one_image_a_class_takes_the_middle_of_the_grid(images):
     assert choose_c(task, SVM, split) == 3.0
 
 
-def test_a_caltech_256_tree_with_its_strays_goes_through_the_stage(model, tmp_path):
+def test_a_caltech_256_tree_with_its_strays_goes_through_the_stage(network, tmp_path):
     folder, rng = tmp_path / "256_ObjectCategories", np.random.default_rng(0)
     for k, name in enumerate(("056.dog", "198.spider", "251.airplanes-101", "257.clutter")):
         (folder / name).mkdir(parents=True)
@@ -131,15 +131,15 @@ def test_a_caltech_256_tree_with_its_strays_goes_through_the_stage(model, tmp_pa
     (folder / "056.dog" / "greg" / "vision309").mkdir(parents=True)
     (folder / "056.dog" / "greg" / "056_0001.jpg").write_bytes(b"no image")
     config = Config(transfer=replace(CONFIG, source="caltech256", root=str(tmp_path), per_class=[2, 4], few_shot=[1]))
-    images = build_store(read_transfer_source(config), tmp_path / "images", 64, 64.0)
-    numbers = stage.run(config.transfer, model, images, tmp_path / "out", seed=0).numbers
+    images = build_cache(read_transfer_source(config), tmp_path / "images", 64)
+    numbers = stage.run(config.transfer, network, images, tmp_path / "out", seed=0).numbers
     assert (numbers["n_images"], numbers["n_classes"]) == (21, 3)
     assert list(numbers["table4"]["pretrained"]) == ["2", "4"] and "Griffin" in numbers["protocol"]["source"]
     assert list(numbers["per_class"]) == ["dog", "spider", "airplanes"]
 
 
-def test_the_splits_can_be_repeated_from_the_file_alone(model, images, tmp_path):
-    numbers = stage.run(CONFIG, model, images, tmp_path, seed=0).numbers
+def test_the_splits_can_be_repeated_from_the_file_alone(network, images, tmp_path):
+    numbers = stage.run(CONFIG, network, images, tmp_path, seed=0).numbers
     written = json.loads((tmp_path / "splits.json").read_text())
     assert written["images"] == [str(path) for path in images.index.paths]
     sizes = [(split["per_class"], split["fold"]) for split in written["splits"]]

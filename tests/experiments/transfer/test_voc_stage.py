@@ -10,25 +10,33 @@ import pytest
 import torch
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import build_store
+from zfnet.data.cache.images import open_cache
 from zfnet.data.options import DataOptions, MenagerieOptions
-from zfnet.experiments import sources, stages
+from zfnet.experiments import sources
 from zfnet.experiments.table import Config
+from zfnet.experiments.context import Context
 from zfnet.experiments.voc import compute as voc_stage
 from zfnet.experiments.voc.options import VocOptions
+from zfnet.experiments.voc.stage import VOC
 from zfnet.linear.average_precision import average_precision, bootstrap_precisions
 from zfnet.linear.solver import SOFTMAX, SVM
 from zfnet.networks.convnet import build
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
 from zfnet.pipeline.options import PathsOptions
 
 CONFIG = VocOptions(c_grid=[0.1, 1.0], batch=16)
 
 
 @pytest.fixture
-def model():
-    model = build("zfnet", 4, 56, 0.05)
-    model.initialise("he", 0)
-    return model.eval()
+def network(make_store, wrap):
+    module = build("zfnet", 4, 56, 0.05)
+    module.initialise("he", 0)
+    return wrap(module, make_store(3, 12, seed=1, size=64))
+
+
+def context_of(config, out):
+    return Context(config, out, out / "no images", lambda stage: None)
 
 
 def several_labels(store, seed):
@@ -39,9 +47,9 @@ def several_labels(store, seed):
     return replace(store, index=replace(store.index, targets=targets))
 
 
-def test_table_6_has_both_classifiers_and_the_servers_files(model, make_store, tmp_path):
+def test_table_6_has_both_classifiers_and_the_servers_files(network, make_store, tmp_path):
     train, test = (several_labels(make_store(3, 12, seed=seed, size=64), seed) for seed in (1, 2))
-    outcome = voc_stage.run(CONFIG, model, train, test, tmp_path, seed=0, year=2012, split="val")
+    outcome = voc_stage.run(CONFIG, network, train, test, tmp_path, seed=0, year=2012, split="val")
     numbers = json.loads(json.dumps(outcome.numbers))
     table = numbers["table6"]
     assert table["svm"]["mean"]["value"] > 0.6 and table["softmax"]["mean"]["value"] > 0.6
@@ -55,9 +63,11 @@ def test_table_6_has_both_classifiers_and_the_servers_files(model, make_store, t
 
 @pytest.mark.parametrize("kind", ["svm", "softmax"])
 @pytest.mark.parametrize("c", [1e-6, 1.0])
-def test_the_written_files_give_the_stated_precision(model, make_store, tmp_path, kind, c):
+def test_the_written_files_give_the_stated_precision(network, make_store, tmp_path, kind, c):
     train, test = (several_labels(make_store(3, 12, seed=seed, size=64), seed) for seed in (1, 2))
-    outcome = voc_stage.run(replace(CONFIG, c_grid=[c]), model, train, test, tmp_path, seed=0, year=2007, split="test")
+    outcome = voc_stage.run(
+        replace(CONFIG, c_grid=[c]), network, train, test, tmp_path, seed=0, year=2007, split="test"
+    )
     assert outcome.numbers["rule"] == "eleven points"
     lines = (tmp_path / f"{kind}/results/VOC2007/Main/comp2_cls_test_c2.txt").read_text().splitlines()
     scores = np.array([float(line.split()[1]) for line in lines])
@@ -65,10 +75,10 @@ def test_the_written_files_give_the_stated_precision(model, make_store, tmp_path
     assert outcome.numbers["table6"][kind]["ap"]["c2"]["value"] == by_hand
 
 
-def test_a_test_set_without_labels_gets_files_but_no_precision(model, make_store, tmp_path):
+def test_a_test_set_without_labels_gets_files_but_no_precision(network, make_store, tmp_path):
     train = several_labels(make_store(3, 12, seed=1, size=64), 1)
     test = make_store(3, 4, seed=2, size=64)
-    outcome = voc_stage.run(CONFIG, model, train, test, tmp_path, seed=0, year=2012, split="test")
+    outcome = voc_stage.run(CONFIG, network, train, test, tmp_path, seed=0, year=2012, split="test")
     assert "mean" not in outcome.numbers["table6"]["svm"] and "no labels" in outcome.headline
     assert len(list((tmp_path / "svm/results/VOC2012/Main").iterdir())) == 3 and not outcome.figures
 
@@ -93,7 +103,7 @@ def test_bootstrapped_precisions_scatter_around_the_precision():
 
 def test_voc_that_is_not_there_is_a_stage_not_run(tmp_path):
     config = Config(paths=PathsOptions(data=str(tmp_path / "data")), voc=VocOptions(source="voc2012"))
-    outcome = stages.voc(config, tmp_path / "out")
+    outcome = VOC.run(context_of(config, tmp_path / "out"))
     folder = tmp_path / "data" / "VOCdevkit" / "VOC2012"
     assert outcome.headline == f"not run: {folder} is not there; see data/README.md"
     assert outcome.numbers["skipped"] == f"{folder} is not there; see data/README.md"
@@ -130,20 +140,33 @@ def test_what_is_trained_and_tested_on(devkit, source, asked, splits):
 
 
 def test_a_root_of_ones_own_must_hold_the_year(devkit, tmp_path):
+    config = replace(devkit, voc=VocOptions(source="voc2012", root=str(tmp_path / "VOCdevkit" / "VOC2007")))
+    context = context_of(config, tmp_path)
+    context.__dict__["network"] = None  # read after the images' folder has been looked at
     with pytest.raises(UserError, match=r"voc\.root: .* holds no VOC2012"):
-        stages.voc(
-            replace(devkit, voc=VocOptions(source="voc2012", root=str(tmp_path / "VOCdevkit" / "VOC2007"))), tmp_path
-        )
+        VOC.run(context)
 
 
-def test_the_drawn_scenes_go_through_the_whole_stage(model, tmp_path, monkeypatch):
+def test_a_root_that_is_not_there_is_known_before_anything_runs(tmp_path):
+    config = Config(voc=VocOptions(source="voc2012", root=str(tmp_path / "gone")))
+    with pytest.raises(UserError, match=r"voc\.root: no folder .*gone; see data/README"):
+        VOC.check(context_of(config, tmp_path))
+
+
+def test_the_drawn_scenes_go_through_the_whole_stage_at_the_networks_own_frame(tmp_path):
+    from torchvision.models import resnet18
+
     drawn = MenagerieOptions(train_per_class=1, val_per_class=1, caltech_per_class=2, voc_images=40)
-    config = Config(
-        paths=PathsOptions(data=str(tmp_path / "data")), data=DataOptions(size=64, menagerie=drawn), voc=CONFIG
-    )
-    mean = build_store(sources.read_voc_source(config)[0], tmp_path / "pretraining", 64, 1.0)
-    monkeypatch.setattr(stages, "stores", lambda config: (mean, mean))
-    monkeypatch.setattr(stages, "trained_model", lambda config: model)
-    outcome = stages.voc(config, tmp_path / "out")
+    paths, data = PathsOptions(data=str(tmp_path / "data")), DataOptions(size=64, menagerie=drawn)
+    context = context_of(Config(paths=paths, data=data, voc=CONFIG), tmp_path / "out")
+    torch.manual_seed(0)
+    inputs = Inputs.of_colors(48, 40, IMAGENET_MEAN, IMAGENET_STD)
+    layers = {1: "maxpool", 4: "layer3", 5: "avgpool"}
+    names = tuple(f"class {k}" for k in range(7))
+    module = resnet18(num_classes=7).eval()
+    context.__dict__["network"] = Network(module, inputs, Classes(names, names), layers, {}, "a borrowed one")
+    outcome = VOC.run(context)
     assert outcome.numbers["n_train"] == outcome.numbers["n_test"] == 20 and outcome.numbers["n_classes"] == 20
-    assert 0 < outcome.numbers["table6"]["softmax"]["mean"]["value"] <= 1
+    assert 0 < outcome.numbers["table6"]["softmax"]["mean"]["value"] <= 1 and outcome.numbers["depth"] == 5
+    assert open_cache(tmp_path / "out/images/test").size == 48
+    assert np.load(tmp_path / "out/features/train/avgpool.npy").shape == (20, 512)

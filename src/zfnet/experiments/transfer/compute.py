@@ -28,16 +28,14 @@ import torch
 from zfnet.core.files import atomic_write, write_json
 from zfnet.core.progress import track
 from zfnet.core.resume import Store
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.transfer.duplicates import Pairs, find_pairs
 from zfnet.experiments.transfer.experiment import Task, make_task, score_folds, summary
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.protocol import Protocol, Split, choose_protocol, draw_split, write_splits
-from zfnet.networks.convnet import ConvNet
 from zfnet.networks.features import extract, feature_key
-from zfnet.networks.options import TRAINED
-from zfnet.networks.pretrained import Numbered
+from zfnet.networks.network import Network
 from zfnet.pipeline.record import Outcome
 from zfnet.plots import chart, grid
 
@@ -47,29 +45,31 @@ COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture 
 
 
 def run(
-    config: TransferOptions,
-    model: ConvNet | Numbered,
-    images: ImageStore,
+    options: TransferOptions,
+    network: Network,
+    images: Images,
     out: Path,
     seed: int,
-    duplicates_of: ImageStore | None = None,
+    duplicates_of: Images | None = None,
     trained: Mapping[str, Train] | None = None,
 ) -> Outcome:
-    """Tables, curve and figures of a frozen `model` on the transfer set `images`.
+    """Tables, curve and figures of a frozen network on the transfer set `images`.
+
+    Layers that the options name and the network lacks are left out.
 
     duplicates_of: the pre-training images, searched for near-duplicates. trained: conditions in which a whole
     network is trained on the split's training images, by name ("scratch", "fine-tuned"); each gives the
     accuracy of every class on the split's test images.
     """
     index = images.index
-    protocol = choose_protocol(config.source, config.per_class, config.test_per_class, config.folds)
-    splits = _draw_splits(config, index, protocol, seed)
+    protocol = choose_protocol(options.source, options.per_class, options.test_per_class, options.folds)
+    splits = _draw_splits(options, index, protocol, seed)
     write_splits(out / "splits.json", index, protocol, seed, [split for folds in splits.values() for split in folds])
-    table7, few_shot, per_class = _score_layers(config, model, images, splits, out)
+    table7, few_shot, per_class = _score_layers(options, network, images, splits, out)
     table4 = {"pretrained": {str(size): few_shot[str(size)] for size in protocol.per_class}}
     for name, train in (trained or {}).items():
         table4[name] = {
-            str(m): _train_folds(train, splits[m][: config.trained_folds], seed) for m in protocol.per_class
+            str(size): _train_folds(train, splits[size][: options.trained_folds], seed) for size in protocol.per_class
         }
     numbers: dict[str, Any] = {
         "table4": table4,
@@ -80,50 +80,50 @@ def run(
         "n_classes": len(index.classes),
         "n_images": len(index),
         "n_test": len(splits[max(splits)][0].test),
-        "depth": model.depth,
+        "depth": network.depth,
         "protocol": {**vars(protocol), "per_class": list(protocol.per_class)},
     }
     figures = _draw(numbers, out)
     if duplicates_of is not None:
-        pairs = find_pairs(images, duplicates_of, config.duplicates)
-        numbers["duplicates"] = _write_pairs(pairs, images, duplicates_of, config.duplicates, out)
+        pairs = find_pairs(images, duplicates_of, options.duplicates)
+        numbers["duplicates"] = _write_pairs(pairs, images, duplicates_of, options.duplicates, out)
         figures |= _draw_pairs(pairs, images, duplicates_of, out)
     return Outcome(numbers, figures, _headline(numbers))
 
 
-def _draw_splits(config: TransferOptions, index: Index, protocol: Protocol, seed: int) -> Splits:
-    few = [size for size in config.few_shot if size < max(protocol.per_class)]
+def _draw_splits(options: TransferOptions, index: Index, protocol: Protocol, seed: int) -> Splits:
+    few = [size for size in options.few_shot if size < max(protocol.per_class)]
     folds = range(protocol.folds)
     sizes = sorted({*few, *protocol.per_class})
     return {size: [draw_split(index, protocol, size, fold, seed) for fold in folds] for size in sizes}
 
 
 def _score_layers(
-    config: TransferOptions, model: ConvNet | Numbered, images: ImageStore, splits: Splits, out: Path
+    options: TransferOptions, network: Network, images: Images, splits: Splits, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
 
     cells.jsonl, beside the features, keeps each cell as it is made.
     """
-    layers = {n: model.layer(n) for n in model.numbers if n in config.layers or n == model.depth}
-    folder = out / ("features" if config.network == TRAINED else f"features-{config.network}")
-    names = list(layers.values())
-    features = extract(model, images, names, config.crops, folder, config.batch)
-    device = next(model.parameters()).device
+    chosen = [n for n in sorted(network.layers) if n in options.layers or n == network.depth]
+    layers = {n: network.layer(n) for n in chosen}
+    names, folder = list(layers.values()), out / "features"
+    features = extract(network, images, names, options.crops, folder, options.batch)
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
-    origin = _origin(config, splits, feature_key(model, images, names, config.crops))
+    origin = _origin(options, splits, feature_key(network, images, names, options.crops))
     cells = Store(folder / "cells.jsonl", origin)
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
-        labels = images.index.labels, len(images.index.classes)
-        task = cache(partial(make_task, features[name], *labels, used, config, device))  # made where a cell is missing
+        labels, n_classes = images.index.labels, len(images.index.classes)
+        # The Gram matrix is made where a cell is missing.
+        task = cache(partial(make_task, features[name], labels, n_classes, used, options, network.device))
         score = partial(_score, task, splits)
-        if n in config.layers:
+        if n in options.layers:
             svm[str(n)] = cells.get_or_make(f"svm {largest} {n}", score, "svm", largest)
-        if n == model.depth:
+        if n == network.depth:
             few_shot = {str(size): cells.get_or_make(f"softmax {size} {n}", score, "softmax", size) for size in splits}
             softmax[str(n)] = few_shot[str(largest)]
-        elif n in config.softmax_layers:
+        elif n in options.softmax_layers:
             softmax[str(n)] = cells.get_or_make(f"softmax {largest} {n}", score, "softmax", largest)
     by_class = few_shot[str(largest)]["classes"]
     for cell in (*svm.values(), *softmax.values(), *few_shot.values()):
@@ -135,11 +135,11 @@ def _score(task: Callable[[], Task], splits: Splits, classifier: str, size: int)
     return score_folds(task(), classifier, splits[size])
 
 
-def _origin(config: TransferOptions, splits: Splits, features: dict[str, Any]) -> dict[str, Any]:
+def _origin(options: TransferOptions, splits: Splits, features: dict[str, Any]) -> dict[str, Any]:
     """What the scores are made from: the features, the splits, and how classifiers are chosen."""
     rows = [part.tobytes() for folds in splits.values() for split in folds for part in (split.train, split.test)]
     drawn = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
-    return {"features": features, "splits": drawn, "scaling": config.scaling, "c_grid": sorted(config.c_grid)}
+    return {"features": features, "splits": drawn, "scaling": options.scaling, "c_grid": sorted(options.c_grid)}
 
 
 def _train_folds(train: Train, splits: Sequence[Split], seed: int) -> dict[str, Any]:
@@ -154,7 +154,8 @@ def _headline(numbers: dict[str, Any]) -> str:
 
 
 def _draw(numbers: dict[str, Any], out: Path) -> dict[str, str]:
-    by_layer = [_series(label, numbers["table7"][kind]) for kind, label in (("svm", "SVM"), ("softmax", "softmax"))]
+    table7 = numbers["table7"]
+    by_layer = [_series("SVM", table7["svm"]), _series("softmax", table7["softmax"])]
     curve = [_series("frozen features", numbers["few_shot"])]
     curve += [_series(name, row, dots=True) for name, row in numbers["table4"].items() if name != "pretrained"]
     chance = [("chance", 100 * numbers["chance"])]
@@ -173,19 +174,21 @@ def _draw(numbers: dict[str, Any], out: Path) -> dict[str, str]:
 
 
 def _series(label: str, row: dict[str, Any], dots: bool = False) -> chart.Series:
-    y, spread = ([100 * cell[key] for cell in row.values()] for key in ("mean", "std"))
-    low, high = ([m + sign * s for m, s in zip(y, spread, strict=True)] for sign in (-1, 1))
-    return chart.Series(label, [float(x) for x in row], y, low, high, dots=dots)
+    x = [float(value) for value in row]
+    y = [100 * cell["mean"] for cell in row.values()]
+    low = [100 * (cell["mean"] - cell["std"]) for cell in row.values()]
+    high = [100 * (cell["mean"] + cell["std"]) for cell in row.values()]
+    return chart.Series(label, x, y, low, high, dots=dots)
 
 
-def _write_pairs(pairs: Pairs, images: ImageStore, others: ImageStore, threshold: float, out: Path) -> dict[str, Any]:
+def _write_pairs(pairs: Pairs, images: Images, others: Images, threshold: float, out: Path) -> dict[str, Any]:
     triples = zip(pairs.rows, pairs.others, pairs.correlations, strict=True)
-    found = [
+    listed = [
         {"image": str(images.index.paths[row]), "other": str(others.index.paths[other]), "correlation": float(r)}
         for row, other, r in triples
     ]
     leave_out = [str(others.index.paths[row]) for row in pairs.left_out()]
-    write_json(out / "duplicates.json", {"threshold": threshold, "pairs": found, "leave_out": leave_out})
+    write_json(out / "duplicates.json", {"threshold": threshold, "pairs": listed, "leave_out": leave_out})
     with atomic_write(out / "leave_out.txt") as temporary:
         temporary.write_text("".join(f"{path}\n" for path in leave_out), encoding="utf-8")
     rows = np.unique(pairs.rows)
@@ -194,16 +197,20 @@ def _write_pairs(pairs: Pairs, images: ImageStore, others: ImageStore, threshold
     return {"threshold": threshold, **sizes}
 
 
-def _draw_pairs(pairs: Pairs, images: ImageStore, others: ImageStore, out: Path) -> dict[str, str]:
+def _draw_pairs(pairs: Pairs, images: Images, others: Images, out: Path) -> dict[str, str]:
     if not len(pairs):
         return {}
     tiles: list[list[np.ndarray]] = []
     labels = []
     for start in range(0, min(len(pairs), PAGE), COLUMNS):
-        some = slice(start, min(start + COLUMNS, PAGE))
-        sides = (images.pixels[pairs.rows[some]], others.pixels[pairs.others[some]])
-        tiles += [[grid.fit(tile, min(TILE, images.size)) for tile in side] for side in sides]
+        columns = slice(start, min(start + COLUMNS, PAGE))
+        tiles.append([_tile(images, row) for row in pairs.rows[columns]])
+        tiles.append([_tile(others, row) for row in pairs.others[columns]])
         labels += ["transfer", "training"]
     grid.write(out / "duplicates.png", grid.mosaic(tiles, row_labels=labels))
-    shown = f"the {PAGE} likest of {len(pairs)} pairs" if len(pairs) > PAGE else "the likest first"
+    shown = f"the {PAGE} most similar of {len(pairs)} pairs" if len(pairs) > PAGE else "the most similar first"
     return {"duplicates.png": f"Near-duplicates, {shown}: images of the transfer set above the training images."}
+
+
+def _tile(images: Images, row: int) -> np.ndarray:
+    return grid.fit(images.pixels[row], min(TILE, images.size))

@@ -1,12 +1,12 @@
-"""Near-duplicates between the transfer set and the pre-training set, by normalised correlation ([ZF13] 5.2).
+"""Near-duplicates between the transfer set and the pre-training set, by normalized correlation ([ZF13] 5.2).
 
 The paper found 44 of Caltech-101's 9,144 images in ImageNet's training set and 243 of Caltech-256's 30,607,
 took them out of ImageNet and trained again. The correlation of two images x and y is
 
     r = x . y / (|x| |y|)
 
-over thumbnails, (3, side, side) means over equal areas of the frames, each channel less its own mean: with one mean for
-all three, a shared blue is enough. Size and threshold are [NS]. Between Caltech-101 and the 100,000 images of Tiny
+over thumbnails, (3, side, side) means over equal areas of the frames, each channel minus its own mean: with one mean
+for all three, a shared blue is enough. Size and threshold are [NS]. Between Caltech-101 and the 100,000 images of Tiny
 ImageNet, at a side of 16, the true pairs have r of 0.996 and 0.985, the best false one (skies over a dark strip) 0.972.
 Every pair is compared, in blocks of a matrix product, so memory does not grow with the number of pairs.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zfnet.core.progress import track
 from zfnet.data.cache.frames import PackedFrames
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.linear.gram import multiply
 
 BLOCK = 4096  # images of either set in one product
@@ -29,7 +29,7 @@ BLOCK = 4096  # images of either set in one product
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of near-duplicates, the likest first."""
+    """Pairs of near-duplicates, the most similar first."""
 
     rows: np.ndarray  # (pairs,) int64, of the transfer set
     others: np.ndarray  # (pairs,) int64, of the pre-training set
@@ -43,28 +43,32 @@ class Pairs:
         return np.unique(self.others)
 
 
-def find_pairs(images: ImageStore, others: ImageStore, threshold: float, side: int = 16) -> Pairs:
+def find_pairs(images: Images, others: Images, threshold: float, side: int = 16) -> Pairs:
     """All pairs of an image and another whose thumbnails correlate by at least `threshold`; a flat image with none."""
     thumbnails = normalised(shrunk(images.pixels, side))
-    found = []
+    blocks = []
     for start in track(range(0, len(others), BLOCK), "near-duplicates, blocks:"):
         block = normalised(shrunk(others.pixels[start : start + BLOCK], side))
         row, other, r = correlating(thumbnails, block, threshold)
-        found.append((row, other + start, r))
-    row, other, r = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        blocks.append((row, other + start, r))
+    row, other, r = _join(blocks)
     order = np.lexsort((other, row, -r))
     return Pairs(row[order], other[order], r[order])
 
 
 def correlating(a: Tensor, b: Tensor, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows of a, rows of b, correlations) of normalised vectors whose correlation is at least `threshold`."""
-    found = []
+    """(rows of a, rows of b, correlations) of normalized vectors whose correlation is at least `threshold`."""
+    blocks = []
     for top in range(0, len(a), BLOCK):
         r = multiply(a[top : top + BLOCK], b.T).numpy()
         row, other = (r >= threshold).nonzero()
-        found.append((row + top, other, r[row, other]))
-    row, other, r = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return row, other, r
+        blocks.append((row + top, other, r[row, other]))
+    return _join(blocks)
+
+
+def _join(blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows, others, correlations = zip(*blocks, strict=True)
+    return np.concatenate(rows), np.concatenate(others), np.concatenate(correlations)
 
 
 def shrunk(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:

@@ -36,7 +36,8 @@ class Task:
 
     def kernels(self, train: np.ndarray, test: np.ndarray) -> tuple[Tensor, Tensor]:
         """(train, train) and (test, train) inner products of scaled features, for rows of the index."""
-        train_at, test_at = (torch.from_numpy(np.searchsorted(self.rows, rows)) for rows in (train, test))
+        train_at = torch.from_numpy(np.searchsorted(self.rows, train))
+        test_at = torch.from_numpy(np.searchsorted(self.rows, test))
         return kernels(self.products, train_at, test_at, self.scaling)
 
 
@@ -45,13 +46,13 @@ def make_task(
     labels: np.ndarray,
     n_classes: int,
     rows: np.ndarray,
-    config: TransferOptions,
+    options: TransferOptions,
     device: torch.device | str,
 ) -> Task:
     """The task of one layer from (n, d) features and their (n,) labels; computes the Gram matrix of `rows`."""
     rows = np.unique(rows)
     products = gram(features, rows, device)
-    return Task(rows, products, torch.from_numpy(labels), n_classes, config.scaling, sorted(config.c_grid))
+    return Task(rows, products, torch.from_numpy(labels), n_classes, options.scaling, sorted(options.c_grid))
 
 
 def score(task: Task, classifier: str, split: Split) -> tuple[np.ndarray, float]:
@@ -65,7 +66,8 @@ def score(task: Task, classifier: str, split: Split) -> tuple[np.ndarray, float]
 
 def choose_c(task: Task, loss: Loss, split: Split) -> float:
     """The C that does best on the held-out part of the training images."""
-    train, held = (split.train[part] for part in hold_out(split.train, split.per_class))
+    fitted_at, held_at = hold_out(split.train, split.per_class)
+    train, held = split.train[fitted_at], split.train[held_at]
     if len(held) == 0:
         return task.c_grid[len(task.c_grid) // 2]
     kernel, outer = task.kernels(train, held)

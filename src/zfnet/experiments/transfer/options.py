@@ -9,11 +9,13 @@ from zfnet.core.options import choice, number
 
 @dataclass
 class TransferOptions:
+    """Stage transfer: the transfer set, its splits, the classifiers and the whole networks trained on it."""
+
     source: str = choice("menagerie", "menagerie", "caltech101", "caltech256", "none")  # names its protocol too
     root: str = ""  # folder of the transfer set; empty: <paths.data>/<source>
     background: bool = False  # whether BACKGROUND_Google or 257.clutter counts as a class [NS]
-    layers: list[int] = number([1, 2, 3, 4, 5, 7], at_least=1, at_most=7)  # with an SVM [ZF13] Table 7
-    softmax_layers: list[int] = number([5, 7], at_least=1, at_most=7)  # with a softmax [ZF13] Table 7
+    layers: list[int] = number([1, 2, 3, 4, 5, 7], at_least=1)  # with an SVM [ZF13] Table 7
+    softmax_layers: list[int] = number([5, 7], at_least=1)  # with a softmax [ZF13] Table 7
     per_class: list[int] = number([], at_least=1)  # training images a class; empty: the protocol's
     test_per_class: int = number(0, at_least=0)  # test images a class, at most; 0: the protocol's
     folds: int = number(0, at_least=0)  # 0: the protocol's

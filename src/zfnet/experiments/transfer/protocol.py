@@ -97,8 +97,13 @@ def write_splits(path: Path, index: Index, protocol: Protocol, seed: int, splits
         "images": [str(path) for path in index.paths],
         "labels": index.labels.tolist(),
         "splits": [
-            {"fold": s.fold, "per_class": s.per_class, "train": s.train.tolist(), "test": s.test.tolist()}
-            for s in splits
+            {
+                "fold": split.fold,
+                "per_class": split.per_class,
+                "train": split.train.tolist(),
+                "test": split.test.tolist(),
+            }
+            for split in splits
         ],
     }
     write_json(path, content)

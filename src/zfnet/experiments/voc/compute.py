@@ -19,84 +19,85 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.linear.average_precision import average_precision, bootstrap_precisions, write_results
 from zfnet.linear.choice import choose
 from zfnet.linear.gram import gram, kernels
 from zfnet.linear.solver import LOSSES, ROUGH, SOFTMAX, Loss, Space, decide, fit
-from zfnet.networks.convnet import ConvNet
 from zfnet.networks.features import extract
+from zfnet.networks.network import Network
 from zfnet.pipeline.record import Outcome
 from zfnet.plots import chart, grid
 
 ALL_POINTS_SINCE = 2010  # before, AP was the mean over eleven recalls
 SHOWN = 8  # images a class in the picture
-WRONG = (200, 60, 40)  # colour of the frame of an image that does not show the class
+WRONG = (200, 60, 40)  # color of the frame of an image that does not show the class
 
 
 def run(
-    config: VocOptions, model: ConvNet, train: ImageStore, test: ImageStore, out: Path, seed: int, year: int, split: str
+    options: VocOptions, network: Network, train: Images, test: Images, out: Path, seed: int, year: int, split: str
 ) -> Outcome:
     """AP by class of the softmax and the SVM on the last hidden layer, by the rule of `year`, and result files.
 
     `split` is what the result files call the test images.
     """
-    products = _products(config, model, train, test, out)
+    products = _products(options, network, train, test, out)
     targets, classes = _labelled(train), test.index.classes
     eleven = year < ALL_POINTS_SINCE
     stems = [Path(str(path)).stem for path in test.index.paths]
     numbers: dict[str, Any] = {"n_train": len(train), "n_test": len(test), "n_classes": len(classes), "year": year}
-    numbers |= {"depth": model.depth, "split": split, "rule": "eleven points" if eleven else "all points"}
+    numbers |= {"depth": network.depth, "split": split, "rule": "eleven points" if eleven else "all points"}
     scores = {}
+    numbers["table6"] = {}
     for kind in ("softmax", "svm"):
-        scores[kind], c = _scores(products, targets, LOSSES[kind], config, seed, eleven)
+        scores[kind], c = _scores(products, targets, LOSSES[kind], options, seed, eleven)
         write_results(out / kind / "results" / f"VOC{year}" / "Main", split, classes, stems, scores[kind])
-        found = _precisions(test, scores[kind], seed, eleven)
-        numbers.setdefault("table6", {})[kind] = {"c": c, **found}
+        numbers["table6"][kind] = {"c": c, **_precisions(test, scores[kind], seed, eleven)}
     figures = _draw(numbers, test, scores["softmax"], out)
     return Outcome(numbers, figures, _headline(numbers))
 
 
-def _products(config: VocOptions, model: ConvNet, train: ImageStore, test: ImageStore, out: Path) -> Tensor:
+def _products(options: VocOptions, network: Network, train: Images, test: Images, out: Path) -> Tensor:
     """Inner products of the features of the training images, then the test images."""
-    name = model.layer(model.depth)
+    name = network.layer(network.depth)
     features = [
-        extract(model, images, [name], config.crops, out / "features" / part, config.batch)[name]
+        extract(network, images, [name], options.crops, out / "features" / part, options.batch)[name]
         for part, images in {"train": train, "test": test}.items()
     ]
     both = np.concatenate(features)
-    return gram(both, np.arange(len(both)), next(model.parameters()).device)
+    return gram(both, np.arange(len(both)), network.device)
 
 
-def _labelled(images: ImageStore) -> np.ndarray:
+def _labelled(images: Images) -> np.ndarray:
     if images.index.targets is None:
         raise ValueError("the training images of VOC carry no targets")
     return images.index.targets
 
 
 def _scores(
-    products: Tensor, targets: np.ndarray, loss: Loss, config: VocOptions, seed: int, eleven: bool
+    products: Tensor, targets: np.ndarray, loss: Loss, options: VocOptions, seed: int, eleven: bool
 ) -> tuple[np.ndarray, float]:
     """((n_test, classes) scores, C): rows of `products` are the training images, then the test images."""
     n = len(targets)
     order = np.random.default_rng([seed, n]).permutation(n)
     kept, held = order[n // 3 :], order[: n // 3]
-    kernel, outer = kernels(products, torch.from_numpy(kept), torch.from_numpy(held), config.scaling)
+    kernel, outer = kernels(products, torch.from_numpy(kept), torch.from_numpy(held), options.scaling)
     space, kept_targets = Space.of(kernel), shared_targets(targets[kept], loss, products)
 
     def held_out(c: float, start: Tensor | None) -> tuple[float, Tensor]:
         v = fit(space, kept_targets, loss, c, start=start, tolerance=ROUGH)
         return _mean_precision(_confidence(outer, v, loss), targets[held], eleven), v
 
-    c = choose(config.c_grid, held_out)
-    kernel, outer = kernels(products, torch.arange(n), torch.arange(n, len(products)), config.scaling)
+    c = choose(options.c_grid, held_out)
+    kernel, outer = kernels(products, torch.arange(n), torch.arange(n, len(products)), options.scaling)
     return _confidence(outer, fit(kernel, shared_targets(targets, loss, products), loss, c), loss), c
 
 
 def shared_targets(targets: np.ndarray, loss: Loss, like: Tensor) -> Tensor:
     """Targets as a loss wants them: shares of one for the softmax; 1, -1 and 0 (left out) for the SVM."""
-    present, absent = (torch.from_numpy(targets == sign).to(like) for sign in (1, 0))
+    present = torch.from_numpy(targets == 1).to(like)
+    absent = torch.from_numpy(targets == 0).to(like)
     if loss is SOFTMAX:
         return present / present.sum(1, keepdim=True).clamp(min=1)
     return present - absent
@@ -117,7 +118,7 @@ def _mean_precision(scores: np.ndarray, targets: np.ndarray, eleven: bool) -> fl
     return float(known.mean()) if len(known) else 0.0
 
 
-def _precisions(test: ImageStore, scores: np.ndarray, seed: int, eleven: bool) -> dict[str, Any]:
+def _precisions(test: Images, scores: np.ndarray, seed: int, eleven: bool) -> dict[str, Any]:
     """{"ap": class -> {"value", "low", "high"}, "mean": the same, "chance": share of positives, mean over classes}."""
     targets, classes = test.index.targets, test.index.classes
     if targets is None:
@@ -135,18 +136,17 @@ def _cell(value: float, drawn: np.ndarray) -> dict[str, float]:
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def _draw(numbers: dict[str, Any], test: ImageStore, scores: np.ndarray, out: Path) -> dict[str, str]:
+def _draw(numbers: dict[str, Any], test: Images, scores: np.ndarray, out: Path) -> dict[str, str]:
     """The AP of every class as dots, and the images ranked first; nothing without labels."""
     if test.index.targets is None:
         return {}
     names = dict(zip(test.index.classes, test.index.names, strict=True))
-    rows = [
-        chart.Dot(f"{names[name]}, {kind}", *(100 * cell[key] for key in ("value", "low", "high")))
-        for name in names
-        for kind, row in numbers["table6"].items()
-        if (cell := row["ap"].get(name))
-    ]
-    chart.save(chart.dots(rows, "average precision, %"), out / "classes.svg")
+    dots = []
+    for name, label in names.items():
+        for kind, row in numbers["table6"].items():
+            if cell := row["ap"].get(name):
+                dots.append(chart.Dot(f"{label}, {kind}", 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]))
+    chart.save(chart.dots(dots, "average precision, %"), out / "classes.svg")
     first = [np.argsort(-column, kind="stable")[:SHOWN] for column in scores.T]
     tiles = [[_tile(test, row, k) for row in rows] for k, rows in enumerate(first)]
     grid.write(out / "ranked.png", grid.mosaic(tiles, row_labels=list(names.values())))
@@ -158,7 +158,7 @@ def _draw(numbers: dict[str, Any], test: ImageStore, scores: np.ndarray, out: Pa
     }
 
 
-def _tile(test: ImageStore, row: int, k: int) -> np.ndarray:
+def _tile(test: Images, row: int, k: int) -> np.ndarray:
     tile = np.array(test.pixels[row])
     if test.index.targets is None or test.index.targets[row, k] != 0:
         return tile

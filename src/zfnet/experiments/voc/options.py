@@ -9,6 +9,8 @@ from zfnet.core.options import choice, number
 
 @dataclass
 class VocOptions:
+    """Stage voc: the year and splits of PASCAL VOC, the features and the classifiers."""
+
     source: str = choice("menagerie", "menagerie", "voc2007", "voc2012", "none")
     root: str = ""  # VOC<year> or the folder that holds it; empty: <paths.data>/VOCdevkit/VOC<year>
     test: str = choice("auto", "auto", "val", "test")  # val: trained on train; test: on train + val, as [ZF13]

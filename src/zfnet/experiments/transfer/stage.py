@@ -1,0 +1,98 @@
+"""Stage transfer: [ZF13] Tables 4, 5 and 7, Fig. 9, on frozen features and whole networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome, skipped
+
+if TYPE_CHECKING:
+    from zfnet.data.cache.images import Images
+
+CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
+
+
+def check(context: Context) -> None:
+    from zfnet.data.index import require_folder
+
+    root = context.config.transfer.root
+    if root:
+        require_folder(Path(root), "transfer.root", "see data/README.md")
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.sources import read_transfer_source, why_absent
+
+    if reason := why_absent(context.config, "transfer"):
+        return skipped(reason)
+    network = context.network  # before an image is read
+    index = read_transfer_source(context.config)
+    images = context.cache("transfer", index, context.out / "images", size=network.inputs.frame)
+    outcome = _borrowed(context, images) if is_borrowed(context.config) else _own(context, images)
+    outcome.numbers["network"] = network.title
+    return outcome
+
+
+def _borrowed(context: Context, images: Images) -> Outcome:
+    """Frozen features alone: everything else is about networks and images of this profile."""
+    from zfnet.experiments.transfer import compute
+
+    outcome = compute.run(context.config.transfer, context.network, images, context.out, context.seed)
+    return replace(outcome, headline=f"{outcome.headline}; {context.network.title}")
+
+
+def _own(context: Context, images: Images) -> Outcome:
+    from zfnet.experiments.transfer import compute
+    from zfnet.experiments.transfer.whole_networks import FINE_TUNED, SCRATCH, Recipe, trainer
+
+    config, options, network = context.config, context.config.transfer, context.network
+    trained = {}
+    if options.trained_epochs:
+        recipe = Recipe.of(options, config.model, config.train, config.checkpoints, config.device)
+        trained[SCRATCH] = trainer(recipe, images, network.inputs, context.out)
+        trained[FINE_TUNED] = trainer(recipe, images, network.inputs, context.out, network)
+    outcome = compute.run(options, network, images, context.out, context.seed, context.train, trained)
+    if options.reverse:
+        largest = max(outcome.numbers["protocol"]["per_class"])
+        outcome.numbers["reverse"] = _reverse(context, largest)
+    return outcome
+
+
+def _reverse(context: Context, largest: int) -> dict[str, Any]:
+    """The pre-training set served by the network trained from scratch on the transfer set; see transfer.reverse."""
+    import copy
+
+    from zfnet.experiments.transfer.protocol import choose_protocol
+    from zfnet.experiments.transfer.reverse import serve
+    from zfnet.experiments.transfer.whole_networks import SCRATCH, model_file
+    from zfnet.networks.checkpoint import load_trained
+    from zfnet.networks.convnet import ConvNet
+
+    options, network = context.config.transfer, context.network
+    assert isinstance(network.module, ConvNet)
+    random = copy.deepcopy(network.module)
+    random.initialise(context.config.model.init, context.seed)
+    networks = {"pretrained": network, "random": replace(network, module=random)}
+    scratch = model_file(context.out, SCRATCH, largest, fold=0)
+    if options.trained_epochs and scratch.is_file():
+        networks["scratch"] = load_trained(scratch, context.device)
+    protocol = choose_protocol(options.source, options.per_class, options.test_per_class, options.folds)
+    tested = protocol.test_per_class
+    return serve(options, networks, context.train, context.val, tested, context.out / "reverse", context.seed)
+
+
+TRANSFER = Stage(
+    "transfer",
+    "[ZF13] Tables 4 and 7, Fig. 9",
+    run,
+    check,
+    needs=("train",),
+    borrowed_needs=(),
+    reads=("network", "transfer", "seed", *CACHING),
+    version=2,
+    keeps=True,
+)
