@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zfnet.__main__ import CONF, quoted
 from zfnet.cli import sweep
+from zfnet.cli.main import COMMANDS, EXPLAIN_STAGE
+from zfnet.cli.words import prepare
 from zfnet.core import options
 from zfnet.core.errors import UserError
+from zfnet.core.resources import CONF
 from zfnet.experiments import config as schema
 from zfnet.running import runner as pipeline
 
@@ -40,13 +42,13 @@ def run(*words, cwd=None):
 
 
 def compose_job(words):
-    """The configuration that `python -m zfnet <words>` would run with; the first and last point of a sweep."""
+    """The configuration that `zfnet run <words>` would run with; the first and last point of a sweep."""
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    words = [word for word in quoted(words) if word not in ("-m", "--multirun")]
+    words = [word for word in prepare(words) if word not in ("-m", "--multirun")]
     for word in [word for word in words if word.startswith("hydra/launcher=")]:
         assert (CONF / "hydra" / "launcher" / f"{word.partition('=')[2]}.yaml").exists()
     points = {"first": [], "last": []}
@@ -71,24 +73,37 @@ def check_make(words):
     if targets == ["help"]:
         assert "make reproduce" in run("make", "help")
         return
-    for told in run("make", "-n", *words).splitlines():
-        found = re.search(r"python -m (zfnet[\w.]*)(.*)", told)
-        if found:
-            check_module(found[1], shlex.split(found[2]), None)
+    for line in run("make", "-n", *words).splitlines():
+        if command := re.match(r"\.venv/bin/zfnet (.*)", line):
+            check_command(shlex.split(command[1]), None)
+
+
+def check_command(words, tmp_path):
+    """A command of zfnet exists, and a configuration that it is given composes; what is quick is run."""
+    first, *rest = words or ["run"]
+    if first == "stages" or any(set(words) & marks for marks in REALLY_RUN):
+        assert run(sys.executable, "-m", "zfnet", *words, cwd=tmp_path)
+    elif "=" in first or first.startswith("-"):
+        assert list(compose_job(words))
+    elif first == "run":
+        assert list(compose_job(rest))
+    elif first == "explain":
+        assert list(compose_job([f"stage={EXPLAIN_STAGE}", f"image={rest[0]}", *rest[1:]]))
+    elif first == "sweep":
+        assert list(compose_job([*sweep.multirun_words(), *rest]))
+    elif first == "score":
+        for name in rest:
+            (tmp_path / name).write_text("1 0 0 9 9\n2 0 0 9 9\n")
+        assert run(sys.executable, "-m", "zfnet", *words, cwd=tmp_path)
+    else:
+        assert first in COMMANDS, first
 
 
 def check_module(module, words, tmp_path):
+    """A command in its older form, `python -m zfnet...`."""
     assert importlib.util.find_spec(module), module
-    if module == "zfnet" and any(set(words) & marks for marks in REALLY_RUN):
-        assert run(sys.executable, "-m", "zfnet", *words, cwd=tmp_path)
-    elif module == "zfnet":
-        assert list(compose_job(words))
-    elif module == "zfnet.cli.sweep":
-        assert list(compose_job([*sweep.multirun_words(), *words]))
-    elif module == "zfnet.experiments.localization":
-        for name in words:
-            (tmp_path / name).write_text("1 0 0 9 9\n2 0 0 9 9\n")
-        assert run(sys.executable, "-m", module, *words, cwd=tmp_path)
+    names = {"zfnet.experiments.localization": "score", "zfnet.bench": "bench"}
+    check_command([names[module], *words] if module in names else words, tmp_path)
 
 
 def check_launcher(words):
@@ -114,6 +129,8 @@ def test_every_command_works(page, line, tmp_path):
         check_make(words[1:])
     elif words[:3] == ["python", "-m", "torch.distributed.run"]:
         check_launcher(words[3:])
+    elif words[0] == "zfnet":
+        check_command(words[1:], tmp_path)
     elif words[:2] == ["python", "-m"]:
         check_module(words[2], words[3:], tmp_path)
     elif words[0] == "wandb":
@@ -129,10 +146,12 @@ def test_every_command_works(page, line, tmp_path):
 def test_nothing_that_a_page_names_is_stale(page):
     text = page.read_text(encoding="utf-8")
     for language, body in FENCE.findall(text):
-        assert language in ("sh", "python", "") and (language == "sh" or not re.search(r"^(make|python) ", body, re.M))
+        assert language in ("sh", "python", "")
+        assert language == "sh" or not re.search(r"^(make|python|zfnet) ", body, re.M)
     prose = FENCE.sub("", text)
     if page.parent.name != "data":
-        assert not re.search(r"^ {4,}(\$ )?(make|python|wandb) ", prose, re.M), "commands stand in ```sh, to be checked"
+        unchecked = re.search(r"^ {4,}(\$ )?(make|python|zfnet|wandb) ", prose, re.M)
+        assert not unchecked, "commands stand in ```sh, to be checked"
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z0-9-]+)", prose):
         assert f"\n{target}:" in makefile, target
@@ -182,13 +201,14 @@ NAMES = ["/data/my photos", "/data/photos (1), old", "mom's  photo.jpg", "a;b&c"
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("target", "word"),
-    [("reproduce PROFILE=folder DATA", "data.root={}"), ("saliency DATA", "paths.data={}"), ("look IMAGE", "image={}"),
-     ("sweep DATA", "paths.data={}"), ("data-check DATA", "{}"), ("data-unpack DATA", "{}")],
+    [("reproduce PROFILE=folder DATA", "data.root={}"), ("saliency DATA", "paths.data={}"), ("explain IMAGE", "{}"),
+     ("sweep DATA", "paths.data={}"), ("saliency NETWORK", "network={}"), ("data-check DATA", "{}"),
+     ("data-unpack DATA", "{}")],
 )  # fmt: skip
 def test_a_name_with_spaces_quotes_or_parentheses_stays_one_word(target, word, name):
     *words, key = target.split()
-    told = run("make", "-n", "--no-print-directory", *words, f"{key}={name}").splitlines()[-1]
-    assert word.format(name) in run("sh", "-c", told.replace(".venv/bin/python", "printf '%s\\n'")).splitlines()
+    command = run("make", "-n", "--no-print-directory", *words, f"{key}={name}").splitlines()[-1]
+    assert word.format(name) in run("sh", "-c", command.replace(".venv/bin/zfnet", "printf '%s\\n'")).splitlines()
 
 
 @pytest.mark.parametrize("profile", ["", " ", ".", "..", "../..", "a/b", "reference"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import types
 
 import pytest
@@ -45,9 +44,11 @@ def part(monkeypatch):
     def fail(quick):
         raise RuntimeError("no such peer")
 
-    works = types.SimpleNamespace(rows=lambda quick: [rate_row("works", 2.0, 1.0, "images/s", 1.0, "")])
-    monkeypatch.setitem(sys.modules, "zfnet.bench.training", works)
-    monkeypatch.setitem(sys.modules, "zfnet.bench.projection", types.SimpleNamespace(rows=fail))
+    def work(quick):
+        return [rate_row("works", 2.0, 1.0, "images/s", 1.0, "")]
+
+    monkeypatch.setitem(PARTS, "training", work)
+    monkeypatch.setitem(PARTS, "projection", fail)
 
 
 def test_a_part_that_fails_loses_no_other_rows_and_is_named(part, tmp_path, capsys):

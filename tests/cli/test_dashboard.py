@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -157,26 +156,11 @@ def test_hydra_runs_the_same_points(definition):
     assert set(itertools.product(*grid)) == agents
 
 
-def test_a_sweep_that_is_interrupted_waits_for_its_training(tmp_path):
-    (tmp_path / "zfnet").mkdir()  # instead of ours: a training that takes a second to save
-    (tmp_path / "zfnet" / "__init__.py").touch()
-    (tmp_path / "zfnet" / "__main__.py").write_text("""
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
-try:
-    print(sys.argv[-1], flush=True)
-    time.sleep(60)
-except KeyboardInterrupt:
-    time.sleep(1)
-    print("saved", flush=True)
-    sys.exit(130)
-""")
-    words = [sys.executable, "-P", sweep.__file__, "seed=1"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True) as command:
-        assert command.stdout.readline() == "seed=1\n"
-        os.killpg(command.pid, signal.SIGINT)  # as a terminal's Ctrl-C
-        assert command.communicate(timeout=60)[0] == "saved\n"
-    assert command.returncode == 130
+def test_the_sweep_is_a_multirun_with_the_words_it_is_given(monkeypatch):
+    calls = []
+    monkeypatch.setattr(sweep.run, "main", lambda words: calls.append(words) or 130)
+    assert sweep.main(["seed=1"]) == 130
+    assert calls == [[*sweep.multirun_words(), "seed=1"]]
 
 
 def test_two_points_by_hydra_leave_two_runs(folder):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from zfnet.__main__ import CONF, _at_home, flags_first, quoted
+from zfnet import __version__
+from zfnet.cli import main as cli
+from zfnet.cli.run import expand_home
 from zfnet.core import options
 from zfnet.core.errors import UserError
+from zfnet.core.resources import CONF, profiles
 from zfnet.experiments import config as schema
 from zfnet.experiments.table import Config
-
-PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
 
 
 def call(*words, cwd=None):
@@ -29,13 +30,85 @@ def call(*words, cwd=None):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_help_names_the_profiles_and_loads_no_heavy_package():
-    code, out, _ = call("--help")
-    assert code == 0 and all(name in out for name in PROFILES)
-    probe = "import sys; sys.argv = ['zfnet', '--help']; import zfnet.__main__ as m; m.main(); "
-    probe += "print({'torch', 'hydra', 'cv2', 'wandb'} & set(sys.modules))"
+@pytest.mark.parametrize("words", [["--help"], [], ["run", "--help"], ["explain", "--help"], ["--version"]])
+def test_help_loads_no_heavy_package(words):
+    probe = f"import sys; from zfnet.cli.main import main; code = main({words}); "
+    probe += "print(code, {'torch', 'hydra', 'cv2', 'wandb', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("set()\n")
+    assert done.stdout.endswith("0 set()\n")
+
+
+def test_help_names_every_command_and_profile(capsys):
+    assert cli.main(["-h"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  zfnet {name} " in text for name in cli.COMMANDS) and ", ".join(profiles()) in text
+    assert {"imagenet", "menagerie"} <= set(profiles())
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name != "stages"])
+def test_every_command_describes_itself(name, capsys):
+    try:
+        code = cli.main([name, "--help"])
+    except SystemExit as end:  # argparse
+        code = end.code
+    text = capsys.readouterr().out
+    assert not code and f"zfnet {name}" in text and "python -m" not in text
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"zfnet {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "stage=train", "seed=1"], ["stage=train", "seed=1"]),
+        (["stage=train", "seed=1"], ["stage=train", "seed=1"]),
+        (["--cfg", "job"], ["--cfg", "job"]),
+        (["explain", "my photo.jpg", "seed=1"], [f"stage={cli.EXPLAIN_STAGE}", "image=my photo.jpg", "seed=1"]),
+    ],
+)
+def test_which_words_reach_the_run(words, expected, monkeypatch):
+    calls = []
+    monkeypatch.setattr("zfnet.cli.run.main", lambda typed: calls.append(typed) or 7)
+    assert cli.main(words) == 7
+    assert calls == [expected]
+
+
+def test_the_bare_module_runs_everything_and_the_bare_command_helps(monkeypatch, capsys):
+    code, out, _ = call("--cfg", "job")
+    assert code == 0 and "stage: report" in out
+    monkeypatch.setattr(sys, "argv", ["zfnet"])
+    assert cli.main() == 0
+    assert "zfnet COMMAND --help" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["stage", "train"], ["stage: not a command", "explain", "stage=train"]),
+        (["explain", "seed=1"], ["seed=1", "zfnet explain photo.jpg seed=1"]),
+        (["report"], ["zfnet report outputs/menagerie"]),
+        (["report", "nowhere"], ["nowhere"]),
+        (["reference", "/"], ["'/'"]),
+        (["compare"], ["at least two"]),
+        (["dashboard", "chek"], ["chek", "zfnet dashboard check"]),
+        (["data", "unpack", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_line(words, parts, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message.startswith("zfnet: ")
+    assert all(part in message for part in parts)
+
+
+@pytest.mark.parametrize("old", ["zfnet.data", "zfnet.report", "zfnet.report.compare", "zfnet.report.reference"])
+def test_the_older_commands_still_answer(old):
+    done = subprocess.run([sys.executable, "-m", old, "--help"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "zfnet " in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -53,7 +126,8 @@ def test_help_names_the_profiles_and_loads_no_heavy_package():
         (["device=cuda0"], ["device", "auto, cpu, cuda"]),
         (["profile=imagenet", "gpus=64"], ["gpus: 64", "torch sees"]),
         (["profile=imagenet", "nodes=2"], ["rendezvous", "host:port"]),
-        (["stage", "train"], ["stage", "key=value", "stage=train"]),
+        (["seed=1", "train"], ["train", "key=value", "stage=train"]),
+        (["run", "train"], ["train", "key=value", "stage=train"]),
         (["--profile", "folder"], ["--profile", "no dashes", "profile="]),
         (["train.lr=0.1,0.2"], ["train.lr", "--multirun", "[0.1,0.2]"]),
     ],
@@ -71,12 +145,24 @@ def test_outputs_that_cannot_be_written_are_one_line(tmp_path):
     assert code == 2 and err.count("\n") == 1 and f"{tmp_path / 'file'}" in err and "paths.outputs" in err
 
 
-def test_stage_list_tells_every_stage(tmp_path):
+def test_the_stages_are_listed_with_what_they_make(tmp_path, capsys):
     code, out, _ = call("stage=list", f"paths.outputs={tmp_path}")
     assert code == 0 and "occlusion" in out and "[SVZ13]" in out
+    assert cli.main(["stages"]) == 0
+    assert capsys.readouterr().out == out
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+def test_keys_are_completed_after_the_command_too():
+    completions = []
+    for line in ("zfnet train.warm", "zfnet run train.warm"):
+        environment = {**os.environ, "COMP_LINE": line}
+        words = [sys.executable, "-m", "zfnet", "-sc", "query=bash"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=True)
+        completions.append(done.stdout)
+    assert completions == ["train.warmup_epochs=\n"] * 2
+
+
+@pytest.mark.parametrize("profile", profiles())
 def test_every_profile_composes_into_the_schema_and_is_possible(profile):
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
@@ -152,48 +238,11 @@ def test_every_point_of_a_sweep_that_fails_is_named(tmp_path):
         assert said in error
 
 
-def test_several_stages_need_no_quotes_and_a_sweep_keeps_its_commas():
-    assert flags_first(["seed=1", "--cfg", "job", "stage=data"]) == ["--cfg", "job", "seed=1", "stage=data"]
-    assert quoted(["stage=train,occlusion", "seed=1"]) == ["stage='train,occlusion'", "seed=1"]
-    assert quoted(["--multirun", "stage=train,data"]) == ["--multirun", "stage=train,data"]
-    assert quoted(["stage='a,b'", "stage=train"]) == ["stage='a,b'", "stage=train"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "Füße.jpg",
-        "mom's photo (1).jpg",
-        "photo#1.jpg",
-        "a,b",
-        "x=y.jpg",
-        "[old] {new}",
-        "back\\slash",
-        "it\\'s",
-        "$5",
-        "end\\",
-    ],
-)
-def test_paths_and_titles_may_hold_any_character(value):
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    for key in ("image", "data.root", "report.title"):
-        (word,) = quoted([f"{key}={value}"])
-        assert OverridesParser.create().parse_override(word).value() == value
-    assert quoted(["train.lr=0.1", "train.milestones=[1,2]"]) == ["train.lr=0.1", "train.milestones=[1,2]"]
-    assert quoted(["image='a b.jpg'", 'image="c d.jpg"']) == ["image='a b.jpg'", 'image="c d.jpg"']
-
-
-def test_a_sweep_over_folders_and_names_of_other_keys_stay_as_they_are():
-    words = ["--multirun", "data.root=a,b", "paths.outputs=out/${train.seed}"]
-    assert quoted(words) == words
-
-
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     config = Config(image="~/photo.jpg")
     config.paths.outputs = "~/out"
-    _at_home(config)
+    expand_home(config)
     assert (config.image, config.paths.outputs) == (f"{tmp_path}/photo.jpg", f"{tmp_path}/out")
 
 
@@ -212,5 +261,7 @@ def test_every_default_is_possible_and_every_key_listed():
 def test_the_makefile_lists_every_target_with_one_line():
     root = Path(__file__).parents[2]
     shown = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
-    for target in ("reproduce", "test", "bench", "table3", "figure7"):
+    for target in ("reproduce", "test", "bench", "table3", "figure7", "explain"):
         assert f"make {target}" in shown
+    for variable in ("PROFILE=", "DATA=", "NETWORK=", "ARGS="):
+        assert variable in shown

@@ -125,7 +125,7 @@ def states(folder: Path, table: tuple[Archive, ...], with_md5: bool = False) -> 
 
 
 def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_path):
-    from zfnet.__main__ import run
+    from zfnet.cli.run import run_config
     from zfnet.data.options import DataOptions
     from zfnet.experiments.table import Config
     from zfnet.networks.options import ModelOptions
@@ -144,7 +144,7 @@ def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_
     recipe = TrainOptions(epochs=1, batch=8, divisor=64.0, precision="fp32", snapshots=[1])
     config = Config(data=data, model=ModelOptions(width=0.05, init="he"), train=recipe, stage="train", device="cpu")
     config.paths, config.wandb = PathsOptions(outputs=str(tmp_path / "outputs")), WandbOptions(mode="disabled")
-    run(config)
+    run_config(config)
     numbers = read_result(tmp_path / "outputs" / config.profile / "data")["numbers"]
     assert (numbers["n_train"], numbers["n_val"], numbers["n_unreadable"]) == (3 * N_TRAIN - 1, N_VAL, 1)
     assert numbers["classes"]["n01440764"] == "tench"

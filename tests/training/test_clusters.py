@@ -2,7 +2,8 @@
 
 import pytest
 
-from zfnet.__main__ import CONF, explain
+from zfnet.cli.run import describe_error
+from zfnet.core.resources import CONF
 from zfnet.experiments import config as schema
 
 
@@ -29,6 +30,7 @@ def test_a_launcher_that_is_not_installed_is_named():
     try:
         compose("hydra/launcher=slurm_of_nobody")
     except MissingConfigException as error:
-        assert explain(error).startswith("hydra/launcher: ") and "hydra-submitit-launcher" in explain(error)
+        message = describe_error(error)
+        assert message.startswith("hydra/launcher: ") and "hydra-submitit-launcher" in message
     else:
         pytest.fail("composed")

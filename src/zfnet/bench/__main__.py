@@ -1,4 +1,4 @@
-"""Run every part, or the named ones: `python -m zfnet.bench [--quick] [part ...]`; see the package.
+"""Run every part, or the named ones: `zfnet bench [--quick] [part ...]`; see the package.
 
 Each part is a module with `rows(quick) -> [{name, ours, peer, unit, ratio, target, holds, note}]`. result.json is
 written after every part, rows of parts that did not run now stay in it, and each says of which part and commit it is.
@@ -10,27 +10,35 @@ The part `gpu` is left out where torch sees no GPU, and its earlier rows are kep
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from zfnet.bench import feed, gpu, localization, occlusion, projection, training, transfer
 from zfnet.core.files import write_json
 from zfnet.core.machine import device_name
 from zfnet.pipeline import record
 
-PARTS = ("training", "feed", "projection", "occlusion", "transfer", "localization", "gpu")
+PARTS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
+    "training": training.rows,
+    "feed": feed.rows,
+    "projection": projection.rows,
+    "occlusion": occlusion.rows,
+    "transfer": transfer.rows,
+    "localization": localization.rows,
+    "gpu": gpu.rows,
+}
 OUT = Path("outputs/bench")
 HEAD = f"{'':52}{'ours':>10}{'peer':>10}  {'unit':10}{'ratio':>8}{'target':>8}"
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m zfnet.bench", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser("zfnet bench", description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; none: all")
     parser.add_argument("--quick", action="store_true", help="only see whether everything runs")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of result.json (default: %(default)s)")
@@ -69,7 +77,7 @@ def run(parts: Sequence[str], path: Path, quick: bool) -> int:
 
 def _measure(part: str, quick: bool) -> list[dict[str, Any]]:
     head, dirty = record.commit()
-    rows = importlib.import_module(f"zfnet.bench.{part}").rows(quick)
+    rows = PARTS[part](quick)
     for row in rows:
         mark = "" if row["holds"] else "   short"
         numbers = f"{row['ours']:>10,.1f}{row['peer']:>10,.1f}  {row['unit']:10}{row['ratio']:>7.1f}x"

@@ -1,7 +1,7 @@
 """The Weights & Biases workspace as code: conf/dashboard.yaml, held against what the stages log, and published.
 
-    python -m zfnet.cli.dashboard            publish it, when logged in
-    python -m zfnet.cli.dashboard check      only compare its keys with those of the runs under outputs/
+    zfnet dashboard            publish it, when logged in
+    zfnet dashboard check      only compare its keys with those of the runs under outputs/
 
 A key that no stage logs would be an empty panel that nobody notices; `unknown_keys` finds it without a network, from
 the metrics.jsonl and result.json that runs have left. W&B's own package wandb-workspaces, an extra of this one, turns
@@ -19,12 +19,13 @@ import yaml
 
 from zfnet.core.errors import UserError, exit_code
 from zfnet.core.metrics import METRICS, read_metrics
+from zfnet.core.resources import CONF
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import RESULT, read_result
 from zfnet.running.wandb_logger import flat, keyed, tables
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-DEFINITION = REPOSITORY / "conf" / "dashboard.yaml"
+DEFINITION = CONF / "dashboard.yaml"
+OUTPUTS = Path("outputs")
 KINDS = ("lines", "bars", "pictures", "table")
 MISSING = "the package wandb-workspaces is not installed: `.venv/bin/uv pip install wandb-workspaces`"
 LOGIN = "not logged in to Weights & Biases: run `.venv/bin/wandb login` (or set WANDB_API_KEY), then `make dashboard`"
@@ -124,15 +125,13 @@ def _do(words: list[str]) -> None:
     if {"-h", "--help"} & set(words):
         return print((__doc__ or "").strip())
     if words not in ([], ["check"]):
-        raise UserError(
-            f"{' '.join(words)}: unknown; say check, or nothing to publish: python -m zfnet.cli.dashboard check"
-        )
+        raise UserError(f"{' '.join(words)}: unknown; `zfnet dashboard check` compares, `zfnet dashboard` publishes")
     return _check() if words else _publish()
 
 
 def _check() -> None:
-    if unknown := unknown_keys(read(), REPOSITORY / "outputs"):
-        raise UserError(f"{DEFINITION.name}: no run under outputs/ has logged {', '.join(unknown)}")
+    if unknown := unknown_keys(read(), OUTPUTS):
+        raise UserError(f"{DEFINITION.name}: no run under {OUTPUTS}/ has logged {', '.join(unknown)}")
 
 
 def _publish() -> None:

@@ -1,4 +1,4 @@
-"""`python -m zfnet.data check <folder> [--md5]` and `python -m zfnet.data unpack <folder>`.
+"""`zfnet data check FOLDER [--md5]` and `zfnet data unpack FOLDER`.
 
 Exit codes: 0 done; 1 something is damaged; 2 bad input, one line that names the file; 130 interrupted.
 """
@@ -13,27 +13,29 @@ from zfnet.core.errors import UserError, exit_code
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m zfnet.data", description="The data sets as they are obtained.")
+    parser = argparse.ArgumentParser(prog="zfnet data", description="The datasets as they are obtained.")
     actions = parser.add_subparsers(dest="action", required=True)
     check = actions.add_parser("check", help="what is there, what is missing and where to obtain it, what is damaged")
     check.add_argument("--md5", action="store_true", help="compare the MD5 of the archives too (minutes)")
-    unpack = actions.add_parser("unpack", help="unpack the archives that are there; an interrupted run goes on")
+    unpack = actions.add_parser("unpack", help="unpack the archives that are there; an interrupted run is resumed")
     for action in (check, unpack):
         action.add_argument(
             "folder",
             type=lambda word: Path(word).expanduser(),
-            help="holds the archives or data sets, or folders that hold them",
+            help="holds the archives or datasets, or folders that hold them",
         )
-    told = parser.parse_args(words)
-    return exit_code(lambda: _check(told.folder, told.md5) if told.action == "check" else _unpack(told.folder))
+    arguments = parser.parse_args(words)
+    if arguments.action == "check":
+        return exit_code(lambda: _check(arguments.folder, arguments.md5))
+    return exit_code(lambda: _unpack(arguments.folder))
 
 
 def _check(folder: Path, with_md5: bool) -> int:
     from zfnet.data.archives.check import as_table, check_all
 
-    found = check_all(folder, with_md5)
-    print(as_table(found))
-    damaged = [line for line in found if line.is_damage]
+    lines = check_all(folder, with_md5)
+    print(as_table(lines))
+    damaged = [line for line in lines if line.is_damage]
     if damaged:
         print(f"zfnet: damaged: {', '.join(line.what for line in damaged)}", file=sys.stderr)
     return 1 if damaged else 0

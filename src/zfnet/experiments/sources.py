@@ -14,11 +14,12 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.machine import n_cores
+from zfnet.core.resources import CONF
 from zfnet.data.index import IMAGE_SUFFIXES, Index
 from zfnet.experiments.config import Settings
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
-OUR_PARTS = Path(__file__).resolve().parents[3] / "conf" / "parts"  # positions of eyes and noses, a file a data set
+OUR_PARTS = CONF / "parts"  # positions of eyes and noses, a file a data set
 
 
 def read_source(config: Settings) -> tuple[Index, Index]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT = "result.json"
+DISTRIBUTION = "zfnet-repro"  # of this package on a package index
 
 
 @dataclass
@@ -43,24 +44,32 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a number depends on."""
-    packages = ("zfnet", "torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn")
-    found = {"python": platform.python_version()}
+    """Versions of what a number depends on, by the names of the distributions."""
+    packages = (DISTRIBUTION, "torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn")
+    installed = {"python": platform.python_version()}
     for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+            installed[package] = metadata.version(package)
+    return installed
 
 
-def commit() -> tuple[str, bool]:
-    """(commit of the checkout this package runs from, whether it has uncommitted changes); ("", False) outside git."""
-    root = Path(__file__).resolve().parents[3]
+def commit(file: Path = Path(__file__)) -> tuple[str, bool]:
+    """(commit, whether there are uncommitted changes) of the checkout that holds the running code, `file`.
 
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
+    ("", False) outside git, and where the repository around the file does not track it: that is somebody's own, with
+    a virtual environment inside.
+    """
+    file = file.resolve()
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        if not _git(file.parent, "ls-files", "--error-unmatch", "--", file.name):
+            return "", False
+        changes = _git(file.parent, "status", "--porcelain", "--untracked-files=no")
+        return _git(file.parent, "rev-parse", "HEAD"), bool(changes)
     except (OSError, subprocess.TimeoutExpired):
         return "", False
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git prints in the folder; "" where it fails."""
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20)
+    return done.stdout.strip() if done.returncode == 0 else ""

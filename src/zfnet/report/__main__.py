@@ -1,4 +1,4 @@
-"""`python -m zfnet.report outputs/<profile>`: the report of the stages that have been run so far."""
+"""`zfnet report FOLDER`: the report of the stages that have been run so far, e.g. those of outputs/menagerie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _build(words: list[str]) -> None:
     if {"-h", "--help"} & set(words):
         return print(__doc__)
     if len(words) != 1:
-        raise UserError("name one folder: python -m zfnet.report outputs/menagerie")
+        raise UserError("name one folder: zfnet report outputs/menagerie")
     outputs = named_folder(words[0])
     print(build(outputs, outputs / "report").headline)
 

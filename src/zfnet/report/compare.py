@@ -1,7 +1,7 @@
 """Two or more runs side by side on one page, so that a sweep can be read without any service.
 
-    python -m zfnet.report.compare outputs/menagerie outputs/tiny_imagenet
-    python -m zfnet.report.compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
+    zfnet compare outputs/menagerie outputs/tiny_imagenet
+    zfnet compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
 
 A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page tells what
 the configurations differ in, the key numbers with their intervals and the differences from the first run, the training

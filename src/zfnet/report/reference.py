@@ -1,7 +1,7 @@
 """Results we stand by: a recorded run as small files for the repository, and docs/results.md written from them.
 
-    python -m zfnet.report.reference outputs/tiny_imagenet      publish a run, then write docs/results.md
-    python -m zfnet.report.reference                            write docs/results.md again from what is published
+    zfnet reference outputs/tiny_imagenet      publish a run, then write docs/results.md
+    zfnet reference                            write docs/results.md again from what is published
 
 outputs/reference/<profile>/<stage>/ holds result.json (with seed, spread, device, versions, commit and command) and
 the figures, photographs as JPEG, so it is itself a folder from which the report can be made. Only a run whose code
@@ -24,6 +24,7 @@ import cv2
 from zfnet.core.errors import UserError, exit_code
 from zfnet.core.files import atomic_write, write_json
 from zfnet.core.progress import duration
+from zfnet.core.resources import IN_WHEEL, REPOSITORY
 from zfnet.pipeline.record import RESULT
 from zfnet.report.build import named_folder
 from zfnet.report.paper import papers
@@ -32,7 +33,6 @@ from zfnet.report.scale import describe
 from zfnet.report.tables import key_rows
 from zfnet.report.verdict import counted, judge_all, tally
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "outputs" / "reference"
 RESULTS = REPOSITORY / "docs" / "results.md"
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
@@ -234,6 +234,8 @@ def _cell(text: str) -> str:
 def main(words: list[str]) -> None:
     if {"-h", "--help"} & set(words):
         return print((__doc__ or "").strip())
+    if IN_WHEEL:
+        raise UserError("zfnet reference: publishes into the repository; run it from a checkout (`make setup`)")
     for outputs in map(named_folder, words):
         target = place_of(outputs)
         publish(outputs, target)

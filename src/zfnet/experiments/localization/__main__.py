@@ -1,6 +1,6 @@
 """Score a prediction file of the challenge by itself, without a network or images.
 
-    python -m zfnet.experiments.localization predictions.txt truth.txt [--blacklist blacklist.txt]
+    zfnet score predictions.txt truth.txt [--blacklist blacklist.txt]
 
 Both files have one line an image, `label xmin ymin xmax ymax` once a guess or an instance (see predictions.py); the
 stage `localization` writes such files. Prints every error in per cent with its 95 % interval. Exit code 2: bad input.
@@ -19,7 +19,7 @@ from zfnet.experiments.localization.predictions import score_file
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m zfnet.experiments.localization", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser("zfnet score", description=__doc__.partition("\n")[0])
     parser.add_argument("predictions", type=Path, help="up to five `label xmin ymin xmax ymax` a line, best first")
     parser.add_argument("truth", type=Path, help="one `label xmin ymin xmax ymax` for each instance")
     parser.add_argument("--blacklist", type=Path, help="line numbers that are not scored, one a line")

@@ -1,0 +1,18 @@
+"""Where the package's files that hold no code lie.
+
+The folder conf/ stands at the top of the repository; a wheel carries it inside the package, as zfnet/conf.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+IN_WHEEL = (PACKAGE / "conf").is_dir()
+REPOSITORY = PACKAGE.parents[1]  # meaningful only where IN_WHEEL is false
+CONF = (PACKAGE if IN_WHEEL else REPOSITORY) / "conf"
+
+
+def profiles() -> list[str]:
+    """The names that the key `profile` takes, sorted."""
+    return sorted(file.stem for file in (CONF / "profile").glob("*.yaml"))
