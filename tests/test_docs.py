@@ -16,7 +16,7 @@ from zfnet.cli.words import prepare
 from zfnet.core import options
 from zfnet.core.errors import UserError
 from zfnet.core.resources import CONF
-from zfnet.experiments import config as schema
+from zfnet.experiments import table as schema
 from zfnet.running import runner as pipeline
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from zfnet.cli import dashboard, sweep
 from zfnet.cli.dashboard import logged_keys, read, unknown_keys, wanted_keys
 from zfnet.core import options
 from zfnet.core.errors import UserError
-from zfnet.experiments import config as schema
+from zfnet.experiments import table as schema
 
 ROOT = Path(__file__).parents[2]
 TINY = shlex.split("""data.menagerie.train_per_class=4 data.menagerie.val_per_class=2 data.menagerie.caltech_per_class=4

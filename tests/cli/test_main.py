@@ -14,7 +14,7 @@ from zfnet.cli.run import expand_home
 from zfnet.core import options
 from zfnet.core.errors import UserError
 from zfnet.core.resources import CONF, profiles
-from zfnet.experiments import config as schema
+from zfnet.experiments import table as schema
 from zfnet.experiments.table import Config
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from zfnet.core import options
 from zfnet.core.errors import UserError
-from zfnet.experiments import config as schema
+from zfnet.experiments import table as schema
 from zfnet.experiments.localization.options import GridOptions
 
 NEEDED = ["ablations.seeds", "top_activations.n_maps", "transfer.c_grid", "voc.c_grid"]

@@ -14,7 +14,6 @@ from zfnet.data.cache.images import ImageStore
 from zfnet.data.index import Index
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
 from zfnet.experiments import sources, stages
-from zfnet.experiments.table import Config
 from zfnet.experiments.correspondence.compute import (
     KINDS,
     Face,
@@ -30,6 +29,7 @@ from zfnet.experiments.correspondence.compute import (
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
 from zfnet.experiments.sources import OUR_PARTS
+from zfnet.experiments.table import Config
 from zfnet.networks.convnet import ConvNet, build
 
 HEADER = "file,part,x,y,radius\n"

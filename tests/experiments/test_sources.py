@@ -14,11 +14,11 @@ from zfnet.data.options import DataOptions
 from zfnet.data.sources.folder import read_folder
 from zfnet.data.sources.imagenet import read_boxed, read_imagenet
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
-from zfnet.experiments.table import Config
 from zfnet.experiments.localization.locate import Methods, locate
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.tasks import TaskMaker
 from zfnet.experiments.sources import raw_files, read_source, why_absent
+from zfnet.experiments.table import Config
 from zfnet.pipeline.options import PathsOptions
 
 XML = """<annotation><object><name>{}</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax></bndbox>

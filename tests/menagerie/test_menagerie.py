@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from defusedxml.ElementTree import parse
 
-from menagerie import CALTECH_CLASSES, CLASSES, VOC_CLASSES, draw_menagerie, layouts
+from menagerie import CALTECH_CLASSES, CLASSES, VOC_CLASSES, MenagerieError, draw_menagerie, layouts
 from menagerie.casting import draw_caltech, draw_ilsvrc, draw_voc
 from menagerie.catalogue import ANIMALS, DRAWERS
 from menagerie.outlines import circle

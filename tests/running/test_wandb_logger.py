@@ -236,6 +236,7 @@ def test_disabled_opens_nothing(stage, opened):
 def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
     """The agent names one run: of all stages that a point needs, only the one it asked for may take it."""
     import zfnet.experiments.stages
+
     from zfnet.experiments.table import Config
     from zfnet.pipeline.options import PathsOptions
     from zfnet.running import runner as pipeline

@@ -4,7 +4,7 @@ import pytest
 
 from zfnet.cli.run import describe_error
 from zfnet.core.resources import CONF
-from zfnet.experiments import config as schema
+from zfnet.experiments import table as schema
 
 
 def compose(*overrides):

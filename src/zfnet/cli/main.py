@@ -14,7 +14,7 @@ from zfnet import __version__
 from zfnet.core.errors import UserError, exit_code
 from zfnet.core.resources import profiles
 
-EXPLAIN_STAGE = "look"
+EXPLAIN_STAGE = "explain"
 
 HEAD = "zfnet: looking inside convnets ([ZF13], [SVZ13], [K17])"
 FOOT = """

@@ -19,7 +19,8 @@ from zfnet.cli.words import prepare, settings_last
 from zfnet.core import options
 from zfnet.core.errors import PLACES, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
-from zfnet.experiments.config import Config
+from zfnet.experiments.config import Settings
+from zfnet.experiments.table import STAGES, Config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -85,7 +86,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
         raise failures[0]
 
 
-def run_config(config: Config, typed: Sequence[str] = ()) -> None:
+def run_config(config: Settings, typed: Sequence[str] = ()) -> None:
     """Check the configuration, run its stages and print where the report is; `typed` are the words of the command."""
     from zfnet.running import runner
 
@@ -100,8 +101,6 @@ def run_config(config: Config, typed: Sequence[str] = ()) -> None:
 
 def print_stages() -> None:
     """One line a stage: its name and the artefact of the papers that it makes."""
-    from zfnet.running.runner import STAGES
-
     for stage in STAGES.values():
         print(f"{stage.name:16} {stage.artefact}")
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from zfnet.core import options
 from zfnet.core.errors import UserError
-from zfnet.experiments.config import Config
+from zfnet.experiments.table import Config
 
 # A key, or a group of keys, that has another name: what is typed -> what to type. The longest entry counts.
 RENAMED = {
+    "data.divisor": "train.divisor",
     "look": "explain",
     "look.network": "network",
     "look.weights": "network.weights",

@@ -14,8 +14,8 @@ from torchvision import models
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import open_cache
 from zfnet.data.options import DataOptions
-from zfnet.experiments.table import Config
 from zfnet.experiments.context import Context
+from zfnet.experiments.table import Config
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.stage import TRANSFER
 from zfnet.networks.convnet import build

@@ -9,8 +9,8 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from zfnet.data.cache.images import build_cache
-from zfnet.experiments.table import Config
 from zfnet.experiments.sources import read_transfer_source
+from zfnet.experiments.table import Config
 from zfnet.experiments.transfer import compute as stage
 from zfnet.experiments.transfer.experiment import choose_c, make_task
 from zfnet.experiments.transfer.options import TransferOptions

@@ -13,8 +13,8 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import open_cache
 from zfnet.data.options import DataOptions, MenagerieOptions
 from zfnet.experiments import sources
-from zfnet.experiments.table import Config
 from zfnet.experiments.context import Context
+from zfnet.experiments.table import Config
 from zfnet.experiments.voc import compute as voc_stage
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.experiments.voc.stage import VOC
