@@ -138,7 +138,7 @@ def describe_error(error: BaseException) -> str:
     return f"{full_key[1] if full_key else 'configuration'}: {reasons[0] if reasons else first_line}"
 
 
-def _validated(composed: DictConfig) -> Config:
+def _validated(composed: DictConfig) -> Settings:
     """The composed configuration as the schema's dataclass, each point of a sweep with an output folder of its own."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -147,7 +147,7 @@ def _validated(composed: DictConfig) -> Config:
     content = OmegaConf.to_container(composed)
     if unknown := set(_dotted_keys(content)) - set(options.keys(Config)):
         raise UserError(_unknown_key(min(unknown)))
-    config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
+    config: Settings = OmegaConf.to_object(composed)  # type: ignore[assignment]
     point = HydraConfig.get()
     overrides = str(OmegaConf.to_container(point.overrides.task, resolve=False))
     names_folders = re.search(r"paths\.outputs=[^,]*\$\{", overrides)
