@@ -2,77 +2,84 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from zfnet.data.cache.images import ImageStore
-from zfnet.data.index import Index
 from zfnet.experiments.class_model.compute import ascend, run
 from zfnet.experiments.class_model.options import ClassModelOptions
-from zfnet.networks.convnet import build
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes, Network
+
+NAMES = ("ape", "bee", "cat", "dog")
+
+
+def wrapped(module: nn.Module, crop: int = 56, std: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Network:
+    mean = np.random.default_rng(0).uniform(90, 160, (1, 1, 3)).astype(np.float32)
+    inputs = Inputs(crop + 8, crop, mean, np.array(std, np.float32))
+    return Network(module.eval(), inputs, Classes(NAMES, NAMES), {})
 
 
 @pytest.fixture
-def net():
-    model = build("zfnet", 4, 56, 0.125).eval()
+def module() -> ConvNet:
+    model = build("zfnet", 4, 56, 0.125)
     model.initialise("he", 0)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.bias, 0.1)
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.constant_(part.bias, 0.1)
     return model
 
 
-@pytest.mark.parametrize("divisor", [1.0, 64.0])
-def test_on_a_linear_score_it_reaches_the_closed_form(divisor):
+@pytest.fixture
+def network(module: ConvNet) -> Network:
+    return wrapped(module)
+
+
+@pytest.mark.parametrize("std", [(1.0, 1.0, 1.0), (64.0, 64.0, 64.0), (50.0, 64.0, 70.0)])
+def test_on_a_linear_score_it_reaches_the_closed_form(std):
     torch.manual_seed(0)
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3)).double()
-    l2 = 0.02
-    config = ClassModelOptions(iterations=2000, lr=1.0, l2=l2)
-    inputs = ascend(linear, torch.tensor([2, 0]), 8, divisor, config, "score", 0)
-    pixels = (inputs * divisor).detach().flatten(1)
-    expected = linear[1].weight[[2, 0]].detach() / divisor * pixels.shape[1] / (2 * l2)  # d(w.I / s - l2 mean I^2) = 0
+    l2, scale = 0.02, torch.tensor(std, dtype=torch.float64).view(3, 1, 1)
+    options = ClassModelOptions(iterations=2000, lr=1.0, l2=l2)
+    inputs = ascend(wrapped(linear, 8, std), torch.tensor([2, 0]), options, "score", 0)
+    pixels = inputs.detach() * scale
+    w = linear[1].weight[[2, 0]].detach().view(2, 3, 8, 8)
+    expected = w / scale * pixels[0].numel() / (2 * l2)  # d(w . I / std - l2 mean I^2) = 0
     torch.testing.assert_close(pixels, expected, rtol=0, atol=1.5 * expected.abs().max().item() / 100 + 0.02)
 
 
-def test_the_score_rises_for_every_class_and_more_than_by_the_posterior(net):
-    config = ClassModelOptions(iterations=30)
+def test_the_score_rises_for_every_class_and_more_than_by_the_posterior(network):
+    options = ClassModelOptions(iterations=30)
     classes = torch.arange(4)
     reached = {}
     for objective in ("score", "posterior"):
-        inputs = ascend(net, classes, 56, 1.0, config, objective, 0)
-        reached[objective] = net(inputs)[classes, classes]
-    start = net(torch.zeros(1, 3, 56, 56))[0]
+        inputs = ascend(network, classes, options, objective, 0)
+        reached[objective] = network.scores(inputs)[classes, classes]
+    start = network.scores(torch.zeros(1, 3, 56, 56))[0]
     assert (reached["score"] > start + 1).all()
     assert reached["score"].mean() > reached["posterior"].mean()
 
 
-def test_without_biases_the_zero_image_is_left_all_the_same(net):
-    for module in net.modules():
+def test_without_biases_the_zero_image_is_left_all_the_same(network):
+    for module in network.module.modules():
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
-    inputs = ascend(net, torch.tensor([1]), 56, 1.0, ClassModelOptions(iterations=20), "score", 0)
-    assert net(inputs)[0, 1] > 0 and torch.isfinite(inputs).all()
+    inputs = ascend(network, torch.tensor([1]), ClassModelOptions(iterations=20), "score", 0)
+    assert network.scores(inputs)[0, 1] > 0 and torch.isfinite(inputs).all()
 
 
-def test_the_network_is_left_alone(net):
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    ascend(net, torch.tensor([1]), 56, 1.0, ClassModelOptions(iterations=2), "score", 0)
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+def test_the_network_is_left_alone(network):
+    before = {key: value.clone() for key, value in network.module.state_dict().items()}
+    ascend(network, torch.tensor([1]), ClassModelOptions(iterations=2), "score", 0)
+    assert all(torch.equal(value, before[key]) for key, value in network.module.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in network.module.parameters())
 
 
-def test_the_stage_draws_both_objectives(net, tmp_path):
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (5, 64, 64, 3)).astype(np.uint8)
-    names, boxes = ("ape", "bee", "cat", "dog"), tuple(np.zeros((0, 4), dtype=np.int64) for _ in range(5))
-    index = Index(Path("nowhere"), np.array([str(i) for i in range(5)]), np.zeros(5, dtype=int), names, names, boxes)
-    store = ImageStore(index, pixels, np.full((5, 2), 64), pixels.mean(0).astype(np.float32), 1.0)
-    outcome = run(ClassModelOptions(n_classes=9, iterations=3), net, store, tmp_path, 0)
-    assert outcome.numbers["classes"] == list(names)
+def test_the_stage_draws_both_objectives(network, tmp_path):
+    outcome = run(ClassModelOptions(n_classes=9, iterations=3), network, tmp_path, 0)
+    assert outcome.numbers["classes"] == list(NAMES)
     assert outcome.numbers["lambda"] == pytest.approx(0.01 / (3 * 56 * 56))
     assert (tmp_path / "class_models.png").exists()
     assert len(outcome.numbers["posterior"]["score"]) == 4
@@ -80,5 +87,13 @@ def test_the_stage_draws_both_objectives(net, tmp_path):
     for score, rivals, posterior in zip(reached["score"], reached["rivals"], reached["posterior"], strict=True):
         assert score - rivals == pytest.approx(np.log(posterior / (1 - posterior)), abs=1e-3)
     with torch.inference_mode():
-        scores = net(torch.zeros(1, 3, 56, 56))[0]
+        scores = network.scores(torch.zeros(1, 3, 56, 56))[0]
     assert outcome.numbers["start"]["rivals"][1] == pytest.approx(float(scores[[0, 2, 3]].exp().sum().log()), abs=1e-4)
+
+
+def test_sizes_are_in_pixel_units_whatever_the_scale_of_each_color(module, tmp_path):
+    network = wrapped(module, std=(50.0, 64.0, 70.0))
+    options = ClassModelOptions(n_classes=2, iterations=1, lr=2.0)
+    numbers = run(options, network, tmp_path, 0).numbers
+    assert numbers["score"]["rms"] == pytest.approx([2.0, 2.0], rel=1e-4)  # one step of RMS lr from the zero image
+    assert numbers["start"]["rms"] == [0.0, 0.0]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
-from zfnet.experiments.first_layer.compute import filters, measure, run, spectrum
+from zfnet.experiments.first_layer.compute import filters, first_convolution, measure, run, spectrum
 from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.networks.convnet import build
+from zfnet.networks.network import Network
 
 
 def wave(frequency: float, side: int = 32) -> np.ndarray:
@@ -52,19 +58,63 @@ def test_dominance_is_a_tenth_when_all_are_equal_and_one_when_one_dominates():
     assert measure(w, 2, np.ones(20), 0)["dominance"] == pytest.approx(1, abs=1e-6)
 
 
-def test_the_stage_sets_networks_side_by_side(tmp_path):
-    rng, n = np.random.default_rng(0), 12
-    pixels = rng.integers(0, 256, (n, 64, 64, 3)).astype(np.uint8)
+def noise(n: int = 12) -> Images:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3)).astype(np.uint8)
     boxes = tuple(np.zeros((0, 4), dtype=np.int64) for _ in range(n))
     index = Index(Path("nowhere"), np.array([str(i) for i in range(n)]), np.zeros(n, dtype=int), ("a",), ("a",), boxes)
-    store = ImageStore(index, pixels, np.full((n, 2), 64), pixels.mean(0).astype(np.float32), 64.0)
-    models = {name: build(name, 2, 56, 0.25).eval() for name in ("zfnet", "krizhevsky")}
-    seen = {name: (model, store) for name, model in models.items()}
-    outcome = run(FirstLayerOptions(n_images=10, batch=8), seen, tmp_path, 0)
+    return Images(index, pixels, np.full((n, 2), 64), pixels.mean(0).astype(np.float32))
+
+
+def test_the_stage_sets_networks_side_by_side(wrap: Callable[..., Network], tmp_path):
+    images = noise()
+    modules = {name: build(name, 2, 56, 0.25) for name in ("zfnet", "krizhevsky")}
+    networks = {name: wrap(module, images) for name, module in modules.items()}
+    outcome = run(FirstLayerOptions(n_images=10, batch=8), networks, images, tmp_path, 0)
     assert set(outcome.figures) == {"filters_own.png", "filters_common.png", "layer2.png"}
     assert all((tmp_path / name).exists() for name in outcome.figures)
-    ours, theirs = (outcome.numbers["networks"][name] for name in models)
+    ours, theirs = (outcome.numbers["networks"][name] for name in modules)
     assert (ours["size"], ours["stride"], theirs["size"], theirs["stride"]) == (7, 2, 11, 4)
     assert 0 <= ours["aliased_layer2"] <= theirs["aliased_layer2"] <= 1  # white noise: more lies above 1/8 than 1/4
     assert outcome.numbers["n_images"] == 10
-    assert filters(models["zfnet"])[0].shape == (24, 7, 7, 3)
+    assert filters(modules["zfnet"].conv1).shape == (24, 7, 7, 3)
+
+
+def test_a_filter_that_never_fires_is_dead(wrap: Callable[..., Network], tmp_path):
+    module, images = build("zfnet", 2, 56, 0.25), noise()
+    module.initialise("he", 0)
+    with torch.no_grad():
+        module.conv1.bias[:6] = -1e3  # its output is far below zero, which counts as no response
+    outcome = run(FirstLayerOptions(n_images=10, batch=8), {"ours": wrap(module, images)}, images, tmp_path, 0)
+    assert outcome.numbers["networks"]["ours"]["dead"] == pytest.approx(6 / 24)
+
+
+def test_a_dead_second_layer_has_no_picture(wrap: Callable[..., Network], tmp_path):
+    module, images = build("zfnet", 2, 56, 0.25), noise(4)
+    torch.nn.init.constant_(module.conv2.bias, -1e6)
+    outcome = run(FirstLayerOptions(n_images=4), {"ours": wrap(module, images)}, images, tmp_path, 0)
+    assert set(outcome.figures) == {"filters_own.png", "filters_common.png"}
+    assert np.isnan(outcome.numbers["networks"]["ours"]["aliased_layer2"])
+
+
+def test_a_branching_network_of_others_is_measured_likewise(wrap: Callable[..., Network], tmp_path):
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    images = noise(5)
+    network = replace(wrap(resnet18(num_classes=2), images), feature_maps={1: "relu", 2: "layer1"})
+    numbers = run(FirstLayerOptions(n_images=4), {"resnet18": network}, images, tmp_path, 0).numbers
+    values = numbers["networks"]["resnet18"]
+    assert (values["n_filters"], values["size"], values["stride"]) == (64, 7, 2)
+    assert 0 < values["aliased_layer2"] < 1
+    bare = replace(network, feature_maps={})
+    assert "aliased_layer2" not in run(FirstLayerOptions(n_images=4), {"r": bare}, images, tmp_path, 0).numbers
+
+
+def test_the_first_convolution_must_take_colors():
+    nested = nn.Sequential(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 3)), nn.Conv2d(8, 8, 3))
+    name, conv = first_convolution(nested)
+    assert name == "0.1" and conv is nested[0][1]
+    with pytest.raises(UserError, match="convolution 1 takes 8 channels"):
+        first_convolution(nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3)))
+    with pytest.raises(UserError, match="Linear has no module nn.Conv2d"):
+        first_convolution(nn.Linear(3, 2))

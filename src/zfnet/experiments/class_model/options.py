@@ -9,6 +9,8 @@ from zfnet.core.options import number
 
 @dataclass
 class ClassModelOptions:
+    """How many classes are shown, and the ascent of each."""
+
     n_classes: int = number(9, at_least=1)
     iterations: int = number(150, at_least=1)  # [NS]
     lr: float = number(2.0, above=0)  # RMS of the first step, in pixel units; falls to 0 linearly [NS]

@@ -11,68 +11,80 @@ causes aliasing in layer 2 (6d against 6e). Each is a number here; the paper giv
     aliased     share of energy at frequencies above what the stride can sample, 1 / (2 stride) cycles per pixel in
                 either direction: of the filters, and of the projections of layer 2's strongest activations
 
-The filters are shown twice: each scaled by its own maximum, and all by the common one, which alone shows dominance.
+The first layer is the network's first convolution, its response what follows the ReLU: max(0, output); layer 2 is the
+second of its layers of feature maps. The filters are shown twice: each scaled by its own maximum, and all by the common
+one, which alone shows dominance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from zfnet.attribution.strongest import choose_maps, conv_layers, strongest
-from zfnet.attribution.tiles import project_all, trim
+from zfnet.attribution.strongest import Strongest, choose_maps, strongest
+from zfnet.attribution.units import CHUNK, field_of, in_place, project_units
+from zfnet.core.errors import UserError
 from zfnet.core.statistics import bootstrap
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
+from zfnet.experiments.first_layer.figure import common_contrast, draw_filters, draw_projections, write_figures
 from zfnet.experiments.first_layer.options import FirstLayerOptions
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.network import Network
+from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome
-from zfnet.plots.grid import CUT, INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
+from zfnet.plots.grid import CUT, contrast
 
 LOW, HIGH = 0.1, 0.25  # cycles per pixel: borders of the bands
 DEAD = 0.01  # of the median filter's response or RMS
 GRID = 32  # px: filters are padded to this for their spectra
 N_PROJECTED = 48  # maps of layer 2 whose projections are measured
-SHOWN, TILE = 4, 60  # the layer-2 picture: SHOWN x SHOWN maps of TILE px
-PICTURE = 380  # px: width of one network's filters
 
 
-def run(config: FirstLayerOptions, models: Mapping[str, tuple[ConvNet, ImageStore]], out: Path, seed: int) -> Outcome:
-    """Figure 6 for the named networks side by side, and the numbers of each.
+def run(options: FirstLayerOptions, networks: Mapping[str, Network], images: Images, out: Path, seed: int) -> Outcome:
+    """Figure 6 for networks, by title, side by side, and the numbers of each.
 
-    models: each network with the images as it was trained to see them, the same for all but for their divisor.
+    Raises UserError for a network whose first convolution does not take colors.
     """
-    n_images = len(next(iter(models.values()))[1])
-    rows = np.sort(np.random.default_rng([seed, 6]).permutation(n_images)[: config.n_images])
+    rows = np.sort(np.random.default_rng([seed, 6]).permutation(len(images))[: options.n_images])
     numbers: dict[str, Any] = {"n_images": len(rows), "networks": {}}
-    pictures: dict[str, list[np.ndarray]] = {"filters_own": [], "filters_common": [], "layer2": []}
-    for name, (model, images) in models.items():
-        layers = conv_layers(model)[:2]
-        found = strongest(model, images, rows, 1, config.batch, layers)
-        w, stride = filters(model)
-        numbers["networks"][name] = measure(w, stride, found[layers[0]].values[:, 0].numpy(), seed)
-        pictures["filters_own"].append(draw_filters(w, contrast))
-        pictures["filters_common"].append(
-            draw_filters(w, lambda w: contrast(w.reshape(-1, *w.shape[2:])).reshape(w.shape))
-        )
-        if len(layers) > 1:
-            values, picture = _second_layer(model, images, layers[1], found[layers[1]], stride, seed)
-            numbers["networks"][name] |= values
-            pictures["layer2"].append(picture)
-    figures = _write(pictures, list(models), out)
-    first = next(iter(numbers["networks"].items()))
-    headline = (
-        f"{first[0]}: {first[1]['dead']:.0%} dead filters, {first[1]['dominance']:.0%} of energy in the top tenth"
-    )
+    pictures: dict[str, dict[str, np.ndarray]] = {"filters_own": {}, "filters_common": {}, "layer2": {}}
+    for title, network in networks.items():
+        name, conv = first_convolution(network.module)
+        second = list(network.feature_maps.values())[1:2]
+        batches = center_batches(network, images, rows, options.batch, "strongest activations: batch")
+        best = strongest(network.module, batches, rows, [name, *second], top=1)
+        w, stride = filters(conv), int(conv.stride[0])
+        responses = best[name].values[:, 0].relu().numpy()
+        numbers["networks"][title] = measure(w, stride, responses, seed)
+        pictures["filters_own"][title] = draw_filters(w, contrast)
+        pictures["filters_common"][title] = draw_filters(w, common_contrast)
+        if second:
+            values, tiles = _second_layer(network, images, second[0], best[second[0]], stride, seed)
+            numbers["networks"][title] |= values
+            if len(tiles):
+                pictures["layer2"][title] = draw_projections(tiles)
+    figures = write_figures(pictures, out)
+    title, values = next(iter(numbers["networks"].items()))
+    headline = f"{title}: {values['dead']:.0%} dead filters, {values['dominance']:.0%} of energy in the top tenth"
     return Outcome(numbers, figures, headline)
 
 
-def filters(model: ConvNet) -> tuple[np.ndarray, int]:
-    """First-layer filters as pictures (n, k, k, 3), and their stride."""
-    conv: Any = next(module for name, module in model.named_children() if name.startswith("conv"))
-    return conv.weight.detach().float().cpu().permute(0, 2, 3, 1).numpy(), int(conv.stride[0])
+def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d]:
+    """Name and module of the first convolution. Raises UserError where there is none that takes three colors."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Conv2d):
+            if part.in_channels != 3:
+                raise UserError(f"first_layer: convolution {name} takes {part.in_channels} channels, not the 3 colors")
+            return name, part
+    raise UserError(f"first_layer: {type(module).__name__} has no module nn.Conv2d whose filters could be shown")
+
+
+def filters(conv: nn.Conv2d) -> np.ndarray:
+    """The filters of a convolution as pictures (n, k, k, 3)."""
+    return conv.weight.detach().float().cpu().permute(0, 2, 3, 1).numpy()
 
 
 def measure(w: np.ndarray, stride: int, responses: np.ndarray, seed: int) -> dict[str, Any]:
@@ -102,12 +114,12 @@ def measure(w: np.ndarray, stride: int, responses: np.ndarray, seed: int) -> dic
 def dominance(energy: np.ndarray, axis: int = 0) -> np.ndarray:
     """Share of the total energy that the strongest tenth of the filters holds, along `axis`."""
     n_strong = max(1, round(energy.shape[axis] / 10))
-    strongest = np.take(np.sort(energy, axis=axis), range(-n_strong, 0), axis=axis)
-    return strongest.sum(axis) / np.maximum(energy.sum(axis), 1e-300)
+    top = np.take(np.sort(energy, axis=axis), range(-n_strong, 0), axis=axis)
+    return top.sum(axis) / np.maximum(energy.sum(axis), 1e-300)
 
 
 def spectrum(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Energy spectrum of pictures (n, h, w, 3), summed over pictures and colours, (g, g).
+    """Energy spectrum of pictures (n, h, w, 3), summed over pictures and colors, (g, g).
 
     With it the frequency of each cell in cycles per pixel: its magnitude, and the larger of its two directions.
     """
@@ -117,51 +129,20 @@ def spectrum(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return power, np.hypot(f[:, None], f[None, :]), np.maximum(f[:, None], f[None, :])
 
 
-def draw_filters(w: np.ndarray, scale: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Filters (n, k, k, 3) as a square mosaic about PICTURE px wide, coloured by `scale`."""
-    side = int(np.ceil(np.sqrt(len(w))))
-    tiles = [enlarge(tile, max(1, PICTURE // (side * w.shape[1]))) for tile in scale(w)]
-    return mosaic([tiles[i : i + side] for i in range(0, len(tiles), side)], gap=1)
-
-
 def _second_layer(
-    model: ConvNet, images: ImageStore, layer: str, best: Any, stride: int, seed: int
+    network: Network, images: Images, layer: str, best: Strongest, stride: int, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Energy of layer-2 projections that the first stride cannot sample, with its interval; and the projections."""
-    maps = np.random.default_rng([seed, 2]).permutation(
-        choose_maps(best, N_PROJECTED, np.random.default_rng([seed, 3]))
-    )
+    chosen = choose_maps(best, N_PROJECTED, np.random.default_rng([seed, 3]))
+    maps = np.random.default_rng([seed, 2]).permutation(chosen)
+    if not len(maps):  # a dead layer
+        return {"aliased_layer2": float("nan"), "aliased_layer2_interval": list(bootstrap([], seed))}, maps
     rows, places = best.rows[maps, 0].numpy(), best.places[maps, 0].numpy()
-    projections = project_all(model, images, layer, maps, rows, places)
+    projections = project_units(network.module, center_batches(network, images, rows, CHUNK), layer, maps, places)
     shares = []
     for projection in projections:
         power, _, steepest = spectrum(projection[None])
         shares.append(float(power[steepest > 0.5 / stride].sum() / max(power.sum(), 1e-300)))
-    tiles = trim(contrast(projections, CUT), model, layer, places, images.crop)[: SHOWN**2]
-    fitted = [fit(tile, TILE) for tile in tiles]
-    picture = mosaic([fitted[i : i + SHOWN] for i in range(0, len(fitted), SHOWN)])
-    mean = float(np.mean(shares)) if shares else float("nan")
-    return {"aliased_layer2": mean, "aliased_layer2_interval": list(bootstrap(shares, seed))}, picture
-
-
-def _write(pictures: dict[str, list[np.ndarray]], names: list[str], out: Path) -> dict[str, str]:
-    texts = {
-        "filters_own": "First-layer filters, each scaled by its own largest weight: ",
-        "filters_common": "The same filters scaled by the largest weight of all, where dominating filters show: ",
-        "layer2": "Projections of the strongest activation of random layer-2 maps: ",
-    }
-    figures = {}
-    for key, parts in pictures.items():
-        if parts:
-            write(
-                out / f"{key}.png", mosaic([[_titled(p, name) for p, name in zip(parts, names, strict=False)]], gap=12)
-            )
-            figures[f"{key}.png"] = texts[key] + ", ".join(names) + "."
-    return figures
-
-
-def _titled(picture: np.ndarray, title: str) -> np.ndarray:
-    canvas = np.full((picture.shape[0] + 20, picture.shape[1], 3), PAPER, dtype=np.uint8)
-    canvas[20:] = picture
-    write_text(canvas, title, (2, 14), 0.42, INK)
-    return canvas
+    numbers = {"aliased_layer2": float(np.mean(shares)), "aliased_layer2_interval": list(bootstrap(shares, seed))}
+    crop = network.inputs.crop
+    return numbers, in_place(contrast(projections, CUT), field_of(network.module, layer, crop), places, crop)

@@ -9,5 +9,7 @@ from zfnet.core.options import number
 
 @dataclass
 class FirstLayerOptions:
+    """The images on which the first layer's filters are tried."""
+
     n_images: int = number(1000, at_least=1)  # on which a filter must fire not to be called dead [NS]
     batch: int = number(256, at_least=1)

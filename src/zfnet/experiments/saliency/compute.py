@@ -1,10 +1,10 @@
 """[SVZ13] section 3: which pixels matter for a class, from one backward pass.
 
-    M_ij = max over colours of | dS_c / dI_ij |        at the image I, S_c the unnormalised score of class c
+    M_ij = max over colors of | dS_c / dI_ij |        at the image I, S_c the unnormalized score of class c
 
 averaged over ten cropped and reflected sub-images: each crop's map is put back in its place in the frame (the
 mirrored ones mirrored back) and every pixel is divided by the number of crops that cover it; 0 where none does.
-Any method of `backprojection.rules` may take the gradient's place.
+Any method of zfnet.attribution.rules may take the gradient's place.
 
 In numbers [our choice]: the share of M that falls inside the true box against the box's share of the frame, and how
 often the maximum of M lies in the box ("pointing"), over many images of the validation split.
@@ -21,28 +21,29 @@ import torch
 from zfnet.attribution.maps import saliency_maps
 from zfnet.core.progress import track
 from zfnet.core.statistics import bootstrap
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.saliency.options import SaliencyOptions
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.network import Network, class_names
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import fit, heatmap, mosaic, write
 
+FIGURE = "saliency.png"
 TILE = 128  # px
 PER_ROW = 4  # images in a row of the figure
 BRIGHT = 0.995  # quantile of a map that is shown as the brightest
 
 
-def run(config: SaliencyOptions, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
+def run(options: SaliencyOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
     """Pictures beside the saliency maps of their most likely class, and how much saliency falls into the boxes."""
     order = np.random.default_rng([seed, 3]).permutation(len(images))
-    boxed = np.array([row for row in order if len(images.index.boxes[row])], dtype=np.int64)[: config.n_score]
-    shown = order[: config.n_images]
-    rows = np.concatenate([shown, boxed])
-    classes, maps = _top_maps(config, model, images, rows)
-    write(out / "saliency.png", draw(images, shown, classes[: len(shown)], maps[: len(shown)]))
-    names = ", ".join(images.index.names[k] for k in classes[: len(shown)])
-    figures = {"saliency.png": f"Validation images beside the saliency maps of their most likely class: {names}."}
-    masks = [images.frame(row).mask(images.index.boxes[row]) for row in boxed]
+    boxed = np.array([row for row in order if len(images.index.boxes[row])], dtype=np.int64)[: options.n_score]
+    shown = order[: options.n_images]
+    classes, maps = _top_maps(options, network, images, np.concatenate([shown, boxed]))
+    names = class_names(network.classes, classes[: len(shown)].tolist())
+    pictures = network.inputs.frames(images.frames(shown))
+    write(out / FIGURE, draw(pictures, names, maps[: len(shown)]))
+    figures = {FIGURE: f"Validation images beside the saliency maps of their most likely class: {', '.join(names)}."}
+    masks = [images.frame(row, network.inputs.frame).mask(images.index.boxes[row]) for row in boxed]
     numbers = score(maps[len(shown) :], masks, seed)
     headline = "no boxes to measure against"
     if numbers["n_images"]:
@@ -70,31 +71,27 @@ def score(maps: np.ndarray, masks: list[np.ndarray], seed: int) -> dict[str, Any
     }
 
 
-def draw(images: ImageStore, rows: np.ndarray, classes: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Pairs of image and map, PER_ROW pairs a row, under the name of the class."""
+def draw(pictures: np.ndarray, names: list[str], maps: np.ndarray) -> np.ndarray:
+    """Pairs of picture (n, h, h, 3) and map (n, h, h), PER_ROW pairs a row, under the name of the class."""
     pairs: list[np.ndarray | None] = []
-    labels: list[str] = []
-    for row, k, m in zip(rows, classes, maps, strict=True):
+    for picture, m in zip(pictures, maps, strict=True):
         high = max(float(np.quantile(m, BRIGHT)), 1e-12)
-        picture = np.concatenate([fit(images.pixels[row], TILE), fit(heatmap(m, 0, high), TILE)], axis=1)
-        pairs.append(picture)
-        labels.append(images.index.names[k])
+        pairs.append(np.concatenate([fit(picture, TILE), fit(heatmap(m, 0, high), TILE)], axis=1))
     missing = -len(pairs) % PER_ROW
-    pairs, labels = [*pairs, *[None] * missing], [*labels, *[""] * missing]
+    pairs, labels = [*pairs, *[None] * missing], [*names, *[""] * missing]
     parts = [slice(start, start + PER_ROW) for start in range(0, len(pairs), PER_ROW)]
     return np.concatenate([mosaic([pairs[part]], gap=4, column_labels=labels[part]) for part in parts])
 
 
 def _top_maps(
-    config: SaliencyOptions, model: ConvNet, images: ImageStore, rows: np.ndarray
+    options: SaliencyOptions, network: Network, images: Images, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Most likely class (centre crop) and its saliency map for every row."""
-    device = next(model.parameters()).device
+    """Most likely class (center crop) and its saliency map for every row."""
     classes, maps = [], []
-    for start in track(range(0, len(rows), config.batch), "saliency: batch"):
-        some = rows[start : start + config.batch]
+    for start in track(range(0, len(rows), options.batch), "saliency: batch"):
+        frames = images.frames(rows[start : start + options.batch])
         with torch.inference_mode():
-            likely = model(images.center(some).to(device)).argmax(1).cpu().numpy()
+            likely = network.scores(network.center(frames)).argmax(1).cpu().numpy()
         classes.append(likely)
-        maps.append(saliency_maps(model, images, some, likely, crops=config.crops))
+        maps.append(saliency_maps(network, frames, likely, crops=options.crops))
     return np.concatenate(classes), np.concatenate(maps)

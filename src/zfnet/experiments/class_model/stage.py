@@ -1,0 +1,23 @@
+"""Stage class_model: [SVZ13] Fig. 1."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.class_model import compute
+
+    return compute.run(context.config.class_model, context.network, context.out, context.seed)
+
+
+CLASS_MODEL = Stage(
+    "class_model",
+    "[SVZ13] Fig. 1",
+    run,
+    needs=("train",),
+    reads=("network", "class_model", "seed"),
+    version=3,
+)

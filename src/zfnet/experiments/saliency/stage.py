@@ -1,0 +1,23 @@
+"""Stage saliency: [SVZ13] Fig. 2."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.saliency import compute
+
+    return compute.run(context.config.saliency, context.network, context.val, context.out, context.seed)
+
+
+SALIENCY = Stage(
+    "saliency",
+    "[SVZ13] Fig. 2",
+    run,
+    needs=("train",),
+    reads=("network", "saliency", "seed"),
+    version=2,
+)
