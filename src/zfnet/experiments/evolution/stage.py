@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.evolution.options import EvolutionOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -24,13 +25,14 @@ def run(context: Context) -> Outcome:
     def load(path: Path) -> Network:
         return load_trained(path, context.device)
 
-    return compute.run(context.config.evolution, checkpoints, context.train, context.out, context.seed, load)
+    return compute.run(context.options, checkpoints, context.train, context.out, context.seed, load)
 
 
 EVOLUTION = Stage(
     "evolution",
     "[ZF13] Fig. 4",
     run,
+    options=EvolutionOptions,
     needs=("train",),
     reads=("evolution", "seed"),
     version=4,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -27,7 +28,7 @@ COMPARED_AT_PAPER_SCALE = {  # there the radius acts, so the pair of Fig. 6a is 
 def run(context: Context) -> Outcome:
     from zfnet.experiments.first_layer import compute
 
-    return compute.run(context.config.first_layer, _networks(context), context.val, context.out, context.seed)
+    return compute.run(context.options, _networks(context), context.val, context.out, context.seed)
 
 
 def _networks(context: Context) -> dict[str, Network]:
@@ -50,6 +51,7 @@ FIRST_LAYER = Stage(
     "first_layer",
     "[ZF13] Fig. 6",
     run,
+    options=FirstLayerOptions,
     needs=("train", "ablations"),
     reads=("network", "first_layer", "seed"),
     version=3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
+from zfnet.experiments.top_activations.options import TopActivationsOptions
 from zfnet.pipeline.record import Outcome
 
 
@@ -14,7 +15,7 @@ def check(context: Context) -> None:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.top_activations import compute
 
-    return compute.run(context.config.top_activations, context.network, context.val, context.out, context.seed)
+    return compute.run(context.options, context.network, context.val, context.out, context.seed)
 
 
 TOP_ACTIVATIONS = Stage(
@@ -22,6 +23,7 @@ TOP_ACTIVATIONS = Stage(
     "[ZF13] Fig. 2, and all maps",
     run,
     check,
+    options=TopActivationsOptions,
     needs=("train",),
     reads=("network", "top_activations", "seed"),
     version=4,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zfnet.experiments.context import Context, is_borrowed
 from zfnet.experiments.stage import Stage
+from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.pipeline.record import Outcome, skipped
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # 
 def check(context: Context) -> None:
     from zfnet.data.index import require_folder
 
-    root = context.config.transfer.root
+    root = context.options.root
     if root:
         require_folder(Path(root), "transfer.root", "see data/README.md")
 
@@ -41,7 +42,7 @@ def _borrowed(context: Context, images: Images) -> Outcome:
     """Frozen features alone: everything else is about networks and images of this profile."""
     from zfnet.experiments.transfer import compute
 
-    outcome = compute.run(context.config.transfer, context.network, images, context.out, context.seed)
+    outcome = compute.run(context.options, context.network, images, context.out, context.seed)
     return replace(outcome, headline=f"{outcome.headline}; {context.network.title}")
 
 
@@ -49,7 +50,7 @@ def _own(context: Context, images: Images) -> Outcome:
     from zfnet.experiments.transfer import compute
     from zfnet.experiments.transfer.whole_networks import FINE_TUNED, SCRATCH, Recipe, trainer
 
-    config, options, network = context.config, context.config.transfer, context.network
+    config, options, network = context.config, context.options, context.network
     trained = {}
     if options.trained_epochs:
         recipe = Recipe.of(options, config.model, config.train, config.checkpoints, config.device)
@@ -72,7 +73,7 @@ def _reverse(context: Context, largest: int) -> dict[str, Any]:
     from zfnet.networks.checkpoint import load_trained
     from zfnet.networks.convnet import ConvNet
 
-    options, network = context.config.transfer, context.network
+    options, network = context.options, context.network
     assert isinstance(network.module, ConvNet)
     random = copy.deepcopy(network.module)
     random.initialise(context.config.model.init, context.seed)
@@ -90,6 +91,7 @@ TRANSFER = Stage(
     "[ZF13] Tables 4 and 7, Fig. 9",
     run,
     check,
+    options=TransferOptions,
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "transfer", "seed", *CACHING),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
+from zfnet.experiments.voc.options import VocOptions
 from zfnet.pipeline.record import Outcome, skipped
 
 CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
@@ -14,7 +15,7 @@ CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # 
 def check(context: Context) -> None:
     from zfnet.data.index import require_folder
 
-    root = context.config.voc.root
+    root = context.options.root
     if root:
         require_folder(Path(root), "voc.root", "see data/README.md")
 
@@ -25,7 +26,7 @@ def run(context: Context) -> Outcome:
 
     if reason := why_absent(context.config, "voc"):
         return skipped(reason)
-    network, options = context.network, context.config.voc
+    network, options = context.network, context.options
     _, year = voc_folder(context.config)
     train_index, test_index, split = read_voc_source(context.config)
     folder, frame = context.out / "images", network.inputs.frame
@@ -39,6 +40,7 @@ VOC = Stage(
     "[ZF13] Table 6",
     run,
     check,
+    options=VocOptions,
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "voc", "seed", *CACHING),
