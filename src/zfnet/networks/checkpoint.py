@@ -51,6 +51,8 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
     """The network of a checkpoint, in evaluation mode. Raises UserError for a missing or damaged file."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        if "network" not in saved:
+            raise UserError(f"{path}: no network of zfnet; give weights of others as network.weights={path}")
         described = saved["network"]
         module = build(described["name"], described["classes"], described["crop"], described["width"])
         module.load_state_dict(saved["weights"])
