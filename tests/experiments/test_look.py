@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from zfnet.experiments.explain.network import as_table, estimate_patterns, from_torchvision, ours, read_photo
 
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid
 from zfnet.core.errors import UserError
 from zfnet.experiments.explain import compute as look
 from zfnet.experiments.explain.figure import LABEL, WIDTH, Sheet, Tile, draw, plain
-from zfnet.experiments.explain.network import as_table, estimate_patterns, from_torchvision, ours, read_photo
 from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.networks.convnet import build
 
