@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
-from zfnet.experiments import sources, stages
+from zfnet.experiments import sources
+from zfnet.experiments.table import Config
+from zfnet.experiments.context import Context
 from zfnet.experiments.correspondence.compute import (
     KINDS,
     Face,
@@ -24,30 +28,38 @@ from zfnet.experiments.correspondence.compute import (
     draw_faces,
     run,
     signs,
-    summarise,
+    summarize,
 )
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
+from zfnet.experiments.correspondence.stage import CORRESPONDENCE
 from zfnet.experiments.sources import OUR_PARTS
-from zfnet.experiments.table import Config
-from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.checkpoint import trained_network
+from zfnet.networks.convnet import build
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
+from zfnet.networks.options import ModelOptions
 
 HEADER = "file,part,x,y,radius\n"
 BREEDS = {"Chihuahua", "Yorkshire terrier", "golden retriever", "Labrador retriever", "German shepherd"}
 
 
-def network() -> ConvNet:
+INPUTS = Inputs.of_mean_image(np.full((64, 64, 3), 120.0, np.float32), 50.0)
+NAMES = ("cat", "dog")
+
+
+def network() -> Network:
     model = build("zfnet", 2, 56, width=0.125)
     model.initialise("he", seed=0)
-    return model.eval()
+    return trained_network(model.eval(), INPUTS, Classes(NAMES, NAMES))
 
 
-def store(n: int = 8, shape: tuple[int, int] = (64, 64)) -> ImageStore:
+def store(n: int = 8, shape: tuple[int, int] = (64, 64)) -> Images:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
     paths = np.array([f"val/{i}.png" for i in range(n)])
     boxes = tuple(np.array([[8, 8, 55, 55]]) for _ in range(n))
-    index = Index(Path("."), paths, np.arange(n) % 2, ("cat", "dog"), ("cat", "dog"), boxes)
-    return ImageStore(index, pixels, np.full((n, 2), shape), np.full((64, 64, 3), 120.0, np.float32), 50.0)
+    index = Index(Path("."), paths, np.arange(n) % 2, NAMES, NAMES, boxes)
+    return Images(index, pixels, np.full((n, 2), shape))
 
 
 def part_file(folder: Path, n: int = 8) -> Path:
@@ -95,29 +107,31 @@ def test_equal_pictures_with_equal_parts_do_not_disagree(tmp_path: Path) -> None
         assert numbers["nonzero"]["layer5"][part]["mean"] == 0.0
 
 
-def test_the_changes_are_those_of_a_square_in_the_mean_colour() -> None:
-    model, images = network(), store()
+def test_the_changes_are_those_of_a_square_in_the_mean_color() -> None:
+    model, images = network().module, store()
     face = Face(1, np.array([[10, 12, 18, 22]] * 3), np.array([[0, 0, 55, 55]]))
     covered = images.pixels[1].astype(np.float32)
     covered[16:27, 14:23] = 120.0  # the crop begins at 4, 4
-    changed = images.prepare(covered[None, 4:60, 4:60])
+    changed = INPUTS.prepare(covered[None, 4:60, 4:60])
     with torch.inference_mode():
-        eps = (model.upto(images.center([1]), "pool5") - model.upto(changed, "pool5")).flatten()
+        eps = (model.upto(INPUTS.center(images.frames([1])), "pool5") - model.upto(changed, "pool5")).flatten()
     expected = torch.where(eps.abs() > 1e-5, eps, 0.0).sign()
-    found = change_signs(model, images, face, (5, 7))[5]
-    assert found.shape[0] == 4 and (found[0] != expected).float().mean() < 0.01
-    assert torch.equal(found[0], found[1])
+    changes = change_signs(network(), images, face, (5, 7))[5]
+    assert changes.shape[0] == 4 and (changes[0] != expected).float().mean() < 0.01
+    assert torch.equal(changes[0], changes[1])
 
 
 def test_parts_move_from_the_original_image_to_the_crop() -> None:
     images = store(shape=(128, 192))  # half size, 16 px cut off on the left, then 4 px for the crop
     places = {"left_eye": (60.0, 48.0, 8.0), "right_eye": (100.0, 48.0, 8.0), "nose": (80.0, 80.0, 8.0)}
-    squares = faces(images, {"0.png": places})[0]
+    squares = faces(INPUTS, images, {"0.png": places})[0]
     center = (squares[0, :2] + squares[0, 2:]) / 2
     np.testing.assert_allclose(center, [60 / 2 - 16 - 4, 48 / 2 - 4], atol=0.76)
     np.testing.assert_allclose(squares[:, 2] - squares[:, 0], 8, atol=1)
     outside = {**places, "nose": (20.0, 80.0, 8.0)}
-    assert faces(images, {"0.png": outside, "1.png": {"nose": (80.0, 80.0, 8.0)}, "val/2.png": places}).keys() == {2}
+    assert faces(
+        INPUTS, images, {"0.png": outside, "1.png": {"nose": (80.0, 80.0, 8.0)}, "val/2.png": places}
+    ).keys() == {2}
 
 
 def test_choices_are_of_one_class_where_possible_and_repeatable() -> None:
@@ -154,9 +168,9 @@ def test_more_repeats_of_the_same_faces_do_not_make_noise_certain() -> None:
             {kind: np.array([[noise[kind][pair]] * 2 for pair in combinations(rows, 2)]) for kind in KINDS}
             for rows in chosen.tolist()
         ]
-        found = summarise(tables, 0, draw_faces(chosen, 0))["difference"]
-        assert found["low"] < found["mean"] < found["high"]
-        return found["high"] - found["low"]
+        gap = summarize(tables, 0, draw_faces(chosen, 0))["difference"]
+        assert gap["low"] < gap["mean"] < gap["high"]
+        return gap["high"] - gap["low"]
 
     assert width(400) > 0.7 * width(20) > 0.05
 
@@ -192,7 +206,7 @@ def test_a_bad_part_file_is_named_with_its_line(tmp_path: Path, text: str, messa
 def test_a_missing_part_file_and_too_few_faces_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="parts.csv: cannot be read"):
         read_parts(tmp_path / "parts.csv")
-    with pytest.raises(UserError, match="centre crop of 2 of the 8 images; 3 are needed"):
+    with pytest.raises(UserError, match="center crop of 2 of the 8 images; 3 are needed"):
         run(CorrespondenceOptions(n_images=3), network(), store(), part_file(tmp_path, 2), tmp_path, seed=0)
 
 
@@ -216,20 +230,57 @@ def test_our_positions_lie_on_five_breeds_of_the_real_tiny_imagenet(real_data: P
     assert {name.split(",")[0] for name in names} == BREEDS and counts.min() >= 5
 
 
-def test_too_few_faces_of_ours_pass_the_stage_over_and_too_few_of_a_given_file_are_an_error(
+def context_of(config: Config, tmp_path: Path) -> Context:
+    context = Context(config, tmp_path, tmp_path / "no images", lambda stage: None)
+    context.__dict__.update(network=network(), images=(store(), store()))
+    return context
+
+
+def test_too_few_faces_of_ours_skip_the_stage_and_too_few_of_a_given_file_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = part_file(tmp_path, 2)
     monkeypatch.setattr(sources, "OUR_PARTS", tmp_path)
-    monkeypatch.setattr(stages, "trained_model", lambda config: network())
-    monkeypatch.setattr(stages, "stores", lambda config: (store(), store()))
     config = Config(correspondence=CorrespondenceOptions(n_images=3))
     config.data.source = "folder"
-    assert "no positions" in stages.correspondence(config, tmp_path).headline
+    context = context_of(config, tmp_path)
+    assert "no positions" in CORRESPONDENCE.run(context).headline
     parts.rename(tmp_path / "folder.csv")
-    assert "2 of the 8 images; 3 are needed" in stages.correspondence(config, tmp_path).headline
+    assert "2 of the 8 images; 3 are needed" in CORRESPONDENCE.run(context).headline
     config.correspondence.parts = str(tmp_path / "folder.csv")
     with pytest.raises(UserError, match="3 are needed"):
-        stages.correspondence(config, tmp_path)
+        CORRESPONDENCE.run(context)
     config.correspondence.n_images = 2
-    assert stages.correspondence(config, tmp_path).numbers["n_faces"] == 2
+    assert CORRESPONDENCE.run(context).numbers["n_faces"] == 2
+
+
+def test_what_cannot_be_compared_is_known_before_anything_runs(tmp_path: Path) -> None:
+    CORRESPONDENCE.check(context_of(Config(), tmp_path))
+    config = Config(correspondence=CorrespondenceOptions(parts=str(tmp_path / "gone.csv")))
+    with pytest.raises(UserError, match="gone.csv: cannot be read"):
+        CORRESPONDENCE.check(context_of(config, tmp_path))
+    with pytest.raises(UserError, match="correspondence: compares layer 5 with a later hidden layer"):
+        CORRESPONDENCE.check(context_of(Config(model=ModelOptions(name="krizhevsky-no67")), tmp_path))
+
+
+def test_a_borrowed_network_sees_the_parts_where_its_own_crop_shows_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    inputs, names = Inputs.of_colors(96, 80, IMAGENET_MEAN, IMAGENET_STD), tuple("abcde")
+    module = resnet18(num_classes=5).eval()
+    borrowed = Network(module, inputs, Classes(names, names), {5: "layer3", 6: "avgpool"}, {}, "resnet18")
+    images, parts = store(), read_parts(part_file(tmp_path))
+    ours, theirs = faces(INPUTS, images, parts), faces(inputs, images, parts)
+    assert ours.keys() == theirs.keys()
+    np.testing.assert_allclose(theirs[3] + 8, 1.5 * (ours[3] + 4), atol=1.5)  # of 96 px instead of 64
+    face = Face(3, theirs[3], np.zeros((0, 4), np.int64))
+    changes = change_signs(borrowed, images, face, (5, 6))
+    with torch.inference_mode():
+        covered = inputs.center(images.frames([3])).clone()
+        x0, y0, x1, y1 = theirs[3][0]
+        covered[:, :, y0 : y1 + 1, x0 : x1 + 1] = 0
+        extractor = create_feature_extractor(module, ["layer3"])
+        both = extractor(torch.cat([inputs.center(images.frames([3])), covered]))["layer3"].flatten(1)
+    assert (changes[5][0] != signs(both)[0]).float().mean() < 0.01
+    options = CorrespondenceOptions(n_images=3, repeats=2, n_random=2)
+    numbers = run(options, borrowed, images, tmp_path / "parts.csv", tmp_path, seed=0).numbers
+    assert {"layer5", "layer6"} <= set(numbers)

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
 
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.invariance.compute import (
     IDENTITY,
@@ -23,26 +25,31 @@ from zfnet.experiments.invariance.compute import (
     run,
     stability,
     straightness,
-    summarise,
+    summarize,
     transform,
     whole_shifts,
 )
 from zfnet.experiments.invariance.options import InvarianceOptions
-from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.checkpoint import trained_network
+from zfnet.networks.convnet import build
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
+
+NAMES = ("cat", "dog", "cow", "car")
+INPUTS = Inputs.of_mean_image(np.full((64, 64, 3), 120.0, np.float32), 50.0)
 
 
-def network() -> ConvNet:
+def network(ids: tuple[str, ...] = NAMES) -> Network:
     model = build("zfnet", 4, 56, width=0.125)
     model.initialise("he", seed=0)
-    return model.eval()
+    return trained_network(model.eval(), INPUTS, Classes(ids, ids))
 
 
-def store(n: int = 6) -> ImageStore:
+def store(n: int = 6) -> Images:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
     paths, boxes = np.array([f"{i}.png" for i in range(n)]), tuple(np.zeros((0, 4), np.int64) for _ in range(n))
-    names = ("cat", "dog", "cow", "car")
-    index = Index(Path("."), paths, np.arange(n) % 4, names, names, boxes)
-    return ImageStore(index, pixels, np.full((n, 2), 64), np.full((64, 64, 3), 120.0, np.float32), 50.0)
+    index = Index(Path("."), paths, np.arange(n) % 4, NAMES, NAMES, boxes)
+    return Images(index, pixels, np.full((n, 2), 64))
 
 
 def photograph() -> np.ndarray:
@@ -85,7 +92,7 @@ def test_quarter_turns_are_transpositions_and_scale_two_keeps_the_middle() -> No
 
 def test_translations_are_given_at_224_px_and_bring_in_the_frame_around_the_crop() -> None:
     images = store()  # crop 56, a quarter of 224, in a frame with 4 px around it
-    moved = pictures(images, 1, "translation", [16.0, -16.0])
+    moved = pictures(INPUTS, images, 1, "translation", [16.0, -16.0])
     np.testing.assert_array_equal(moved[0], images.pixels[1][0:56, 4:60])
     np.testing.assert_array_equal(moved[1], images.pixels[1][8:64, 4:60])
 
@@ -98,12 +105,14 @@ def test_shifts_are_whole_pixels_of_small_crops_and_include_none() -> None:
 
 
 def test_distances_and_probability_equal_a_literal_computation() -> None:
-    model, images = network(), store()
+    looked_at, images = network(), store()
+    model = looked_at.module
     unit = {1: 2.0, 7: 0.5}
-    curves = measure(model, images, np.array([3, 0]), "translation", np.array([-16.0, 0.0, 16.0]), unit, batch=2)
+    curves = measure(looked_at, images, np.array([3, 0]), "translation", np.array([-16.0, 0.0, 16.0]), unit, batch=2)
     assert curves.distances[7][:, 1].tolist() == [0.0, 0.0]
     with torch.inference_mode():
-        clean, moved = images.center([3]), images.crops([3], [0], [4], [False])  # 4 px down
+        clean, shifted = INPUTS.center(images.frames([3])), np.roll(images.frames([3]), 4, axis=1)
+        moved = INPUTS.center(shifted)  # 4 px down; what comes round lies outside the crop
         for n, name in ((1, "norm1"), (7, "relu7")):
             distance = (model.upto(moved, name) - model.upto(clean, name)).norm() / unit[n]
             assert curves.distances[n][0, 2] == pytest.approx(float(distance), rel=1e-4)
@@ -111,10 +120,10 @@ def test_distances_and_probability_equal_a_literal_computation() -> None:
 
 
 def test_the_unit_is_the_mean_distance_between_different_images() -> None:
-    model, images = network(), store(2)
+    images = store(2)
     with torch.inference_mode():
-        features = model.upto(images.center([0, 1]), "relu7")
-    assert mean_distance(model, images, (7,), seed=0)[7] == pytest.approx(float((features[0] - features[1]).norm()))
+        features = network().module.upto(INPUTS.center(images.frames([0, 1])), "relu7")
+    assert mean_distance(network(), images, (7,), seed=0)[7] == pytest.approx(float((features[0] - features[1]).norm()))
 
 
 def test_linearity_is_one_for_a_line_through_the_origin_only() -> None:
@@ -134,10 +143,10 @@ def test_area_is_the_mean_height_and_straightness_chord_over_length() -> None:
 
 
 def test_pictures_without_structure_keep_their_class_under_everything() -> None:
-    model, images = network(), store()
+    images = store()
     images.pixels[:] = 77
-    found = stability(model, images, np.arange(3), seed=0)
-    assert found.pop(TURNED)["mean"] == 0.0 and {part["mean"] for part in found.values()} == {1.0}
+    shares = stability(network(), images, np.arange(3), seed=0)
+    assert shares.pop(TURNED)["mean"] == 0.0 and {part["mean"] for part in shares.values()} == {1.0}
 
 
 def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
@@ -148,8 +157,8 @@ def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
     assert translation["amounts"] == [-64, -32, 0, 32, 64]
     assert translation["layer7"]["curve"][2] == 0.0 and outcome.numbers["scale"]["layer1"]["curve"][0] == 0.0
     for layer in ("layer1", "layer7"):
-        found = translation[layer]["linearity"]
-        assert found["low"] <= found["mean"] <= found["high"]
+        linear = translation[layer]["linearity"]
+        assert linear["low"] <= linear["mean"] <= linear["high"]
     assert outcome.numbers["n_images"] == 4
 
 
@@ -157,13 +166,53 @@ def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_
     images = store()
     images.pixels[2] = 90
     outcome = run(InvarianceOptions(n_images=1, n_score=6, steps=5), network(), images, tmp_path, seed=0)
-    found = outcome.numbers["scale"]["layer7"]["straightness"]
-    assert np.isfinite([found["mean"], found["low"], found["high"]]).all()
+    straight = outcome.numbers["scale"]["layer7"]["straightness"]
+    assert np.isfinite([straight["mean"], straight["low"], straight["high"]]).all()
 
 
 def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
     amounts = np.array([-60.0, -16.0, 0.0, 16.0, 60.0])
     first, last = np.array([[9.0, 3, 0, 1, 9], [9, 2, 0, 2, 9]]), np.array([[9.0, 1, 0, 1, 9], [9, 1, 0, 1, 9]])
     curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, np.ones((2, 5)))
-    found = summarise("translation", curves, seed=0)
-    assert found["layer7"]["layer1_further"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    numbers = summarize("translation", curves, seed=0)
+    assert numbers["layer7"]["layer1_further"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_images_of_unknown_classes_have_no_probability_and_are_measured_otherwise(tmp_path: Path) -> None:
+    """The same network with other classes: rows 1 and 5 are dogs, the only class that both know."""
+    options = InvarianceOptions(n_images=2, n_score=6, steps=3)
+    whole = run(options, network(), store(), tmp_path / "whole", seed=0).numbers
+    part = run(options, network(("dog", "w", "x", "y")), store(), tmp_path / "part", seed=0)
+    none = run(options, network(("v", "w", "x", "y")), store(), tmp_path / "none", seed=0)
+    assert (whole["n_known"], part.numbers["n_known"], none.numbers["n_known"]) == (6, 2, 0)
+    assert "probability" not in none.numbers["scale"]
+    curves = measure(network(), store(), np.array([1, 5]), "scale", np.array([1.0, 1.4, 1.8]), {1: 1.0})
+    assert part.numbers["scale"]["probability"]["curve"] != pytest.approx(curves.probability.mean(0).tolist())
+    dogs = measure(
+        network(("dog", "w", "x", "y")), store(), np.array([0, 1, 5]), "scale", np.array([1.0, 1.8]), {1: 1.0}
+    )
+    assert np.isnan(dogs.probability[0]).all() and np.isfinite(dogs.probability[1:]).all()
+    for kind in ("translation", "scale", "rotation"):
+        assert part.numbers[kind]["layer7"] == whole[kind]["layer7"] == none.numbers[kind]["layer7"]
+    assert part.numbers["stability"] == whole["stability"]
+    assert all((tmp_path / "none" / name).stat().st_size > 0 for name in none.figures)
+
+
+def test_a_borrowed_network_is_measured_at_its_own_frame_and_layers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, names = resnet18(num_classes=6).eval(), ("a", "b", "cow", "d", "e", "dog")
+    inputs = Inputs.of_colors(48, 40, IMAGENET_MEAN, IMAGENET_STD)
+    borrowed = Network(module, inputs, Classes(names, names), {1: "maxpool", 6: "avgpool"}, {}, "resnet18")
+    images = store()
+    curves = measure(borrowed, images, np.array([1]), "translation", np.array([0.0, 224 / 40 * 2]), {1: 1.0, 6: 2.0})
+    frame = inputs.frames(images.frames([1]))
+    moved = np.concatenate([frame, np.roll(frame, 2, axis=1)])
+    extractor = create_feature_extractor(module, ["maxpool", "avgpool", "fc"])
+    with torch.inference_mode():
+        features = extractor(inputs.center(moved))
+    for n, name, unit in ((1, "maxpool", 1.0), (6, "avgpool", 2.0)):
+        distance = float((features[name][1] - features[name][0]).norm()) / unit
+        assert curves.distances[n][0].tolist() == pytest.approx([0.0, distance], rel=1e-4)
+    assert curves.probability[0, 1] == pytest.approx(float(features["fc"].softmax(1)[1, 5]), abs=1e-6)
+    numbers = run(InvarianceOptions(n_images=1, n_score=3, steps=3), borrowed, images, tmp_path, seed=0).numbers
+    assert set(numbers["unit"]) == {"layer1", "layer6"}

@@ -13,8 +13,9 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
-from zfnet.experiments.occlusion.compute import Maps, crop_boxes, energy_under, grid, run, score, slide, strongest_map
+from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide, strongest_map
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs

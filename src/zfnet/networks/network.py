@@ -30,10 +30,10 @@ class Classes:
         return len(self.ids)
 
     def labels(self, index: Index) -> np.ndarray:
-        """The output of each image's class, (n,) int64; -1 where the network does not know the class."""
+        """The output of each image's class, (n,) int64; -1 where the network or the index does not know the class."""
         outputs = {name: output for output, name in enumerate(self.ids)}
         of_class = np.array([outputs.get(name, -1) for name in index.classes], dtype=np.int64)
-        return of_class[index.labels]
+        return np.where(index.labels < 0, -1, of_class[index.labels])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        weights = next(self.module.parameters(), None)
+        return torch.device("cpu") if weights is None else weights.device
 
     @property
     def depth(self) -> int:

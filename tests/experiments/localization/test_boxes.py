@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zfnet.experiments.localization.boxes import centre_box, clip, iou, mask_box, rescale, whole_box
+from zfnet.experiments.localization.boxes import center_box, clip, iou, mask_box, rescale, whole_box
 
 
 def pixel_iou(a: list[int], b: list[int]) -> float:
@@ -49,10 +49,10 @@ def test_clip_keeps_boxes_in_the_image() -> None:
     assert clip(boxes, 10, 20).tolist() == [[0, 0, 3, 3], [8, 8, 19, 9], [19, 2, 19, 4]]
 
 
-def test_centre_box_has_the_stated_share_of_each_side() -> None:
-    assert centre_box(100, 200, 0.5).tolist() == [50, 25, 149, 74]
-    assert centre_box(100, 200, 1.0).tolist() == whole_box(100, 200).tolist() == [0, 0, 199, 99]
-    assert centre_box(3, 3, 0.01).tolist() == [1, 1, 1, 1]
+def test_center_box_has_the_stated_share_of_each_side() -> None:
+    assert center_box(100, 200, 0.5).tolist() == [50, 25, 149, 74]
+    assert center_box(100, 200, 1.0).tolist() == whole_box(100, 200).tolist() == [0, 0, 199, 99]
+    assert center_box(3, 3, 0.01).tolist() == [1, 1, 1, 1]
 
 
 def test_mask_box_is_the_extent_and_of_an_empty_mask_an_error() -> None:

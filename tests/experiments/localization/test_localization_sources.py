@@ -3,78 +3,97 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.incremental import Grid
 from zfnet.attribution.maps import saliency_maps
 from zfnet.attribution.patterns import estimate, fit
-from zfnet.data.cache.images import ImageStore
 from zfnet.experiments.localization.options import SALIENCY
 from zfnet.experiments.localization.sources import SQUARE, STRIDE, make_source, occlusion_maps, spread
-from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.convnet import build
+from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from zfnet.networks.network import Classes, Network
 
 
 @pytest.fixture
-def model(stores: tuple[ImageStore, ImageStore]) -> ConvNet:
-    train, _ = stores
-    model = build("zfnet", 3, train.crop, 0.125).eval()
-    model.initialise("he", 0)
-    return model
+def network(wrap) -> Network:
+    module = build("zfnet", 3, 32, 0.125)
+    module.initialise("he", 0)
+    return wrap(module)
 
 
-def test_every_source_gives_one_finite_map_a_row_and_class(model: ConvNet, stores) -> None:
+def borrowed() -> Network:
+    """A network with more classes than the images have, which sees them at another size."""
+    torch.manual_seed(0)
+    inputs = Inputs.of_colors(48, 40, IMAGENET_MEAN, IMAGENET_STD)
+    names = tuple(f"class {k}" for k in range(11))
+    return Network(resnet18(num_classes=11).eval(), inputs, Classes(names, names), {}, {}, "resnet18")
+
+
+def test_every_source_gives_one_finite_map_a_row_and_class(network: Network, stores) -> None:
     train, val = stores
     rows, classes = np.array([1, 1, 0]), np.array([0, 2, 1])
     for name in SALIENCY:
-        maps = make_source(name, model, train, 0)(val)(rows, classes)
-        assert maps.shape == (3, val.size, val.size) and np.isfinite(maps).all() and (maps >= 0).all(), name
+        maps = make_source(name, network, train, 0)(val)(rows, classes)
+        assert maps.shape == (3, 36, 36) and np.isfinite(maps).all() and (maps >= 0).all(), name
         assert maps.any() or name == "occlusion"
 
 
-def test_the_gradient_source_is_the_saliency_map(model: ConvNet, stores) -> None:
+@pytest.mark.parametrize("name", ["gradient", "occlusion"])
+def test_the_maps_of_a_borrowed_network_have_its_own_frame_and_classes(name: str, stores) -> None:
+    train, val = stores
+    maps = make_source(name, borrowed(), train, 0)(val)(np.array([1, 0]), np.array([10, 7]))
+    assert maps.shape == (2, 48, 48) and np.isfinite(maps).all() and maps.any()
+    assert not maps[:, :4].any() if name == "occlusion" else maps[:, 0].any()  # the center crop alone, or ten crops
+
+
+def test_the_gradient_source_is_the_saliency_map(network: Network, stores) -> None:
     train, val = stores
     rows, classes = np.array([0, 2]), np.array([1, 0])
-    maps = make_source("gradient", model, train, 0)(val)(rows, classes)
-    np.testing.assert_array_equal(maps, saliency_maps(model, val, rows, classes))
+    maps = make_source("gradient", network, train, 0)(val)(rows, classes)
+    np.testing.assert_array_equal(maps, saliency_maps(network, val.frames(rows), classes))
 
 
-def test_attribution_uses_patterns_of_training_images(model: ConvNet, stores) -> None:
-    """A map over the centre crop alone, against the rules applied by hand with patterns of all training images."""
+def test_attribution_uses_patterns_of_training_images(network: Network, stores) -> None:
+    """A map over the center crop alone, against the rules applied by hand with patterns of all training images."""
     train, val = stores
-    patterns = fit(model, estimate(model, [train.center(np.random.default_rng([3, 7]).permutation(len(train)))]))
+    module, frames = network.module, val.frames([0])
+    order = np.random.default_rng([3, 7]).permutation(len(train))
+    patterns = fit(module, estimate(module, [network.center(train.frames(order))]))
     plus = {name: value.float() for name, value in patterns.kinds["a+"].items()}
-    units = Target(torch.tensor([1]))
-    hand = Backprojection(model, "patternattribution", plus).project(val.center([0]), units).abs().amax(1)[0]
-    got = saliency_maps(model, val, np.array([0]), np.array([1]), "patternattribution", "center", plus)[0]
-    start = (val.size - val.crop) // 2
-    np.testing.assert_allclose(got[start:-start, start:-start], hand.numpy(), rtol=1e-4, atol=1e-6 * float(hand.max()))
-    ours = make_source("pattern_attribution", model, train, 3)(val)(np.array([0]), np.array([1]))
-    theirs = saliency_maps(model, val, np.array([0]), np.array([1]), "patternattribution", patterns=plus)
+    passes = Backprojection(module, "patternattribution", plus)
+    hand = passes.project(network.center(frames), Target(torch.tensor([1]))).abs().amax(1)[0]
+    centered = saliency_maps(network, frames, np.array([1]), "patternattribution", "center", plus)[0]
+    inside, scale = slice(network.inputs.margin, -network.inputs.margin), float(hand.max())
+    np.testing.assert_allclose(centered[inside, inside], hand.numpy(), rtol=1e-4, atol=1e-6 * scale)
+    ours = make_source("pattern_attribution", network, train, 3)(val)(np.array([0]), np.array([1]))
+    theirs = saliency_maps(network, frames, np.array([1]), "patternattribution", patterns=plus)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.max())
 
 
-def test_occlusion_is_the_mean_fall_of_the_probability_over_the_covering_squares(model: ConvNet, stores) -> None:
+def test_occlusion_is_the_mean_fall_of_the_probability_over_the_covering_squares(network: Network, stores) -> None:
     """Whole forward passes and one loop over places and pixels, instead of the incremental pass."""
     _, val = stores
-    crop, k = val.crop, 2
+    module, crop, frame, k = network.module, network.inputs.crop, network.inputs.frame, 2
     side, stride = round(SQUARE * crop), round(STRIDE * crop)
-    image = val.center([1])[0]
-    along = sorted({*range(0, crop - side + 1, stride), crop - side})
+    image = network.center(val.frames([1]))[0]
+    steps = sorted({*range(0, crop - side + 1, stride), crop - side})
     total, count = np.zeros((crop, crop)), np.zeros((crop, crop))
     with torch.inference_mode():
-        clean = float(model(image[None]).softmax(1)[0, k])
-        for top in along:
-            for left in along:
-                grey = image.clone()
-                grey[:, top : top + side, left : left + side] = 0
-                fall = max(0.0, clean - float(model(grey[None]).softmax(1)[0, k]))
+        clean = float(module(image[None]).softmax(1)[0, k])
+        for top in steps:
+            for left in steps:
+                gray = image.clone()
+                gray[:, top : top + side, left : left + side] = 0
+                fall = max(0.0, clean - float(module(gray[None]).softmax(1)[0, k]))
                 total[top : top + side, left : left + side] += fall
                 count[top : top + side, left : left + side] += 1
     assert count.min() > 0  # every pixel of the crop is covered
-    start = (val.size - crop) // 2
-    expected = np.zeros((val.size, val.size))
-    expected[start : start + crop, start : start + crop] = total / count
-    got = occlusion_maps(model, val, np.array([1]), np.array([k]))[0]
+    margin = network.inputs.margin
+    expected = np.zeros((frame, frame))
+    expected[margin : margin + crop, margin : margin + crop] = total / count
+    got = occlusion_maps(network, val, np.array([1]), np.array([k]))[0]
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 

@@ -7,9 +7,9 @@ from zfnet.experiments.localization.score import (
     Truth,
     classification_errors,
     compare,
-    localisation_errors,
+    localization_errors,
     score,
-    summarise,
+    summarize,
 )
 
 TRUE = [0, 0, 9, 9]
@@ -28,7 +28,7 @@ def truth_of(*boxes: list[list[int]], labels: list[int] | None = None, blacklist
 
 
 def error(labels: list[int], boxes: list[list[int]], *true: list[int]) -> float:
-    return localisation_errors(np.array([labels]), np.array([boxes]), truth_of(list(true)))[0]
+    return localization_errors(np.array([labels]), np.array([boxes]), truth_of(list(true)))[0]
 
 
 def devkit(labels: np.ndarray, boxes: np.ndarray, truth: Truth) -> float:
@@ -100,9 +100,9 @@ def test_random_files_score_as_the_devkit_scores_them() -> None:
 def test_the_blacklist_is_left_out_of_localisation_only() -> None:
     truth = truth_of([TRUE], [TRUE], [TRUE], blacklisted=[False, True, False])
     labels, boxes = np.array([[7], [7], [3]]), np.array([[TRUE], [AWAY], [TRUE]])
-    np.testing.assert_array_equal(localisation_errors(labels, boxes, truth), [0.0, np.nan, 1.0])
+    np.testing.assert_array_equal(localization_errors(labels, boxes, truth), [0.0, np.nan, 1.0])
     np.testing.assert_array_equal(classification_errors(labels, truth), [0.0, 0.0, 1.0])
-    assert summarise(score(labels, boxes, boxes[:, 0], truth), seed=0)["top5_error"]["value"] == 50.0
+    assert summarize(score(labels, boxes, boxes[:, 0], truth), seed=0)["top5_error"]["value"] == 50.0
 
 
 def test_a_blacklisted_image_may_lack_boxes_another_may_not() -> None:
@@ -124,7 +124,7 @@ def test_a_paired_difference_is_narrower_than_its_parts() -> None:
     baseline[:20] = 1.0  # the same but for a few images
     kinds = {"top5_error": ours}, {"top5_error": baseline}
     difference = compare(*kinds, seed=0)["top5_error"]
-    alone = summarise(kinds[0], seed=0)["top5_error"]
+    alone = summarize(kinds[0], seed=0)["top5_error"]
     assert difference["value"] < 0 and difference["high"] <= 0
     assert difference["high"] - difference["low"] < 0.5 * (alone["high"] - alone["low"])
     assert alone["low"] < alone["value"] < alone["high"]

@@ -15,7 +15,7 @@ from zfnet.experiments.localization.segment import (
     HARD_FOREGROUND,
     UNDECIDED,
     choose_seeds,
-    colour_models,
+    color_models,
     cut,
     largest_component,
     segment,
@@ -126,7 +126,7 @@ def test_outside_the_frame_nothing_is_clamped_and_quantiles_ignore_it() -> None:
     np.testing.assert_array_equal(seeds[:, 8:56], choose_seeds(blob()[:, 8:56], EVERYWHERE[:, 8:56], CONFIG))
 
 
-def test_colour_models_know_the_seeds_alone() -> None:
+def test_color_models_know_the_seeds_alone() -> None:
     seeds = choose_seeds(blob(), EVERYWHERE, CONFIG)
     image = picture()
     changed = image.copy()
@@ -135,7 +135,7 @@ def test_colour_models_know_the_seeds_alone() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_colour_models_have_the_mean_colours_of_their_seeds() -> None:
+def test_color_models_have_the_mean_colours_of_their_seeds() -> None:
     seeds, image = choose_seeds(blob(), EVERYWHERE, CONFIG), picture()
     background, foreground = _models(image, seeds)
     for model, codes in ((background, (BACKGROUND, HARD_BACKGROUND)), (foreground, (FOREGROUND, HARD_FOREGROUND))):
@@ -146,7 +146,7 @@ def test_colour_models_have_the_mean_colours_of_their_seeds() -> None:
 
 def _models(image: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cv2.setRNGSeed(3)
-    return colour_models(image, seeds)
+    return color_models(image, seeds)
 
 
 def test_hard_seeds_survive_colours_that_say_otherwise() -> None:

@@ -8,21 +8,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.data.crops import shrink
 from zfnet.data.index import make_index
 from zfnet.experiments.localization import compute as stage
 from zfnet.experiments.localization import tuning
-from zfnet.experiments.localization.boxes import centre_box, iou
+from zfnet.experiments.localization.boxes import center_box, iou
 from zfnet.experiments.localization.locate import Methods, Task, locate
-from zfnet.experiments.localization.options import (
-    GridOptions,
-    LocalizationOptions,
-)
+from zfnet.experiments.localization.options import GridOptions, LocalizationOptions
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes, Network
 
 SIZE = 32
 GRID = GridOptions(
@@ -36,11 +34,14 @@ GRID = GridOptions(
     centre=[0.3, 0.5],
 )
 CONFIG = LocalizationOptions(tune=5, grid=GRID, n_shown=1, working_size=48)
-MODEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # no parameters: its scores are the colours
+NAMES = ("a", "b", "c")
+INPUTS = Inputs.of_mean_image(np.full((SIZE, SIZE, 3), 100, np.float32), 1.0)
+COLORS = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # no parameters: its scores are the colors
+NETWORK = Network(COLORS.eval(), INPUTS, Classes(NAMES, NAMES), {}, title="colors")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
+def store(tmp_path: Path) -> Images:
     """Red squares of half the sides on noisy green, at the centre but for a pixel or two."""
     rng, images, boxes = np.random.default_rng(0), [], []
     for number in range(6):
@@ -50,13 +51,13 @@ def store(tmp_path: Path) -> ImageStore:
         images.append(np.clip(image + rng.normal(0, 15, image.shape), 0, 255).astype(np.uint8))
         assert cv2.imwrite(str(tmp_path / f"{number}.png"), images[-1][..., ::-1])
         boxes.append(np.array([[x, y, x + 19, y + 19]]))
-    index = make_index(tmp_path, [(f"{i}.png", i % 3) for i in range(6)], ("a", "b", "c"), boxes=boxes)
+    index = make_index(tmp_path, [(f"{i}.png", i % 3) for i in range(6)], NAMES, boxes=boxes)
     pixels, shapes = np.stack([shrink(image, SIZE) for image in images]), np.full((6, 2), 40)
-    return ImageStore(index, pixels, shapes, np.full((SIZE, SIZE, 3), 100, np.float32), 1.0)
+    return Images(index, pixels, shapes)
 
 
 @pytest.fixture
-def source(store: ImageStore) -> Callable:
+def source(store: Images) -> Callable:
     """Speckled maps of the object, different for each row."""
 
     def maps(rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -67,8 +68,8 @@ def source(store: ImageStore) -> Callable:
     return lambda images: maps
 
 
-def tune(store: ImageStore, source: Callable, out: Path, config: LocalizationOptions = CONFIG, processes: int = 1):
-    return tuning.tune(config, MODEL, store, source, "gradient", out, 0, processes)  # type: ignore[arg-type]
+def tune(store: Images, source: Callable, out: Path, config: LocalizationOptions = CONFIG, processes: int = 1):
+    return tuning.tune(config, NETWORK, store, source, "gradient", out, 0, processes)
 
 
 def test_own_values_come_first_and_every_combination_once() -> None:
@@ -78,22 +79,22 @@ def test_own_values_come_first_and_every_combination_once() -> None:
     assert tuning.choices(replace(CONFIG, centre=0.3), "centre") == [{"centre": 0.3}, {"centre": 0.5}]
 
 
-def test_the_grid_holds_the_error_of_each_setting_alone(store: ImageStore, source: Callable, tmp_path: Path) -> None:
+def test_the_grid_holds_the_error_of_each_setting_alone(store: Images, source: Callable, tmp_path: Path) -> None:
     chosen, numbers = tune(store, source, tmp_path)
     rows = tuning.choose_rows(store, 5, 0)
     true = [store.index.boxes[row] for row in rows]
     for row in numbers["centre"]["grid"]:
-        expected = [iou(centre_box(40, 40, row["centre"])[None], some)[0, 0] for some in true]
+        expected = [iou(center_box(40, 40, row["centre"])[None], boxes)[0, 0] for boxes in true]
         assert row["error"] == 100 * np.mean(np.array(expected) < 0.5)
         assert row["mean_iou"] == pytest.approx(np.mean(expected))
     setting = numbers["grabcut"]["grid"][2]
     config = replace(CONFIG, **{key: setting[key] for key in tuning.AXES["grabcut"]})
     overlaps = []
-    for row, some in zip(rows, true, strict=True):
+    for row, boxes in zip(rows, true, strict=True):
         seed = int(np.random.default_rng([0, row]).integers(2**31))
         maps = source(store)(np.array([row]), np.array([0])).astype(np.float32)
         found = locate(Task(int(row), store.index.file(row), maps, seed), Methods({"x": config}, {}))
-        overlaps.append(iou(np.array(found.boxes["x"]), some)[0, 0])
+        overlaps.append(iou(np.array(found.boxes["x"]), boxes)[0, 0])
     assert setting["mean_iou"] == pytest.approx(np.mean(overlaps))
     for method in tuning.AXES:
         best = min(numbers[method]["grid"], key=lambda row: (row["error"], -row["mean_iou"]))
@@ -114,26 +115,24 @@ def test_nothing_but_the_tuned_values_changes_and_the_papers_come_back(store, so
     assert (paper.least_size, paper.grid, paper.tune) == (0, GRID, 5)
 
 
-def test_a_choice_made_before_is_read_again(store: ImageStore, source: Callable, tmp_path: Path) -> None:
+def test_a_choice_made_before_is_read_again(store: Images, source: Callable, tmp_path: Path) -> None:
     first = tune(store, source, tmp_path)
 
-    def never(images: ImageStore) -> Callable:
+    def never(images: Images) -> Callable:
         return lambda rows, classes: pytest.fail("the maps were made before")
 
     assert tune(store, never, tmp_path) == first
-    torch.manual_seed(0)
     with pytest.raises(pytest.fail.Exception):  # other work: another grid
         tune(store, never, tmp_path, replace(CONFIG, grid=replace(GRID, foreground=[0.8])))
 
 
-def test_the_stage_scores_both_rows_and_compares_sources(store: ImageStore, source: Callable, tmp_path: Path) -> None:
-    def flat(images: ImageStore) -> Callable:
+def test_the_stage_scores_both_rows_and_compares_sources(store: Images, source: Callable, tmp_path: Path) -> None:
+    def flat(images: Images) -> Callable:
         return lambda rows, classes: np.ones((len(rows), SIZE, SIZE))
 
     config = replace(CONFIG, compare=["guided"])
     sources = {"gradient": source, "guided": flat}
-    model = Coloured()
-    numbers = stage.run(config, model, store, store, sources, tmp_path, 0, 1).numbers  # type: ignore[arg-type]
+    numbers = stage.run(config, NETWORK, store, store, sources, tmp_path, 0, 1).numbers
     assert set(numbers["sources"]) == {"gradient", "guided"}
     assert numbers["sources"]["guided"]["grabcut"]["known_error"]["value"] == 100.0  # whole images
     chosen = numbers["tuning"]["grabcut"]
@@ -142,16 +141,22 @@ def test_the_stage_scores_both_rows_and_compares_sources(store: ImageStore, sour
     assert numbers["centre"]["known_error"]["value"] == 0.0  # half the sides: as the objects
 
 
-class Coloured(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean((2, 3)) * self.scale
-
-
-def test_sources_are_compared_only_where_settings_are_chosen(store: ImageStore, source: Callable, tmp_path) -> None:
+def test_sources_are_compared_only_where_settings_are_chosen(store: Images, source: Callable, tmp_path) -> None:
     config = replace(CONFIG, tune=0, compare=["guided"])
     with pytest.raises(UserError, match=r"localization\.compare: .* localization\.tune"):
-        stage.run(config, Coloured(), store, store, {"gradient": source}, tmp_path, 0, 1)  # type: ignore[arg-type]
+        stage.run(config, NETWORK, store, store, {"gradient": source}, tmp_path, 0, 1)
+
+
+def test_images_whose_class_the_network_does_not_know_choose_nothing(store, source, tmp_path: Path) -> None:
+    """Rows 1 and 4 are of class b, the only one that this network knows; its output is the third."""
+    asked: list[tuple[int, int]] = []
+
+    def watched(images: Images) -> Callable:
+        return lambda rows, classes: asked.extend(zip(rows, classes, strict=True)) or source(images)(rows, classes)
+
+    network = replace(NETWORK, classes=Classes(("x", "y", "b"), ("x", "y", "b")))
+    _, numbers = tuning.tune(replace(CONFIG, tune=50), network, store, watched, "gradient", tmp_path, 0, 1)
+    assert sorted(asked) == [(1, 2), (4, 2)] and numbers["n_images"] == 2
+    unknown = replace(NETWORK, classes=Classes(("x", "y", "z"), ("x", "y", "z")))
+    with pytest.raises(UserError, match=r"localization\.tune: colors knows the class of no training image with a box"):
+        tuning.tune(CONFIG, unknown, store, source, "gradient", tmp_path, 0, 1)

@@ -11,8 +11,8 @@ Signs of zero: after a ReLU many features do not change at all. We take the sign
 unmoved features agree; since that rewards layers in which little moves, `nonzero` gives Delta over the features that
 moved in at least one picture of the pair. Changes below 1e-6 of the layer's largest feature count as none (rounding).
 
-[NS] The cover is a square of the part's diameter in the mean colour (0 after the mean is subtracted). The random
-baseline covers, in each picture, a square of the three parts' mean size centred anywhere in the object's box, several
+[NS] The cover is a square of the part's diameter in the mean color (0 after the mean is subtracted). The random
+baseline covers, in each picture, a square of the three parts' mean size centered anywhere in the object's box, several
 times. The 5 pictures of a repeat are drawn by seed from one class, drawn among those with enough faces, or, where no
 class has enough, from all faces. "+-" is the deviation over all pairs of all repeats, as the paper's presumably is;
 `std_repeats` that of Delta between repeats. Repeats share faces, so intervals draw the faces again with replacement and
@@ -33,17 +33,19 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import mean_std
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
-from zfnet.experiments.invariance.compute import respond
-from zfnet.experiments.occlusion.compute import crop_boxes
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.boxes import crop_boxes
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Network
+from zfnet.networks.walk import outputs
 from zfnet.pipeline.record import Outcome
 from zfnet.plots import grid
 
 FIGURE = "correspondence.jpg"
 ROUNDING = 1e-6  # of the layer's largest feature
+FIRST_COMPARED = 5  # layer; the other one is the last hidden layer
 KINDS = (*PARTS, "random")
 DRAWS = 2000  # of the faces, for the intervals
 Table = dict[str, np.ndarray]  # kind -> (pairs, 2) disagreements of one repeat, literal and non-zero
@@ -55,7 +57,7 @@ class TooFewFaces(UserError):
 
 @dataclass(frozen=True)
 class Face:
-    """One picture with what to cover in it, squares x0 y0 x1 y1 in its centre crop."""
+    """One picture with what to cover in it, squares x0 y0 x1 y1 in its center crop."""
 
     row: int
     parts: np.ndarray  # (3, 4), in the order of PARTS
@@ -76,14 +78,21 @@ def signs(features: Tensor) -> Tensor:
     return torch.where(change.abs() <= floor, 0.0, change).sign().to(torch.int8)
 
 
-def change_signs(model: ConvNet, images: ImageStore, face: Face, layers: tuple[int, ...]) -> dict[int, Tensor]:
+def change_signs(network: Network, images: Images, face: Face, layers: tuple[int, ...]) -> dict[int, Tensor]:
     """layer -> signs (3 + r, d) of one picture's feature changes, parts first, then random places."""
     squares = np.concatenate([face.parts, face.random])
-    inputs = images.center([face.row]).repeat(1 + len(squares), 1, 1, 1)
+    inputs = network.center(images.frames([face.row])).repeat(1 + len(squares), 1, 1, 1)
     for covered, (x0, y0, x1, y1) in zip(inputs[1:], squares, strict=True):
         covered[:, y0 : y1 + 1, x0 : x1 + 1] = 0.0
-    features, _ = respond(model, inputs, layers)
-    return {n: signs(x).cpu() for n, x in features.items()}
+    names = {n: network.layer(n) for n in layers}
+    with torch.inference_mode():
+        features = outputs(network.module, inputs, list(names.values()), _copy_flat)
+    return {n: signs(features[name]).cpu() for n, name in names.items()}
+
+
+def _copy_flat(maps: Tensor) -> Tensor:
+    """(b, ...) -> (b, d), a copy."""
+    return maps.flatten(1).clone()
 
 
 def compare(changes: list[Tensor]) -> Table:
@@ -95,40 +104,44 @@ def compare(changes: list[Tensor]) -> Table:
     return {kind: np.array(values) for kind, values in table.items()}
 
 
-def run(
-    config: CorrespondenceOptions, model: ConvNet, images: ImageStore, parts: Path, out: Path, seed: int
-) -> Outcome:
+def run(options: CorrespondenceOptions, network: Network, images: Images, parts: Path, out: Path, seed: int) -> Outcome:
     """Table 1 over `repeats` random choices of `n_images` faces; writes correspondence.jpg (Fig. 8).
 
     Raises UserError for a bad part file, naming the line, and TooFewFaces.
     """
-    squares = faces(images, read_parts(parts))
-    if len(squares) < config.n_images:
+    inputs = network.inputs
+    squares = faces(inputs, images, read_parts(parts))
+    if len(squares) < options.n_images:
         raise TooFewFaces(
-            f"correspondence.parts: {parts} places all of {', '.join(PARTS)} in the centre crop of {len(squares)} of "
-            f"the {len(images)} images; {config.n_images} are needed"
+            f"correspondence.parts: {parts} places all of {', '.join(PARTS)} in the center crop of {len(squares)} of "
+            f"the {len(images)} images; {options.n_images} are needed"
         )
-    layers = (5, model.depth)
-    choices = choose(images, sorted(squares), config.n_images, config.repeats, seed)
-    known = {int(row): _face(images, int(row), squares, config.n_random, seed) for row in np.unique(choices)}
-    changes = {row: change_signs(model, images, face, layers) for row, face in track(known.items(), "covering parts")}
-    tables = {n: [compare([changes[int(row)][n] for row in rows]) for rows in choices] for n in layers}
+    layers = (FIRST_COMPARED, network.depth)
+    choices = choose(images, sorted(squares), options.n_images, options.repeats, seed)
+    known = {int(row): _face(inputs, images, int(row), squares, options.n_random, seed) for row in np.unique(choices)}
+    changes = {row: change_signs(network, images, face, layers) for row, face in track(known.items(), "covering parts")}
+    tables = {n: _compare_all(changes, choices, n) for n in layers}
     redrawn = draw_faces(choices, seed)
-    draw(images, [known[int(row)] for row in choices[0]], out / FIGURE)
+    draw(inputs, images, [known[int(row)] for row in choices[0]], out / FIGURE)
     numbers: dict[str, Any] = {
         "n_faces": len(squares),
-        "n_images": config.n_images,
-        "repeats": config.repeats,
-        "n_random": config.n_random,
+        "n_images": options.n_images,
+        "repeats": options.repeats,
+        "n_random": options.n_random,
         "same_class": bool(_one_class(images, choices)),
         **_layers(tables, 0, redrawn),
         "nonzero": _layers(tables, 1, redrawn),
     }
-    alt = f"{config.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
+    alt = f"{options.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
 
 
-def choose(images: ImageStore, rows: list[int], n: int, repeats: int, seed: int) -> np.ndarray:
+def _compare_all(changes: dict[int, dict[int, Tensor]], choices: np.ndarray, layer: int) -> list[Table]:
+    """The disagreements of one layer in each repeat."""
+    return [compare([changes[int(row)][layer] for row in rows]) for rows in choices]
+
+
+def choose(images: Images, rows: list[int], n: int, repeats: int, seed: int) -> np.ndarray:
     """(repeats, n) rows: each time n faces of one class that has as many, or of any where no class has."""
     rng = np.random.default_rng([seed, 17])
     labels = images.index.labels[rows]
@@ -151,9 +164,10 @@ def draw_faces(choices: np.ndarray, seed: int) -> np.ndarray:
 
 def _layers(tables: dict[int, list[Table]], column: int, redrawn: np.ndarray) -> dict[str, Any]:
     """Both layers' summary, and how much larger the first one's `difference` is."""
-    first, last = (tighter(by_pair(table, column)) for table in tables.values())
-    found: dict[str, Any] = {f"layer{n}": summarise(table, column, redrawn) for n, table in tables.items()}
-    return {**found, "shrinks": spread(first - last, redrawn)}
+    numbers: dict[str, Any] = {f"layer{n}": summarize(table, column, redrawn) for n, table in tables.items()}
+    first, last = [tighter(by_pair(table, column)) for table in tables.values()]
+    numbers["shrinks"] = spread(first - last, redrawn)
+    return numbers
 
 
 def by_pair(tables: list[Table], column: int) -> dict[str, np.ndarray]:
@@ -163,7 +177,7 @@ def by_pair(tables: list[Table], column: int) -> dict[str, np.ndarray]:
 
 
 def tighter(disagreements: dict[str, np.ndarray]) -> np.ndarray:
-    """Random places less the mean of the three parts, pair by pair."""
+    """Random places minus the mean of the three parts, pair by pair."""
     return disagreements["random"] - np.mean([disagreements[part] for part in PARTS], axis=0)
 
 
@@ -175,8 +189,8 @@ def spread(values: np.ndarray, redrawn: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
-def summarise(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str, dict[str, float]]:
-    """Delta of each kind, and `difference`: random less the mean of the parts."""
+def summarize(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Delta of each kind, and `difference`: random minus the mean of the parts."""
     result, pairs = {}, by_pair(tables, column)
     for kind in KINDS:
         every = np.concatenate([table[kind][:, column] for table in tables])
@@ -187,27 +201,31 @@ def summarise(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str
     return result
 
 
-def draw(images: ImageStore, chosen: list[Face], path: Path) -> None:
+def draw(inputs: Inputs, images: Images, chosen: list[Face], path: Path) -> None:
     """Fig. 8: a column a picture; the rows untouched, each part covered, a random place covered."""
-    rows: list[list[np.ndarray | None]] = [[images.center_pixels([face.row])[0] for face in chosen]]
+    rows: list[list[np.ndarray | None]] = [[_covered(inputs, images, face) for face in chosen]]
     for i in range(len(KINDS)):
-        rows.append([_covered(images, face, np.concatenate([face.parts, face.random])[i]) for face in chosen])
+        rows.append([_covered(inputs, images, face, np.concatenate([face.parts, face.random])[i]) for face in chosen])
     labels = ["untouched", *(kind.replace("_", " ") for kind in KINDS)]
-    grid.write(path, grid.mosaic(rows, scale=max(1, 160 // images.crop), gap=6, row_labels=labels))
+    grid.write(path, grid.mosaic(rows, scale=max(1, 160 // inputs.crop), gap=6, row_labels=labels))
 
 
-def _covered(images: ImageStore, face: Face, square: np.ndarray) -> np.ndarray:
-    inputs, (x0, y0, x1, y1) = images.center([face.row]), square
-    inputs[:, :, y0 : y1 + 1, x0 : x1 + 1] = 0.0
-    return images.to_pixels(inputs)[0]
+def _covered(inputs: Inputs, images: Images, face: Face, square: np.ndarray | None = None) -> np.ndarray:
+    """The center crop (crop, crop, 3) with the square in the mean color."""
+    frames = images.frames([face.row])
+    if square is None:
+        return inputs.center_pixels(frames)[0]
+    covered, (x0, y0, x1, y1) = inputs.center(frames), square
+    covered[:, :, y0 : y1 + 1, x0 : x1 + 1] = 0.0
+    return inputs.to_pixels(covered)[0]
 
 
-def _face(images: ImageStore, row: int, squares: dict[int, np.ndarray], n_random: int, seed: int) -> Face:
-    """Random places have the parts' mean side and their centre in the object's box, as far as the crop shows it."""
+def _face(inputs: Inputs, images: Images, row: int, squares: dict[int, np.ndarray], n_random: int, seed: int) -> Face:
+    """Random places have the parts' mean side and their center in the object's box, as far as the crop shows it."""
     rng = np.random.default_rng([seed, 19, row])
     side = int(np.rint((squares[row][:, 2:] - squares[row][:, :2] + 1).mean()))
-    last = images.crop - 1
-    boxes = np.clip(crop_boxes(images, row)[:1], 0, last)
+    last = inputs.crop - 1
+    boxes = np.clip(crop_boxes(inputs, images, row)[:1], 0, last)
     x0, y0, x1, y1 = boxes[0] if len(boxes) else (0, 0, last, last)
     x, y = rng.uniform(x0, x1, n_random), rng.uniform(y0, y1, n_random)
     left, top = np.rint(x - (side - 1) / 2), np.rint(y - (side - 1) / 2)
@@ -215,7 +233,7 @@ def _face(images: ImageStore, row: int, squares: dict[int, np.ndarray], n_random
     return Face(row, squares[row], np.clip(random, 0, last).astype(np.int64))
 
 
-def _one_class(images: ImageStore, choices: np.ndarray) -> bool:
+def _one_class(images: Images, choices: np.ndarray) -> bool:
     labels = images.index.labels[choices]
     return bool((labels == labels[:, :1]).all())
 

@@ -9,6 +9,8 @@ from zfnet.core.options import number
 
 @dataclass
 class CorrespondenceOptions:
+    """Stage correspondence: the positions of parts, and how many pictures, repeats and random places."""
+
     parts: str = ""  # CSV file,part,x,y,radius; empty: that of the data set, see conf/parts
     n_images: int = number(5, at_least=2)  # [ZF13] 4.3
     repeats: int = number(10, at_least=1)  # random choices of the images [our choice]

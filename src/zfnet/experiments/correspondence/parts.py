@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
+from zfnet.networks.boxes import to_crop
+from zfnet.networks.inputs import Inputs
 
 PARTS = ("left_eye", "right_eye", "nose")
 COLUMNS = ["file", "part", "x", "y", "radius"]
@@ -32,15 +34,15 @@ def read_parts(path: Path) -> dict[str, Places]:
         raise UserError(f"{path}: cannot be read as a part file ({error})") from error
     if not rows or [cell.strip() for cell in rows[0]] != COLUMNS:
         raise UserError(f"{path}, line 1: the first line must be {','.join(COLUMNS)}")
-    found: dict[str, Places] = {}
+    parts: dict[str, Places] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:
             continue
         file, part, place = _parse(row, f"{path}, line {number}")
-        if part in found.setdefault(file, {}):
+        if part in parts.setdefault(file, {}):
             raise UserError(f"{path}, line {number}: {file} has two places for {part}; keep one")
-        found[file][part] = place
-    return found
+        parts[file][part] = place
+    return parts
 
 
 def _parse(row: list[str], where: str) -> tuple[str, str, tuple[float, float, float]]:
@@ -58,28 +60,28 @@ def _parse(row: list[str], where: str) -> tuple[str, str, tuple[float, float, fl
     return file, part, (x, y, radius)
 
 
-def crop_squares(images: ImageStore, row: int, places: Places) -> np.ndarray | None:
-    """The squares x0 y0 x1 y1 (parts, 4) over each of PARTS, int pixels of the centre crop (inclusive, clipped).
+def crop_squares(inputs: Inputs, images: Images, row: int, places: Places) -> np.ndarray | None:
+    """The squares x0 y0 x1 y1 (parts, 4) over each of PARTS, int pixels of the center crop (inclusive, clipped).
 
-    None where a part is missing or its centre lies outside the crop.
+    None where a part is missing or its center lies outside the crop.
     """
     if set(places) != set(PARTS):
         return None
     x, y, radius = np.array([places[part] for part in PARTS]).T
     boxes = np.stack([x - radius, y - radius, x + radius, y + radius], axis=1)
-    boxes = images.frame(row).to_frame(boxes) - (images.size - images.crop) // 2
+    boxes = to_crop(inputs, images, row, boxes)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    if (centers < 0).any() or (centers > images.crop - 1).any():
+    if (centers < 0).any() or (centers > inputs.crop - 1).any():
         return None
-    return np.clip(np.rint(boxes), 0, images.crop - 1).astype(np.int64)
+    return np.clip(np.rint(boxes), 0, inputs.crop - 1).astype(np.int64)
 
 
-def faces(images: ImageStore, parts: dict[str, Places]) -> dict[int, np.ndarray]:
-    """row -> squares of the images whose three parts are all to be seen in the centre crop."""
-    found = {}
+def faces(inputs: Inputs, images: Images, parts: dict[str, Places]) -> dict[int, np.ndarray]:
+    """row -> squares of the images whose three parts can all be seen in the center crop."""
+    squares_of = {}
     for row, path in enumerate(images.index.paths):
         places = parts.get(str(path)) or parts.get(Path(str(path)).name)
-        squares = crop_squares(images, row, places) if places else None
+        squares = crop_squares(inputs, images, row, places) if places else None
         if squares is not None:
-            found[row] = squares
-    return found
+            squares_of[row] = squares
+    return squares_of

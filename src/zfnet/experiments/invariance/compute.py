@@ -8,18 +8,19 @@ at l = 1 and the last hidden layer (7). [NS] The paper calls its axis "canonical
 divides by. Ours is D_l, the mean distance between f_l of two different images drawn at random: 1 means "as far as
 another picture", at every layer, so that the layers can be compared.
 
-The whole stored frame is transformed about its centre and the centre crop is taken afterwards, so that real picture
+The network's whole frame is transformed about its center and the center crop is taken afterwards, so that real picture
 comes in from outside the crop; what lies beyond the frame repeats its border (a constant border would add an edge).
 Translations are given at the papers' 224 px, scale with the crop and are whole pixels, so that they are slices: a half
 pixel would blur, and a blur moves the features of small pictures more than the shift does. [NS] Scales and rotations
 are drawn on the frame at four times its resolution and shrunk again, the identity as well, so that every amount blurs
-alike; x is the identity of its kind. (Bilinear in the frame itself, the first step of scale was mostly blur.)
+equally; x is the identity of its kind. (Bilinear in the frame itself, the first step of scale was mostly blur.)
 
 Figure 5 shows five images. Over many, drawn by seed, we add: the mean curve with its bootstrap band; the area under
 it, divided by the axis' length (the mean distance); how much further layer 1 moves than layer l over shifts of at most
 a tenth of the picture, image by image; how linear layer l is in |shift|, as R^2 = 1 - SS_res / SS_tot of
 the mean curve against its least-squares line through the origin; how straight the features' path is ("quasi-linear"),
 as its chord over its length; and the share of images that keep their predicted class under a few transformations.
+Images whose class the network does not know have no probability of the true class; all else is measured on them too.
 """
 
 from __future__ import annotations
@@ -37,15 +38,18 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import bootstrap, interval
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
 from zfnet.experiments.invariance.options import InvarianceOptions
-from zfnet.networks.convnet import ConvNet
-from zfnet.networks.selection import correct_images
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Network
+from zfnet.networks.predict import correct_images
+from zfnet.networks.walk import outputs
 from zfnet.pipeline.record import Outcome
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
+WHOLE = ""  # the name of the network itself among its modules
 PAIRS = 256  # of images, over which D_l is the mean
 TENTH = 22.4  # px at 224: a small shift
 FINER = 4  # how much finer than the frame scales and rotations are drawn
@@ -62,18 +66,18 @@ TURNED = "translation of 10 % less rotation by 90 degrees"
 
 @dataclass(frozen=True)
 class Curves:
-    """One kind of transformation on n images at a amounts."""
+    """One kind of transformation on n images at each of a amounts."""
 
     amounts: np.ndarray  # (a,) px at 224, factor, or degrees
     distances: dict[int, np.ndarray]  # layer -> (n, a)
     straightness: dict[int, np.ndarray]  # layer -> (n,)
-    probability: np.ndarray  # (n, a) of the true class
+    probability: np.ndarray  # (n, a) of the true class; nan where the network does not know it
 
 
 def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
     """The frame (h, w, 3) moved down by `amount` px, enlarged by that factor, or turned by that many degrees.
 
-    About its centre, rotation counter-clockwise; beyond the border the border repeats.
+    About its center, rotation counter-clockwise; beyond the border the border repeats.
     """
     if kind == "translation":
         return _warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]]))
@@ -93,39 +97,38 @@ def _warp(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def pictures(images: ImageStore, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Centre crops (a, crop, crop, 3) uint8 of one image under each amount.
+def pictures(inputs: Inputs, images: Images, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Center crops (a, crop, crop, 3) uint8 of one image under each amount.
 
     Translations are given in px at 224 and rounded to whole pixels of the frame.
     """
-    margin, side = (images.size - images.crop) // 2, images.crop
     if kind == "translation":
-        amounts = np.rint(np.asarray(amounts) * images.crop / PAPER_CROP)
-    moved = [transform(np.ascontiguousarray(images.pixels[row]), kind, float(a)) for a in amounts]
-    return np.stack(moved)[:, margin : margin + side, margin : margin + side]
+        amounts = np.rint(np.asarray(amounts) * inputs.crop / PAPER_CROP)
+    frame = np.ascontiguousarray(inputs.frames(images.frames([row]))[0])
+    return inputs.center_pixels(np.stack([transform(frame, kind, float(amount)) for amount in amounts]))
 
 
-def views(images: ImageStore, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> Tensor:
+def views(inputs: Inputs, images: Images, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> Tensor:
     """The same as network inputs (a, 3, crop, crop)."""
-    return images.prepare(pictures(images, row, kind, amounts))
+    return inputs.prepare(pictures(inputs, images, row, kind, amounts))
 
 
-def respond(model: ConvNet, inputs: Tensor, layers: tuple[int, ...]) -> tuple[dict[int, Tensor], Tensor]:
+def respond(network: Network, inputs: Tensor, layers: tuple[int, ...]) -> tuple[dict[int, Tensor], Tensor]:
     """Features (b, d) of each layer and class probabilities (b, k), from one forward pass."""
-    names = {model.layer(n): n for n in layers}
-    features: dict[int, Tensor] = {}
+    names = {n: network.layer(n) for n in layers}
     with torch.inference_mode():
-        x = inputs.to(next(model.parameters()).device)
-        for name, module in model.named_children():
-            x = module(x)
-            if name in names:
-                features[names[name]] = x.flatten(1)
-    return features, x.double().softmax(1).cpu()
+        kept = outputs(network.module, inputs.to(network.device), [*names.values(), WHOLE], _copy_flat)
+    features = {n: kept[name] for n, name in names.items()}
+    return features, kept[WHOLE].double().softmax(1).cpu()
+
+
+def _copy_flat(maps: Tensor) -> Tensor:
+    return maps.flatten(1).clone()
 
 
 def measure(
-    model: ConvNet,
-    images: ImageStore,
+    network: Network,
+    images: Images,
     rows: np.ndarray,
     kind: str,
     amounts: np.ndarray,
@@ -136,14 +139,16 @@ def measure(
     distances: dict[int, list[np.ndarray]] = {n: [] for n in unit}
     straight: dict[int, list[float]] = {n: [] for n in unit}
     probability = []
+    labels = network.classes.labels(images.index)
     for row in track(rows, f"invariance, {kind}"):
-        inputs = views(images, row, kind, [IDENTITY[kind], *amounts])
-        parts = [respond(model, part, tuple(unit)) for part in inputs.split(batch)]
+        inputs = views(network.inputs, images, row, kind, [IDENTITY[kind], *amounts])
+        parts = [respond(network, part, tuple(unit)) for part in inputs.split(batch)]
         for n in unit:
             features = torch.cat([part[n] for part, _ in parts])
             distances[n].append((features[1:] - features[0]).norm(dim=1).cpu().numpy() / unit[n])
             straight[n].append(straightness(features[1:]))
-        probability.append(torch.cat([classes for _, classes in parts])[1:, int(images.index.labels[row])].numpy())
+        classes = torch.cat([part for _, part in parts])[1:].numpy()
+        probability.append(classes[:, labels[row]] if labels[row] >= 0 else np.full(len(amounts), np.nan))
     return Curves(
         amounts,
         {n: np.stack(values) for n, values in distances.items()},
@@ -152,14 +157,16 @@ def measure(
     )
 
 
-def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
+def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     """Share of images whose most probable class stays under each of STABILITY, and the difference TURNED, image by
     image; with bootstrap intervals.
     """
     kept: dict[str, list[bool]] = {name: [] for name in STABILITY}
     for row in track(rows, "stability of the answer"):
-        moved = [views(images, row, kind, [IDENTITY[kind], *amounts]) for kind, amounts in STABILITY.values()]
-        _, classes = respond(model, torch.cat(moved), ())
+        moved = [
+            views(network.inputs, images, row, kind, [IDENTITY[kind], *amounts]) for kind, amounts in STABILITY.values()
+        ]
+        _, classes = respond(network, torch.cat(moved), ())
         for name, part in zip(STABILITY, classes.argmax(1).split([len(m) for m in moved]), strict=True):
             kept[name].append(bool((part[1:] == part[0]).all()))
     shares = {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
@@ -167,14 +174,14 @@ def stability(model: ConvNet, images: ImageStore, rows: np.ndarray, seed: int) -
     return {name: interval(values, seed, "mean") for name, values in shares.items()}
 
 
-def mean_distance(model: ConvNet, images: ImageStore, layers: tuple[int, ...], seed: int) -> dict[int, float]:
+def mean_distance(network: Network, images: Images, layers: tuple[int, ...], seed: int) -> dict[int, float]:
     """D_l: the mean distance between the features of two different images, over up to PAIRS random pairs."""
     order = np.random.default_rng([seed, 11]).permutation(len(images))[: 2 * min(PAIRS, len(images) // 2)]
     if len(order) == 0:
         raise UserError("invariance: needs at least two images; raise data.val_per_class")
     distances: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     for pairs in np.array_split(order.reshape(-1, 2), -(-len(order) // 64)):
-        features, _ = respond(model, images.center(pairs.ravel()), layers)
+        features, _ = respond(network, network.center(images.frames(pairs.ravel())), layers)
         for layer, rows in features.items():
             distances[layer].append((rows[0::2] - rows[1::2]).norm(dim=1))
     return {layer: float(torch.cat(parts).mean()) for layer, parts in distances.items()}
@@ -206,42 +213,50 @@ def area(amounts: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.trapezoid(values, amounts, axis=-1) / (amounts[-1] - amounts[0])
 
 
-def run(config: InvarianceOptions, model: ConvNet, images: ImageStore, out: Path, seed: int) -> Outcome:
+def run(options: InvarianceOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
     """Fig. 5 for `n_images` and the measures over `n_score`; writes invariance.svg and invariance_images.jpg."""
-    layers = (1, model.depth)
-    unit = mean_distance(model, images, layers, seed)
-    rows = np.random.default_rng([seed, 13]).permutation(len(images))[: config.n_score]
-    shown = np.array(list(correct_images(model, images, seed, config.n_images)) or rows[: config.n_images])
+    layers = (1, network.depth)
+    unit = mean_distance(network, images, layers, seed)
+    rows = np.random.default_rng([seed, 13]).permutation(len(images))[: options.n_score]
+    shown = np.array(list(correct_images(network, images, seed, options.n_images)) or rows[: options.n_images])
     axes = {
-        "translation": whole_shifts(config.translation, config.steps, images.crop),
-        "scale": np.linspace(1.0, config.scale, config.steps),
-        "rotation": np.linspace(0.0, config.rotation, config.steps),
+        "translation": whole_shifts(options.translation, options.steps, network.inputs.crop),
+        "scale": np.linspace(1.0, options.scale, options.steps),
+        "rotation": np.linspace(0.0, options.rotation, options.steps),
     }
-    samples, many = (
-        {kind: measure(model, images, some, kind, amounts, unit, config.batch) for kind, amounts in axes.items()}
-        for some in (shown, rows)
-    )
+    samples, many = {}, {}
+    for kind, amounts in axes.items():
+        samples[kind] = measure(network, images, shown, kind, amounts, unit, options.batch)
+        many[kind] = measure(network, images, rows, kind, amounts, unit, options.batch)
     names = _names(images, shown)
     invariance_figure.draw_curves(samples, many, names, layers, out / FIGURE)
-    invariance_figure.draw_images(images, shown, _extremes(config, images, shown), names, out / PICTURES)
+    extremes = _extremes(options, network.inputs, images, shown)
+    invariance_figure.draw_images(network.inputs, images, shown, extremes, names, out / PICTURES)
+    known = network.classes.labels(images.index)[rows] >= 0
     numbers: dict[str, Any] = {
         "n_images": len(rows),
+        "n_known": int(known.sum()),  # of these the network knows the class
         "shown": [str(images.index.paths[row]) for row in shown],
         "unit": {f"layer{n}": value for n, value in unit.items()},
-        **{kind: summarise(kind, curves, seed) for kind, curves in many.items()},
-        "stability": stability(model, images, rows, seed),
+        **{kind: summarize(kind, curves, seed) for kind, curves in many.items()},
+        "stability": stability(network, images, rows, seed),
     }
     return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))
 
 
-def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
-    """Mean curves and their measures, each measure with a bootstrap interval over images."""
+def summarize(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
+    """Mean curves and their measures, each measure with a bootstrap interval over images.
+
+    "probability" is left out where the network knows the class of no image.
+    """
     amounts = curves.amounts
     result: dict[str, Any] = {"amounts": amounts.tolist()}
-    result["probability"] = {
-        "curve": curves.probability.mean(0).tolist(),
-        "area": interval(area(amounts, curves.probability), seed, "mean"),
-    }
+    probability = curves.probability[np.isfinite(curves.probability).all(1)]
+    if len(probability):
+        result["probability"] = {
+            "curve": probability.mean(0).tolist(),
+            "area": interval(area(amounts, probability), seed, "mean"),
+        }
     small = (amounts != 0) & (np.abs(amounts) <= TENTH)
     for n, distances in curves.distances.items():
         result[f"layer{n}"] = {
@@ -258,18 +273,18 @@ def summarise(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
     return result
 
 
-def _extremes(config: InvarianceOptions, images: ImageStore, rows: np.ndarray) -> dict[str, np.ndarray]:
+def _extremes(options: InvarianceOptions, inputs: Inputs, images: Images, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Column name -> (n, crop, crop, 3) pictures: what the far ends of the axes look like."""
     ends = {
-        "up": ("translation", -config.translation),
-        "down": ("translation", config.translation),
-        f"x {config.scale:g}": ("scale", config.scale),
+        "up": ("translation", -options.translation),
+        "down": ("translation", options.translation),
+        f"x {options.scale:g}": ("scale", options.scale),
         "30 deg": ("rotation", 30.0),
         "90 deg": ("rotation", 90.0),
         "180 deg": ("rotation", 180.0),
     }
     return {
-        name: np.concatenate([pictures(images, row, kind, [amount]) for row in rows])
+        name: np.concatenate([pictures(inputs, images, row, kind, [amount]) for row in rows])
         for name, (kind, amount) in ends.items()
     }
 
@@ -284,7 +299,7 @@ def _linearity_interval(shift: np.ndarray, distances: np.ndarray, seed: int) -> 
     return {"mean": float(linearity(shift, distances.mean(0))), "low": low, "high": high}
 
 
-def _names(images: ImageStore, rows: np.ndarray) -> list[str]:
+def _names(images: Images, rows: np.ndarray) -> list[str]:
     """Class names of the shown images, numbered where a class comes twice."""
     names = [images.index.names[images.index.labels[row]] for row in rows]
     return [f"{name} {names[:i].count(name) + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zfnet.core.statistics import bootstrap
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
+from zfnet.networks.inputs import Inputs
 from zfnet.plots import chart, grid
 
 if TYPE_CHECKING:
@@ -30,39 +31,45 @@ def draw_curves(
     layers: tuple[int, int],
     path: Path,
 ) -> None:
-    """Small multiples: the images called `names` one by one, and the mean of many with its bootstrap band."""
+    """Small multiples: the images called `names` one by one, and the mean of many with its bootstrap band.
+
+    Of images whose class the network does not know there is no probability: their lines are left out.
+    """
     panels = []
     for kind, curves in samples.items():
         for n in layers:
             title, label = f"{kind.capitalize()}: layer {n}", "distance (1: another image)"
             series = _series(curves.amounts, curves.distances[n], many[kind].distances[n], names)
             panels.append(chart.Panel(title, X_LABELS[kind], label, series))
+        title, label = f"{kind.capitalize()}: output", "p(true class)"
         series = _series(curves.amounts, curves.probability, many[kind].probability, names)
-        panels.append(chart.Panel(f"{kind.capitalize()}: output", X_LABELS[kind], "p(true class)", series, (0.0, 1.0)))
+        panels.append(chart.Panel(title, X_LABELS[kind], label, series, (0.0, 1.0)))
     chart.save(chart.lines(panels, columns=3), path)
 
 
 def draw_images(
-    images: ImageStore, rows: np.ndarray, views: Mapping[str, np.ndarray], names: list[str], path: Path
+    inputs: Inputs,
+    images: Images,
+    rows: np.ndarray,
+    views: Mapping[str, np.ndarray],
+    names: list[str],
+    path: Path,
 ) -> None:
     """Each image untouched and as `views` (name -> (n, crop, crop, 3) pictures) shows it."""
-    tiles = [
-        [images.center_pixels([row])[0], *(pictures[i] for pictures in views.values())] for i, row in enumerate(rows)
-    ]
-    scale = max(1, TILE // images.crop)
+    untouched = inputs.center_pixels(images.frames(rows))
+    tiles = [[untouched[i], *(pictures[i] for pictures in views.values())] for i in range(len(rows))]
+    scale = max(1, TILE // inputs.crop)
     grid.write(path, grid.mosaic(tiles, scale=scale, gap=6, row_labels=names, column_labels=["original", *views]))
 
 
 def _series(amounts: np.ndarray, single: np.ndarray, many: np.ndarray, names: Sequence[str]) -> list[chart.Series]:
-    band = [bootstrap(column, seed=0) for column in many.T]
-    mean = chart.Series(
-        f"mean of {len(many)}",
-        amounts.tolist(),
-        many.mean(0).tolist(),
-        [low for low, _ in band],
-        [high for _, high in band],
-    )
-    return [
-        mean,
-        *(chart.Series(name, amounts.tolist(), row.tolist()) for name, row in zip(names, single, strict=True)),
-    ]
+    x, many = amounts.tolist(), many[np.isfinite(many).all(1)]
+    series = []
+    if len(many):
+        band = [bootstrap(column, seed=0) for column in many.T]
+        low, high = [ends[0] for ends in band], [ends[1] for ends in band]
+        series.append(chart.Series(f"mean of {len(many)}", x, many.mean(0).tolist(), low, high))
+    for name, values in zip(names, single, strict=True):
+        if np.isfinite(values).all():
+            series.append(chart.Series(name, x, values.tolist()))
+    return series

@@ -9,6 +9,8 @@ from zfnet.core.options import number
 
 @dataclass
 class InvarianceOptions:
+    """Stage invariance: how many images, and the ranges of the three transformations."""
+
     n_images: int = number(5, at_least=1)  # shown as curves [ZF13] Fig. 5
     n_score: int = number(200, at_least=1)  # measured, with intervals [our choice]
     translation: float = number(60.0, above=0)  # px at 224: -60 .. 60 [ZF13] Fig. 5, axis

@@ -3,7 +3,7 @@
     zfnet score predictions.txt truth.txt [--blacklist blacklist.txt]
 
 Both files have one line an image, `label xmin ymin xmax ymax` once a guess or an instance (see predictions.py); the
-stage `localization` writes such files. Prints every error in per cent with its 95 % interval. Exit code 2: bad input.
+stage `localization` writes such files. Prints every error in percent with its 95 % interval. Exit code 2: bad input.
 """
 
 from __future__ import annotations

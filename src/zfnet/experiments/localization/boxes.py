@@ -44,8 +44,8 @@ def whole_box(height: int, width: int) -> np.ndarray:
     return np.array([0, 0, width - 1, height - 1], dtype=np.int64)
 
 
-def centre_box(height: int, width: int, fraction: float) -> np.ndarray:
-    """The centred box (4,) whose sides are `fraction` of the image's, at least one pixel each."""
+def center_box(height: int, width: int, fraction: float) -> np.ndarray:
+    """The centered box (4,) whose sides are `fraction` of the image's, at least one pixel each."""
     wide, tall = max(1, round(width * fraction)), max(1, round(height * fraction))
     x0, y0 = (width - wide) // 2, (height - tall) // 2
     return np.array([x0, y0, x0 + wide - 1, y0 + tall - 1], dtype=np.int64)
@@ -62,7 +62,7 @@ def mask_box(mask: np.ndarray) -> np.ndarray:
 def rescale(boxes: np.ndarray, shape: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
     """Boxes (..., 4) of an image of `shape` (height, width) in the same image resized to `to`, clipped to it.
 
-    The edges of a pixel are scaled, not its centre, and rounded: a box that touches the border goes on touching it.
+    The edges of a pixel are scaled, not its center, and rounded: a box that touches the border still touches it.
     """
     scale = np.array([to[1] / shape[1], to[0] / shape[0]] * 2)
     corner = np.array([0, 0, 1, 1])  # x1 + 1 is the right edge of the last pixel

@@ -1,17 +1,20 @@
-"""Weakly supervised localisation [SVZ13, section 3.2]: a box for each of the five likeliest classes of an image.
+"""Weakly supervised localization [SVZ13, section 3.2]: a box for each of the five most probable classes of an image.
 
     classes  five highest softmax outputs, averaged over ten crops [NS: as Krizhevsky]
     map      saliency of the class, averaged over crops and mapped back to the frame (sources.py)
-    box      seeds, colour models, graph cut, largest component, its extent (locate.py, segment.py)
+    box      seeds, color models, graph cut, largest component, its extent (locate.py, segment.py)
     score    the challenge's rule (score.py), on the validation images with boxes: those of the test set were
              never released, so the paper's 46.4 % (ILSVRC-2013 test) has no exact counterpart
 
+Classes are the network's outputs, which may be more than the images have. Of images whose class the network does not
+know, only the box of its first guess is scored.
+
 Two rows are of this method: `grabcut` with the settings of the configuration, or those chosen on training images
 (tuning.py), and `svz13` with the paper's own. Three baselines share the class guesses, so that only the box differs:
-a centred box, the whole image, and the box of the thresholded map. Written beside the numbers, each one line an
+a centered box, the whole image, and the box of the thresholded map. Written beside the numbers, each one line an
 image: predictions.txt and truth.txt in the challenge's form, images.txt, and blacklist.txt (line numbers), so that
 others can score them (python -m zfnet.experiments.localization). partial.jsonl keeps every image's boxes: an
-interrupted run goes on, and one that asks for the same boxes again reads them.
+interrupted run resumes, and one that asks for the same boxes again reads them.
 """
 
 from __future__ import annotations
@@ -25,20 +28,20 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.locate import Methods
 from zfnet.experiments.localization.measure import measure, truth_of, write_files, write_picture
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.score import UNKNOWN
 from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows
 from zfnet.experiments.localization.tuning import compare, published, tune
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 from zfnet.pipeline.record import Outcome
 
 ALT = (
-    "Rows of images with the saliency of their likeliest class, the seeds, the segmented object, and its box against "
-    "the true boxes in white; images drawn at random, failures included."
+    "Rows of images with the saliency of their most probable class, the seeds, the segmented object, and its box "
+    "against the true boxes in white; images drawn at random, failures included."
 )
 
 
@@ -46,7 +49,7 @@ ALT = (
 class Work:
     """What the parts of the stage share: the network, the maps' source and how to run."""
 
-    model: ConvNet
+    network: Network
     source: Source
     name: str  # of the source
     seed: int
@@ -54,86 +57,93 @@ class Work:
 
 
 def run(
-    config: LocalizationOptions,
-    model: ConvNet,
-    train: ImageStore,
-    images: ImageStore,
+    options: LocalizationOptions,
+    network: Network,
+    train: Images,
+    images: Images,
     sources: Mapping[str, Source],
     out: Path,
     seed: int,
     processes: int,
-    further: ImageStore | None = None,
+    further: Images | None = None,
 ) -> Outcome:
-    """Errors in per cent and mean IoU of the method and the baselines, each {value, low, high}, and the picture.
+    """Errors in percent and mean IoU of the method and the baselines, each {value, low, high}, and the picture.
 
-    sources: by name, those of `config.saliency` and `config.compare`. further: images with boxes beside `images`,
-    whose labels are classes of the network or UNKNOWN; their numbers are in "images". Raises UserError when no image
-    has a box, a blacklist names none of the images, or a map is not finite.
+    sources: by name, those of `options.saliency` and `options.compare`. further: images with boxes beside `images`;
+    their numbers are in "images". Raises UserError when no image has a box, a blacklist names none of the images, or a
+    map is not finite.
     """
-    work = Work(model, sources[config.saliency], config.saliency, seed, processes)
-    config, numbers = _tune(config, work, train, sources, out)
-    numbers = score_set(config, work, images, out, config.n_images) | numbers
+    work = Work(network, sources[options.saliency], options.saliency, seed, processes)
+    options, numbers = _tune(options, work, train, sources, out)
+    numbers = score_set(options, work, images, out, options.n_images) | numbers
     figures = {"localization.png": ALT}
     if further is not None:
-        unlisted = replace(config, blacklist="")  # its numbers are those of the validation images
+        unlisted = replace(options, blacklist="")  # its numbers are those of the validation images
         numbers["images"] = score_set(unlisted, work, further, out / "images")
         figures["images/localization.png"] = f"The further images. {ALT}"
-    top5, centre = numbers["grabcut"]["top5_error"]["value"], numbers["centre"]["top5_error"]["value"]
-    return Outcome(numbers, figures, f"top-5 localisation error {top5:.1f} % (centre box {centre:.1f} %)")
+    return Outcome(numbers, figures, _headline(numbers))
 
 
-def check_comparison(config: LocalizationOptions) -> None:
+def _headline(numbers: Mapping[str, Any]) -> str:
+    kind, name = "top5_error", "top-5 localization error"
+    if kind not in numbers["grabcut"]:  # the network knows the class of no image
+        kind, name = "first_error", "localization error of the first guess's box"
+    cut, center = numbers["grabcut"][kind]["value"], numbers["centre"][kind]["value"]
+    return f"{name} {cut:.1f} % (center box {center:.1f} %)"
+
+
+def check_comparison(options: LocalizationOptions) -> None:
     """Raise UserError where sources are to be compared, but no images are there to compare them on."""
-    if config.compare and not config.tune:
+    if options.compare and not options.tune:
         raise UserError("localization.compare: sources are compared on training images; set localization.tune too")
 
 
 def _tune(
-    config: LocalizationOptions, work: Work, train: ImageStore, sources: Mapping[str, Source], out: Path
+    options: LocalizationOptions, work: Work, train: Images, sources: Mapping[str, Source], out: Path
 ) -> tuple[LocalizationOptions, dict[str, Any]]:
-    """The chosen configuration, and the numbers of the choice and of the sources compared."""
-    check_comparison(config)
-    if not config.tune:
-        return config, {}
-    names = dict.fromkeys([config.saliency, *config.compare])
+    """The chosen options, and the numbers of the choice and of the sources compared."""
+    check_comparison(options)
+    if not options.tune:
+        return options, {}
+    names = dict.fromkeys([options.saliency, *options.compare])
     tuned = {
-        name: tune(config, work.model, train, sources[name], name, out, work.seed, work.processes) for name in names
+        name: tune(options, work.network, train, sources[name], name, out, work.seed, work.processes) for name in names
     }
-    chosen, numbers = tuned[config.saliency]
-    if not config.compare:
+    chosen, numbers = tuned[options.saliency]
+    if not options.compare:
         return chosen, {"tuning": numbers}
     return chosen, {"tuning": numbers, "sources": compare({name: numbers for name, (_, numbers) in tuned.items()})}
 
 
-def score_set(
-    config: LocalizationOptions, work: Work, images: ImageStore, out: Path, n_images: int = 0
-) -> dict[str, Any]:
+def score_set(options: LocalizationOptions, work: Work, images: Images, out: Path, n_images: int = 0) -> dict[str, Any]:
     """The numbers of one set of images; writes its files and its picture under `out`."""
     out.mkdir(parents=True, exist_ok=True)
     rows = choose_rows(images, n_images, work.seed)
-    guesses = guess(work.model, images, rows, config)
-    asked = {int(row): _asked(labels, images.index.labels[row]) for row, labels in zip(rows, guesses, strict=True)}
-    truth = truth_of(images, rows, config.blacklist)
+    labels = work.network.classes.labels(images.index)[rows]
+    guesses = guess(work.network, images, rows, options)
+    asked = {int(row): _asked(guessed, label) for row, guessed, label in zip(rows, guesses, labels, strict=True)}
+    truth = truth_of(images, rows, labels, options.blacklist)
     tasks = TaskMaker(images, work.source(images), asked, work.seed)
-    cuts, paper = {"grabcut": config}, published(config)
-    methods = Methods(cuts if paper == config else cuts | {"svz13": paper}, {"threshold": config})
-    found = tasks.locate_all(methods, work.model, work.name, out / "partial.jsonl", work.processes)
-    write_files(out, images, rows, guesses, found, truth)
-    write_picture(out / "localization.png", tasks, guesses, rows, config)
-    numbers = measure(found, list(asked.values()), guesses, truth, config, work.seed)
+    cuts, paper = {"grabcut": options}, published(options)
+    methods = Methods(cuts if paper == options else cuts | {"svz13": paper}, {"threshold": options})
+    located = tasks.locate_all(methods, work.network, work.name, out / "partial.jsonl", work.processes)
+    write_files(out, images, rows, guesses, located, truth)
+    write_picture(out / "localization.png", tasks, work.network, guesses, rows, options)
+    numbers = measure(located, list(asked.values()), guesses, truth, options, work.seed)
     return numbers | {"n_without_boxes": len(images.index) - sum(len(boxes) > 0 for boxes in images.index.boxes)}
 
 
-def guess(model: ConvNet, images: ImageStore, rows: np.ndarray, config: LocalizationOptions) -> np.ndarray:
-    """The likeliest classes (n, j) of the images, best first; j = `config.guesses`, or all classes if fewer."""
-    count = min(config.guesses, len(images.index.classes))
-    at_once = config.batch * (10 if config.crops == "ten" else 1)
-    batches = predict(model, images, rows, config.crops, batch=at_once)
-    n_batches = -(-len(rows) // config.batch)
-    found = track(batches, f"classifying images x{config.batch}", n_batches)
-    return np.concatenate([scores.topk(count, dim=1).indices.cpu().numpy() for _, scores in found])
+def guess(network: Network, images: Images, rows: np.ndarray, options: LocalizationOptions) -> np.ndarray:
+    """The most probable outputs (n, j) of the images, best first; j = `options.guesses`, or all classes if fewer."""
+    count = min(options.guesses, len(network.classes))
+    at_once = options.batch * (10 if options.crops == "ten" else 1)
+    batches = predict(network, images, rows, options.crops, batch=at_once)
+    n_batches = -(-len(rows) // options.batch)
+    tracked = track(batches, f"classifying images x{options.batch}", n_batches)
+    return np.concatenate([probabilities.topk(count, dim=1).indices.cpu().numpy() for _, probabilities in tracked])
 
 
-def _asked(labels: np.ndarray, true: int) -> list[int]:
+def _asked(guessed: np.ndarray, true: int) -> list[int]:
     """The classes that need a box: the guesses, then the true one unless it is among them or unknown."""
-    return [*labels.tolist(), *([] if true in labels or true == UNKNOWN else [int(true)])]
+    classes = guessed.tolist()
+    return classes if true in classes or true == UNKNOWN else [*classes, int(true)]

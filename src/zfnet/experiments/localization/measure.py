@@ -1,4 +1,4 @@
-"""What was found, as numbers, files and a picture. Methods share the class guesses, so that only the box differs."""
+"""The boxes as numbers, files and a picture. Methods share the class guesses, so that only the box differs."""
 
 from __future__ import annotations
 
@@ -11,65 +11,70 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
-from zfnet.data.cache.images import ImageStore
-from zfnet.experiments.localization.boxes import centre_box, whole_box
+from zfnet.data.cache.images import Images
+from zfnet.experiments.localization.boxes import center_box, whole_box
 from zfnet.experiments.localization.locate import Found
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.picture import Example, draw
 from zfnet.experiments.localization.predictions import GUESSES, read_blacklist, write_predictions
-from zfnet.experiments.localization.score import UNKNOWN, Truth, classification_errors, compare, score, summarise
+from zfnet.experiments.localization.score import UNKNOWN, Truth, classification_errors, compare, score, summarize
 from zfnet.experiments.localization.segment import FALLBACKS
 from zfnet.experiments.localization.tasks import TaskMaker
+from zfnet.networks.network import Network
 from zfnet.plots.grid import write
 
 COMPARED = ("svz13", "threshold", "centre", "whole")  # with which `grabcut` is compared, image by image
 
 
-def truth_of(images: ImageStore, rows: np.ndarray, blacklist: str) -> Truth:
-    """An image's number in the blacklist is the one its file name ends with (ILSVRC2012_val_00000037: 37)."""
+def truth_of(images: Images, rows: np.ndarray, labels: np.ndarray, blacklist: str) -> Truth:
+    """The truth of the images `rows`, whose classes are the network's outputs `labels` (n,), UNKNOWN where it has none.
+
+    An image's number in the blacklist is the one its file name ends with (ILSVRC2012_val_00000037: 37).
+    """
     skipped = read_blacklist(Path(blacklist)) if blacklist else set()
     numbers = [re.search(r"(\d+)$", Path(str(images.index.paths[row])).stem) for row in rows]
-    blacklisted = np.array([found is not None and int(found[1]) in skipped for found in numbers], dtype=bool)
+    blacklisted = np.array([match is not None and int(match[1]) in skipped for match in numbers], dtype=bool)
     if skipped and not blacklisted.any():
         raise UserError(f"localization.blacklist: {blacklist} names none of these {len(rows)} images")
     if blacklisted.all():
         raise UserError(f"localization.blacklist: {blacklist} names all of these {len(rows)} images; none is left")
-    return Truth(images.index.labels[rows], [images.index.boxes[row] for row in rows], blacklisted)
+    return Truth(labels, [images.index.boxes[row] for row in rows], blacklisted)
 
 
 def measure(
-    found: Sequence[Found],
+    located: Sequence[Found],
     asked: Sequence[Sequence[int]],
     guesses: np.ndarray,
     truth: Truth,
-    config: LocalizationOptions,
+    options: LocalizationOptions,
     seed: int,
 ) -> dict:
-    """Every number of the stage; found, asked, guesses (n, j) and truth are of the same n images in one order.
+    """Every number of the stage; located, asked, guesses (n, j) and truth are of the same n images in one order.
 
     Of images whose class the network does not know only `first_error` and `first_iou` are scored; what no image has
     is left out.
     """
     outcomes = {}
-    for method, boxes in _boxes_by_method(found, config).items():
-        known = np.stack([
-            some[list(classes).index(label) if label != UNKNOWN else 0]
-            for some, classes, label in zip(boxes, asked, truth.labels, strict=True)
-        ])  # fmt: skip
-        guessed = np.stack([some[: guesses.shape[1]] for some in boxes])
+    at_truth = [
+        list(classes).index(label) if label != UNKNOWN else 0
+        for classes, label in zip(asked, truth.labels, strict=True)
+    ]
+    for method, boxes in _boxes_by_method(located, options).items():
+        known = np.stack([of_image[at] for of_image, at in zip(boxes, at_truth, strict=True)])
+        guessed = np.stack([of_image[: guesses.shape[1]] for of_image in boxes])
         outcomes[method] = _present(score(guesses, guessed, known, truth))
-    fallbacks = Counter(kind for one in found for kind in one.fallbacks["grabcut"])
+    fallbacks = Counter(kind for found in located for kind in found.fallbacks["grabcut"])
     return {
-        "n_images": len(found),
+        "n_images": len(located),
         "n_known": int((truth.labels != UNKNOWN).sum()),
         "n_blacklisted": int(truth.blacklisted.sum()),
         "n_guesses": int(guesses.shape[1]),
         "classification": _classification(guesses, truth, seed),
-        **{method: summarise(some, seed) for method, some in outcomes.items()},
+        **{method: summarize(kinds, seed) for method, kinds in outcomes.items()},
         "differences": {name: compare(outcomes["grabcut"], outcomes[name], seed) for name in COMPARED},
-        "n_boxes": sum(len(one.boxes["grabcut"]) for one in found),
+        "n_boxes": sum(len(found.boxes["grabcut"]) for found in located),
         "fallbacks": {kind: fallbacks[kind] for kind in FALLBACKS},
-        "seconds_per_image": float(np.mean([one.seconds for one in found])),  # of one process, all methods
+        "seconds_per_image": float(np.mean([found.seconds for found in located])),  # of one process, all methods
     }
 
 
@@ -78,7 +83,7 @@ def _classification(guesses: np.ndarray, truth: Truth, seed: int) -> dict:
         "top5_error": classification_errors(guesses[:, :GUESSES], truth),
         "top1_error": classification_errors(guesses[:, :1], truth),
     }
-    return summarise(_present(kinds), seed)
+    return summarize(_present(kinds), seed)
 
 
 def _present(outcomes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -86,29 +91,29 @@ def _present(outcomes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {kind: values for kind, values in outcomes.items() if not np.isnan(values).all()}
 
 
-def _boxes_by_method(found: Sequence[Found], config: LocalizationOptions) -> dict[str, list[np.ndarray]]:
-    """For each method, n arrays (k, 4): a box for each class asked. `svz13` was cut apart only if it differs."""
+def _boxes_by_method(located: Sequence[Found], options: LocalizationOptions) -> dict[str, list[np.ndarray]]:
+    """For each method, n arrays (k, 4): a box for each class. `svz13` was cut separately only if it differs."""
 
     def repeat(box: Callable[..., np.ndarray], *arguments: float) -> list[np.ndarray]:
-        return [np.tile(box(*one.shape, *arguments), (len(one.boxes["grabcut"]), 1)) for one in found]
+        return [np.tile(box(*found.shape, *arguments), (len(found.boxes["grabcut"]), 1)) for found in located]
 
     return {
-        "grabcut": [np.array(one.boxes["grabcut"]) for one in found],
-        "svz13": [np.array(one.boxes.get("svz13", one.boxes["grabcut"])) for one in found],
-        "threshold": [np.array(one.boxes["threshold"]) for one in found],
-        "centre": repeat(centre_box, config.centre),
+        "grabcut": [np.array(found.boxes["grabcut"]) for found in located],
+        "svz13": [np.array(found.boxes.get("svz13", found.boxes["grabcut"])) for found in located],
+        "threshold": [np.array(found.boxes["threshold"]) for found in located],
+        "centre": repeat(center_box, options.centre),
         "whole": repeat(whole_box),
     }
 
 
 def write_files(
-    out: Path, images: ImageStore, rows: np.ndarray, guesses: np.ndarray, found: Sequence[Found], truth: Truth
+    out: Path, images: Images, rows: np.ndarray, guesses: np.ndarray, located: Sequence[Found], truth: Truth
 ) -> None:
     """predictions.txt, truth.txt, images.txt and blacklist.txt, of the images whose class the network knows."""
     lines, true = [], []
     known = [at for at, label in enumerate(truth.labels) if label != UNKNOWN]
     for at in known:
-        lines.append((guesses[at], np.array(found[at].boxes["grabcut"])[: guesses.shape[1]]))
+        lines.append((guesses[at], np.array(located[at].boxes["grabcut"])[: guesses.shape[1]]))
         true.append((np.full(len(truth.boxes[at]), truth.labels[at]), truth.boxes[at]))
     write_predictions(out / "predictions.txt", lines)
     write_predictions(out / "truth.txt", true)
@@ -122,15 +127,16 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def write_picture(
-    path: Path, tasks: TaskMaker, guesses: np.ndarray, rows: np.ndarray, config: LocalizationOptions
+    path: Path, tasks: TaskMaker, network: Network, guesses: np.ndarray, rows: np.ndarray, options: LocalizationOptions
 ) -> None:
-    """The picture of `config.n_shown` images drawn by the seed, each with the map of its likeliest class."""
-    index, examples = tasks.images.index, []
-    shown = np.random.default_rng([tasks.seed, 3]).permutation(len(rows))[: config.n_shown]
+    """The picture of `options.n_shown` images drawn by the seed, each with the map of its most probable class."""
+    index = tasks.images.index
+    labels, examples = network.classes.labels(index), []
+    shown = np.random.default_rng([tasks.seed, 3]).permutation(len(rows))[: options.n_shown]
     for at in np.sort(shown):
         row, first = int(rows[at]), int(guesses[at, 0])
-        true, label = int(index.labels[row]), index.names[first]
-        if true != first:
+        label, true = network.classes.names[first], int(index.labels[row])
+        if labels[row] != first:
             label += f" (is: {index.names[true] if true != UNKNOWN else 'unknown'})"
         examples.append(Example(tasks.make_for(row, [first]), index.boxes[row], label))
-    write(path, draw(examples, config))
+    write(path, draw(examples, options))

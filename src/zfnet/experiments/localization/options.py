@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from zfnet.core.options import choice, number
 
 SALIENCY = ("gradient", "guided", "deconvnet", "pattern_attribution", "occlusion")
+OF_TRAINING_IMAGES = ("pattern_attribution",)  # sources that need the images that the network was trained on
 
 
 @dataclass
@@ -25,6 +26,8 @@ class GridOptions:
 
 @dataclass
 class LocalizationOptions:
+    """Stage localization: images, maps, class guesses, the cut of [SVZ13] 3.2 and the baselines."""
+
     n_images: int = number(0, at_least=0)  # validation images that have boxes; 0: all
     images: str = ""  # further images with boxes, a folder in ILSVRC's layout that needs no train/; empty: none
     saliency: str = choice("gradient", *SALIENCY)

@@ -18,7 +18,7 @@ from zfnet.plots.grid import ACCENT, INK, TRUTH, draw_box, fit, heatmap, mosaic
 
 SIDE = 168  # px of a tile
 COLUMNS = ("image", "saliency", "seeds", "segmentation", "box (true: white)")
-SEED_COLOURS = {
+SEED_COLORS = {
     HARD_FOREGROUND: ACCENT,
     FOREGROUND: (250, 170, 130),
     BACKGROUND: (120, 160, 215),
@@ -35,17 +35,17 @@ class Example:
     label: str
 
 
-def draw(examples: Sequence[Example], config: LocalizationOptions) -> np.ndarray:
+def draw(examples: Sequence[Example], options: LocalizationOptions) -> np.ndarray:
     """The mosaic (H, W, 3) of the examples, one a row."""
-    tiles = [_draw_row(example, config) for example in examples]
+    tiles = [_draw_row(example, options) for example in examples]
     return mosaic(tiles, gap=3, row_labels=[example.label for example in examples], column_labels=COLUMNS)
 
 
-def _draw_row(example: Example, config: LocalizationOptions) -> list[np.ndarray | None]:
+def _draw_row(example: Example, options: LocalizationOptions) -> list[np.ndarray | None]:
     image = read_rgb(example.task.file, example.task.upright)
-    shape, small = image.shape[:2], working_copy(image, config)
+    shape, small = image.shape[:2], working_copy(image, options)
     saliency = example.task.maps[0]
-    part = segment_in_place(small, shape, saliency, config, example.task.seed)
+    part = segment_in_place(small, shape, saliency, options, example.task.seed)
     shown, inside = whole_map(saliency, small.shape[:2], shape)
     shown, bright = np.where(inside, shown, shown[inside].min()), float(np.quantile(shown[inside], 0.99))
     return [
@@ -58,10 +58,10 @@ def _draw_row(example: Example, config: LocalizationOptions) -> list[np.ndarray 
 
 
 def _paint_seeds(image: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
-    for code, colour in SEED_COLOURS.items():
-        grey[seeds == code] = 0.25 * grey[seeds == code] + 0.75 * np.array(colour, np.float32)
-    return grey.round().astype(np.uint8)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
+    for code, color in SEED_COLORS.items():
+        gray[seeds == code] = 0.25 * gray[seeds == code] + 0.75 * np.array(color, np.float32)
+    return gray.round().astype(np.uint8)
 
 
 def _fade_background(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -73,6 +73,6 @@ def _draw_boxes(image: np.ndarray, box: np.ndarray, working: tuple[int, int], tr
     factor = SIDE / max(image.shape[:2])
     to = max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor))
     tile = resize(image, *to)
-    for one in rescale(np.asarray(true).reshape(-1, 4), image.shape[:2], to).tolist():
-        tile = draw_box(draw_box(tile, one, INK, 3), one, TRUTH, 1)  # white on any ground
+    for true_box in rescale(np.asarray(true).reshape(-1, 4), image.shape[:2], to).tolist():
+        tile = draw_box(draw_box(tile, true_box, INK, 3), true_box, TRUTH, 1)  # white on any ground
     return fit(draw_box(tile, rescale(box, working, to).tolist(), ACCENT, 2), SIDE)

@@ -4,7 +4,7 @@ One line an image, in the order of the image list; up to five guesses a line, be
 
     label xmin ymin xmax ymax  label xmin ymin xmax ymax  ...
 
-Labels count from 1 (row of the index's classes + 1). A line may hold fewer guesses or none; a sixth and later ones
+Labels count from 1 (output of the network + 1). A line may hold fewer guesses or none; a sixth and later ones
 are ignored, as by the devkit. The truth is kept in the same form, one `label box` for each instance, so one reader
 does for both. A blacklist is a file of image numbers, counted from 1, one a line, as the devkit has it; here the
 number of an image is that of its line.
@@ -23,8 +23,8 @@ from zfnet.experiments.localization.score import (
     NO_GUESS,
     Truth,
     classification_errors,
-    localisation_errors,
-    summarise,
+    localization_errors,
+    summarize,
 )
 
 GUESSES = 5
@@ -88,7 +88,7 @@ def read_blacklist(path: Path) -> set[int]:
 
 
 def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) -> dict[str, dict[str, float]]:
-    """{value, low, high} in per cent of top-5 and top-1 localisation and classification errors of a file.
+    """{value, low, high} in percent of top-5 and top-1 localization and classification errors of a file.
 
     Needs no network and no images. Raises UserError when the two files do not have the same number of lines, or no
     image is left to score.
@@ -100,10 +100,10 @@ def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) ->
     known = _truth(true, truth, blacklist)
     if known.blacklisted.all():
         raise UserError(f"{truth}: " + (f"{blacklist} names every image" if true else "empty; one line an image"))
-    return summarise(
+    return summarize(
         {
-            "top5_error": localisation_errors(labels, boxes, known),
-            "top1_error": localisation_errors(labels[:, :1], boxes[:, :1], known),
+            "top5_error": localization_errors(labels, boxes, known),
+            "top1_error": localization_errors(labels[:, :1], boxes[:, :1], known),
             "top5_class_error": classification_errors(labels, known),
             "top1_class_error": classification_errors(labels[:, :1], known),
         },
@@ -115,9 +115,10 @@ def pack(lines: Sequence[Line]) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n, 5) and boxes (n, 5, 4) of the first five guesses a line, filled up with NO_GUESS."""
     labels = np.full((len(lines), GUESSES), NO_GUESS, dtype=np.int64)
     boxes = np.zeros((len(lines), GUESSES, 4), dtype=np.int64)
-    for row, (some_labels, some_boxes) in enumerate(lines):
-        count = min(GUESSES, len(some_labels))
-        labels[row, :count], boxes[row, :count] = some_labels[:count], some_boxes[:count]
+    for row, (guessed_labels, guessed_boxes) in enumerate(lines):
+        count = min(GUESSES, len(guessed_labels))
+        labels[row, :count] = guessed_labels[:count]
+        boxes[row, :count] = guessed_boxes[:count]
     return labels, boxes
 
 

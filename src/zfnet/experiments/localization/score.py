@@ -1,11 +1,11 @@
-"""The score of ILSVRC's classification-with-localisation task, by the devkit's rule, and figures beside it.
+"""The score of ILSVRC's classification-with-localization task, by the devkit's rule, and figures beside it.
 
 Image i with true class g and true boxes z_1..z_m; guesses (c_j, b_j), j = 1..5, best first:
 
     d_ijm = max([iou(b_j, z_m) < 0.5], [c_j != g])       e_i = min over j, m of d_ijm       error = mean of e_i
 
 so one guess of five suffices, any instance counts, and IoU exactly one half is correct. Images of the blacklist
-(boxes not good enough) are left out of the localisation errors but not of the classification errors.
+(boxes not good enough) are left out of the localization errors but not of the classification errors.
 
     top5  the challenge's error          top1   the same with the first guess alone
     known error of the box asked for the true class, whatever the class guesses ("GT-known")
@@ -45,7 +45,7 @@ class Truth:
                 raise ValueError(f"image {row} has no true box and is not blacklisted: it cannot be scored")
 
 
-def localisation_errors(labels: np.ndarray, boxes: np.ndarray, truth: Truth) -> np.ndarray:
+def localization_errors(labels: np.ndarray, boxes: np.ndarray, truth: Truth) -> np.ndarray:
     """Devkit outcome (n,) of each image: 0.0 found, 1.0 not; nan where blacklisted or of unknown class.
 
     labels (n, j) with NO_GUESS where there are fewer, boxes (n, j, 4); take `[:, :1]` of both for top-1.
@@ -79,8 +79,8 @@ def score(labels: np.ndarray, boxes: np.ndarray, known_boxes: np.ndarray, truth:
     known = np.where(nothing, np.nan, best_overlaps(known_boxes[:, None], truth)[:, 0])
     first = np.where(truth.blacklisted, np.nan, best_overlaps(boxes[:, :1], truth)[:, 0])
     return {
-        "top5_error": localisation_errors(labels[:, :5], boxes[:, :5], truth),
-        "top1_error": localisation_errors(labels[:, :1], boxes[:, :1], truth),
+        "top5_error": localization_errors(labels[:, :5], boxes[:, :5], truth),
+        "top1_error": localization_errors(labels[:, :1], boxes[:, :1], truth),
         "known_error": np.where(np.isnan(known), np.nan, known < ENOUGH),
         "first_error": np.where(np.isnan(first), np.nan, first < ENOUGH),
         "mean_iou": known,
@@ -88,8 +88,8 @@ def score(labels: np.ndarray, boxes: np.ndarray, known_boxes: np.ndarray, truth:
     }
 
 
-def summarise(outcomes: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, float]]:
-    """{value, low, high} of each kind of outcome: errors in per cent, IoU as it is."""
+def summarize(outcomes: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, float]]:
+    """{value, low, high} of each kind of outcome: errors in percent, IoU as it is."""
     return {key: _interval(values, _unit(key), seed) for key, values in outcomes.items()}
 
 

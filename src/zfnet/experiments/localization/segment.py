@@ -1,8 +1,8 @@
-"""From a saliency map to an object mask: seeds, colour models, graph cut [SVZ13, section 3.2].
+"""From a saliency map to an object mask: seeds, color models, graph cut [SVZ13, section 3.2].
 
     foreground seeds  s > 95 % quantile of the image's saliency      background seeds  s < 30 % quantile
 
-Foreground and background colour models are Gaussian mixtures estimated from those two sets; a graph cut (Boykov and
+Foreground and background color models are Gaussian mixtures estimated from those two sets; a graph cut (Boykov and
 Jolly) decides the rest; the object mask is the largest connected component of the foreground, its extent the box.
 
 With OpenCV: the two mixtures (5 Gaussians each) are fitted to the seeds ALONE, by a grabCut over a strip that holds
@@ -12,8 +12,8 @@ the models from the cut, which is GrabCut proper. Pixels beyond the hard quantil
 of the same step) are clamped in the cut, or with `clamp` = all every seed, as Boykov and Jolly, whom the paper cites,
 have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbours.
 
-[NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give colour models of
-noise), and more so for the thresholded map, which knows no colours to mend it. Pixels outside `inside`, where no
+[NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give color models of
+noise), and more so for the thresholded map, which knows no colors to mend it. Pixels outside `inside`, where no
 saliency is known, count as background seeds but are never clamped. Ties at a quantile are seeds, unless the quantile
 is the map's minimum.
 """
@@ -38,7 +38,7 @@ FALLBACKS = ("flat saliency", "empty mask", "full mask")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What was decided about one map: `fallback` is "" or the one of FALLBACKS that replaced the cut's box."""
+    """The decision about one map: `fallback` is "" or the one of FALLBACKS that replaced the cut's box."""
 
     seeds: np.ndarray  # (h, w) uint8: HARD_BACKGROUND ... UNDECIDED
     mask: np.ndarray  # (h, w) bool: largest component of the cut
@@ -66,7 +66,7 @@ def segment(
 
 
 def threshold_box(saliency: np.ndarray, inside: np.ndarray, config: LocalizationOptions) -> np.ndarray:
-    """The baseline's box (4,), which knows no colours and no cut; of a flat map the whole image."""
+    """The baseline's box (4,), which knows no colors and no cut; of a flat map the whole image."""
     blurred = smooth(saliency, inside, config.threshold_smoothing)
     if is_flat(blurred[inside]):
         return whole_box(*inside.shape)
@@ -112,10 +112,10 @@ def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationO
 
 
 def cut(image: np.ndarray, seeds: np.ndarray, iterations: int, seed: int) -> np.ndarray:
-    """Foreground (h, w) bool after one graph cut with the seeds' colour models, then iterations - 1 of GrabCut."""
+    """Foreground (h, w) bool after one graph cut with the seeds' color models, then iterations - 1 of GrabCut."""
     cv2.setRNGSeed(seed)  # the k-means that starts the mixtures
     image = np.ascontiguousarray(image)
-    models = colour_models(image, seeds)
+    models = color_models(image, seeds)
     mask = np.where(seeds == UNDECIDED, BACKGROUND, seeds).astype(np.uint8)
     cv2.grabCut(image, mask, NO_RECTANGLE, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
     if iterations > 1 and len(np.unique(mask % 2)) == 2:  # both sides have pixels to learn from
@@ -123,7 +123,7 @@ def cut(image: np.ndarray, seeds: np.ndarray, iterations: int, seed: int) -> np.
     return mask % 2 == 1  # FOREGROUND and HARD_FOREGROUND are the odd codes
 
 
-def colour_models(image: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def color_models(image: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """OpenCV's (1, 65) background and foreground mixtures, estimated from the seed pixels alone."""
     decided = seeds != UNDECIDED
     strip = np.ascontiguousarray(image[decided][None])  # (1, n, 3)

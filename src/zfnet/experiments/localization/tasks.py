@@ -1,7 +1,8 @@
-"""Which images are looked at, for which classes, and with which maps: what the pool is given to do."""
+"""The tasks of the pool: which images, for which classes, and with which maps."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,21 +11,25 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.cache.images import ImageStore
+from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.locate import Found, Methods, Task
 from zfnet.experiments.localization.pool import locate_all
-from zfnet.networks.checkpoint import hash_network
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.network import Network
 
-Saliency = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows (b,), classes (b,) -> maps (b, size, size) >= 0
-Source = Callable[[ImageStore], Saliency]  # how maps are made, for the images of any store
+Saliency = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows (b,), outputs (b,) -> maps (b, size, size) >= 0
+Source = Callable[[Images], Saliency]  # how maps are made, for the images of any cache
 
 
-def choose_rows(images: ImageStore, count: int, seed: int) -> np.ndarray:
+def choose_rows(images: Images, count: int, seed: int) -> np.ndarray:
     """Rows (n,) of images that have boxes, all or `count` of them drawn by the seed, ascending."""
     rows = np.array([row for row, boxes in enumerate(images.index.boxes) if len(boxes)], dtype=np.int64)
     if len(rows) == 0:
-        raise UserError(f"localization: no image of {images.index.root} has a box; choose a data set with boxes")
+        raise UserError(f"localization: no image of {images.index.root} has a box; choose a dataset with boxes")
+    return draw_rows(rows, count, seed)
+
+
+def draw_rows(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the rows drawn by the seed, ascending; all of them for 0 or where there are no more."""
     if count and count < len(rows):
         rows = np.sort(np.random.default_rng([seed, count]).choice(rows, count, replace=False))
     return rows
@@ -32,11 +37,11 @@ def choose_rows(images: ImageStore, count: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TaskMaker:
-    """Makes the task of an image: its maps for the classes asked, computed when the pool is ready for it."""
+    """Makes the task of an image: its maps for the classes, computed when the pool is ready for it."""
 
-    images: ImageStore
+    images: Images
     saliency: Saliency
-    asked: Mapping[int, Sequence[int]]  # row -> classes
+    asked: Mapping[int, Sequence[int]]  # row -> outputs of the network
     seed: int
 
     def make(self, row: int) -> Task:
@@ -51,18 +56,17 @@ class TaskMaker:
         seed = int(np.random.default_rng([self.seed, row]).integers(2**31))
         return Task(row, file, np.asarray(maps, np.float32), seed, self.images.index.upright)
 
-    def locate_all(self, methods: Methods, model: ConvNet, source: str, partial: Path, processes: int) -> list[Found]:
-        """What was found in every image asked, in that order; the largest first, and only what `partial` lacks."""
+    def locate_all(self, methods: Methods, network: Network, source: str, partial: Path, processes: int) -> list[Found]:
+        """The boxes of every image of `asked`, in that order; those that `partial` lacks, largest first."""
         largest_first = sorted(self.asked, key=lambda row: (-int(self.images.shapes[row].prod()), row))
-        found = locate_all(largest_first, self.make, methods, processes, partial, self._key(methods, model, source))
-        by_row = {one.row: one for one in found}
+        key = self._key(methods, network, source)
+        located = locate_all(largest_first, self.make, methods, processes, partial, key)
+        by_row = {found.row: found for found in located}
         return [by_row[row] for row in self.asked]
 
-    def _key(self, methods: Methods, model: ConvNet, source: str) -> str:
+    def _key(self, methods: Methods, network: Network, source: str) -> str:
         """One line that is the same just when every image's work is."""
         asked = [(row, list(classes)) for row, classes in sorted(self.asked.items())]
-        root = str(self.images.index.root)
-        work = [asdict(methods), source, self.images.fingerprint(), root, asked, self.seed]
-        found = hash_network(model)
-        found.update(json.dumps(work).encode())
-        return found.hexdigest()
+        images = [self.images.fingerprint(), str(self.images.index.root)]
+        work = [network.fingerprint(), asdict(methods), source, images, asked, self.seed]
+        return hashlib.sha256(json.dumps(work).encode()).hexdigest()

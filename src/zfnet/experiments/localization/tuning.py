@@ -1,10 +1,10 @@
 """Settings chosen on training images with boxes, so that validation images are only ever scored.
 
 Quantiles that suit a photograph of 500 px need not suit a thumbnail that its object fills: at 64 px the 5 % of pixels
-that [SVZ13] calls foreground know few of the object's colours, and the cut keeps a patch of it. So every combination
-of `grid` (and the values of the configuration itself) is tried on a few training images; the class is given, one map
+that [SVZ13] calls foreground know few of the object's colors, and the cut keeps a patch of it. So every combination
+of `grid` (and the configured values) is tried on a few training images; the class is given, one map
 an image is made once, and the lowest share of boxes with IoU < 1/2 wins, the higher mean IoU among equals. The
-baselines choose by the same right: the threshold's height and smoothing, the centre box's size.
+baselines choose in the same way: the threshold's height and smoothing, the center box's size.
 
 An image's maps cost more than a cut; all cuts of an image are one task of the pool, resumed image by image.
 """
@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from zfnet.data.cache.images import ImageStore
-from zfnet.experiments.localization.boxes import centre_box, iou
+from zfnet.core.errors import UserError
+from zfnet.data.cache.images import Images
+from zfnet.experiments.localization.boxes import center_box, iou
 from zfnet.experiments.localization.locate import Methods
 from zfnet.experiments.localization.options import LocalizationOptions
-from zfnet.experiments.localization.score import ENOUGH, summarise
-from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows
-from zfnet.networks.convnet import ConvNet
+from zfnet.experiments.localization.score import ENOUGH, summarize
+from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows, draw_rows
+from zfnet.networks.network import Network
 
 AXES = {
     "grabcut": ("foreground", "background", "clamp", "smoothing", "least_size"),
@@ -37,43 +38,52 @@ PAPER = (*AXES["grabcut"], "hard_foreground", "hard_background", "iterations", "
 Values = dict[str, Any]
 
 
-def published(config: LocalizationOptions) -> LocalizationOptions:
-    """The configuration with [SVZ13]'s own values of the cut, which are the schema's defaults."""
-    return replace(config, **{name: getattr(LocalizationOptions(), name) for name in PAPER})
+def published(options: LocalizationOptions) -> LocalizationOptions:
+    """The options with [SVZ13]'s own values of the cut, which are the schema's defaults."""
+    return replace(options, **{name: getattr(LocalizationOptions(), name) for name in PAPER})
 
 
-def choices(config: LocalizationOptions, method: str) -> list[Values]:
-    """Every combination that is tried for a method: the configuration's own values, then the grid's."""
+def choices(options: LocalizationOptions, method: str) -> list[Values]:
+    """Every combination that is tried for a method: the configured values, then the grid's."""
     axes = AXES[method]
-    own = tuple(getattr(config, axis) for axis in axes)
-    combinations = itertools.product(*(getattr(config.grid, axis) for axis in axes))
+    own = tuple(getattr(options, axis) for axis in axes)
+    combinations = itertools.product(*(getattr(options.grid, axis) for axis in axes))
     return [dict(zip(axes, values, strict=True)) for values in dict.fromkeys([own, *combinations])]
 
 
 def tune(
-    config: LocalizationOptions,
-    model: ConvNet,
-    train: ImageStore,
+    options: LocalizationOptions,
+    network: Network,
+    train: Images,
     source: Source,
     name: str,
     out: Path,
     seed: int,
     processes: int,
 ) -> tuple[LocalizationOptions, dict[str, Any]]:
-    """The configuration with the values chosen on `config.tune` images of `train`, and all that was tried.
+    """The options with the values chosen on `options.tune` images of `train`, and all that was tried.
 
-    source, name: where the maps come from. Raises UserError when no training image has a box.
+    source, name: where the maps come from. Raises UserError when no training image has a box and a class that the
+    network knows.
     """
-    rows = choose_rows(train, config.tune, seed)
-    asked = {int(row): [int(train.index.labels[row])] for row in rows}
-    tried = {f"{method} {i}": values for method in AXES for i, values in enumerate(choices(config, method))}
-    settings = {key: replace(config, **values) for key, values in tried.items()}
-    cuts, thresholds = ({key: settings[key] for key in settings if key.startswith(m)} for m in ("grabcut", "threshold"))
+    labels = network.classes.labels(train.index)
+    rows = choose_rows(train, 0, seed)
+    rows = draw_rows(rows[labels[rows] >= 0], options.tune, seed)
+    if len(rows) == 0:
+        raise UserError(
+            f"localization.tune: {network.title or 'the network'} knows the class of no training image with a box; "
+            "set localization.tune=0"
+        )
+    asked = {int(row): [int(labels[row])] for row in rows}
+    tried = {f"{method} {i}": values for method in AXES for i, values in enumerate(choices(options, method))}
+    settings = {key: replace(options, **values) for key, values in tried.items()}
+    cuts = {key: values for key, values in settings.items() if key.startswith("grabcut")}
+    thresholds = {key: values for key, values in settings.items() if key.startswith("threshold")}
     maker = TaskMaker(train, source(train), asked, seed)
-    found = maker.locate_all(Methods(cuts, thresholds), model, name, out / f"tuning_{name}.jsonl", processes)
-    boxes = {key: np.array([one.boxes[key][0] for one in found]) for key in (*cuts, *thresholds)}
+    located = maker.locate_all(Methods(cuts, thresholds), network, name, out / f"tuning_{name}.jsonl", processes)
+    boxes = {key: np.array([found.boxes[key][0] for found in located]) for key in (*cuts, *thresholds)}
     for key in settings.keys() - boxes.keys():
-        boxes[key] = np.array([centre_box(*one.shape, settings[key].centre) for one in found])
+        boxes[key] = np.array([center_box(*found.shape, settings[key].centre) for found in located])
     true = [train.index.boxes[row] for row in asked]
     overlaps = {key: _overlaps(boxes[key], true) for key in tried}
     numbers: dict[str, Any] = {"n_images": len(rows), "source": name}
@@ -83,7 +93,7 @@ def tune(
         _, _, best = min((row["error"], -row["mean_iou"], key) for key, row in table.items())
         numbers[method] = {"chosen": tried[best], **_score(overlaps[best], seed), "grid": list(table.values())}
         chosen |= tried[best]
-    return replace(config, **chosen), numbers
+    return replace(options, **chosen), numbers
 
 
 def compare(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -96,7 +106,7 @@ def compare(tuned: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]
 
 
 def _overlaps(boxes: np.ndarray, true: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([iou(box[None], some).max() for box, some in zip(boxes, true, strict=True)])
+    return np.array([iou(box[None], instances).max() for box, instances in zip(boxes, true, strict=True)])
 
 
 def _row(values: Values, overlaps: np.ndarray) -> Values:
@@ -104,4 +114,4 @@ def _row(values: Values, overlaps: np.ndarray) -> Values:
 
 
 def _score(overlaps: np.ndarray, seed: int) -> dict[str, Any]:
-    return summarise({"known_error": (overlaps < ENOUGH).astype(float), "mean_iou": overlaps}, seed)
+    return summarize({"known_error": (overlaps < ENOUGH).astype(float), "mean_iou": overlaps}, seed)

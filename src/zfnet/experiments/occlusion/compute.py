@@ -36,6 +36,7 @@ from zfnet.core.statistics import interval
 from zfnet.data.cache.images import Images
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
@@ -143,11 +144,6 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
         "true class and the most probable class for each place of the square."
     )
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
-
-
-def crop_boxes(inputs: Inputs, images: Images, row: int) -> np.ndarray:
-    """The object's boxes (k, 4) in pixels of the center crop; they may reach outside it."""
-    return images.frame(row, inputs.frame).to_frame(images.index.boxes[row]) - inputs.margin
 
 
 def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, Any]:

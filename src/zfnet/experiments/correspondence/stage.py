@@ -1,0 +1,54 @@
+"""Stage correspondence: [ZF13] 4.3, Table 1 and Fig. 8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zfnet.core.errors import UserError
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome, skipped
+
+
+def check(context: Context) -> None:
+    from zfnet.experiments.correspondence.compute import FIRST_COMPARED
+    from zfnet.experiments.correspondence.parts import read_parts
+
+    parts = context.config.correspondence.parts
+    if parts:
+        read_parts(Path(parts))
+    context.need_layers("correspondence", FIRST_COMPARED)
+    _, _, layers = context.expected
+    if max(layers) == FIRST_COMPARED:
+        raise UserError(
+            f"correspondence: compares layer {FIRST_COMPARED} with a later hidden layer, and the network has none; "
+            "choose another network"
+        )
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.correspondence import compute
+    from zfnet.experiments.sources import parts_file
+
+    options = context.config.correspondence
+    parts = parts_file(context.config)
+    if parts is None:
+        missing = "no positions of eyes and noses for this dataset"
+        return skipped(f"{missing}; give a CSV file,part,x,y,radius with correspondence.parts")
+    try:
+        return compute.run(options, context.network, context.val, parts, context.out, context.seed)
+    except compute.TooFewFaces as error:
+        if options.parts:
+            raise
+        return skipped(str(error))
+
+
+CORRESPONDENCE = Stage(
+    "correspondence",
+    "[ZF13] Table 1, Fig. 8",
+    run,
+    check,
+    needs=("train",),
+    reads=("network", "correspondence", "seed"),
+    version=4,
+)

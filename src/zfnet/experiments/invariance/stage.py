@@ -1,0 +1,22 @@
+"""Stage invariance: [ZF13] Fig. 5."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def check(context: Context) -> None:
+    context.need_layers("invariance", 1)
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.invariance import compute
+
+    return compute.run(context.config.invariance, context.network, context.val, context.out, context.seed)
+
+
+INVARIANCE = Stage(
+    "invariance", "[ZF13] Fig. 5", run, check, needs=("train",), reads=("network", "invariance", "seed"), version=3
+)
