@@ -5,12 +5,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from zfnet.runner.options import PathsOptions, WandbOptions
-from zfnet.runner.record import Outcome
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.sources import forget_listings
 from zfnet.experiments.table import Config
+from zfnet.pipeline.options import PathsOptions, WandbOptions
+from zfnet.pipeline.record import Outcome
 from zfnet.running import runner
 from zfnet.running.runner import STAGES, fingerprint, needs, parse_stages, plan, section, stage_folder
 
