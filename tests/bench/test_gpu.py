@@ -22,14 +22,14 @@ TINY = gpu.Sizes(36, 0.125, 24, batches=(4, 8), steps=2, compared=20, per_class=
 def test_all_of_it_runs_on_a_cpu_and_gives_whole_rows(picture_folder, monkeypatch, capfd):
     monkeypatch.setattr(gpu, "draw_photographs", lambda folder, per_class: picture_folder)  # quicker than drawing
     rows = gpu.measure(CPU, TINY)
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     assert [row["name"].removeprefix("GPU: ") for row in rows] == [
         *(f"{what}, 32 px, batch {size}" for size in (4, 8) for what in ("training from JPEGs", "share of peak")),
         *("the step with LRN", "LRN, forward", "LRN, forward and backward", "ten-crop evaluation, 32 px"),
         *("bf16 loss, first 20 steps", "the step through gloo"),
     ]
     assert all(row["ours"] > 0 and row["peer"] > 0 and math.isfinite(row["ratio"]) for row in rows)
-    assert told.count("where a step's time goes: ") == 2 and "conv" in told
+    assert printed.count("where a step's time goes: ") == 2 and "conv" in printed
     assert not dist.is_initialized()
 
 
@@ -61,7 +61,7 @@ def test_shares_of_the_heaviest_operators_fall_and_stay_within_the_whole():
 def test_losses_that_part_are_named(stores, monkeypatch):
     losses = {"fp32": np.full(20, 2.0), "bf16": np.r_[np.full(10, 2.0), np.full(10, 2.2)]}
     losses["bf16"][0] += 1
-    monkeypatch.setattr(gpu, "first_losses", lambda store, sizes, device, precision: losses[precision])
+    monkeypatch.setattr(gpu, "first_losses", lambda images, sizes, device, precision: losses[precision])
     row = gpu.loss_row(stores[0], TINY, CPU)
     assert row["ours"] == pytest.approx(10) and not row["holds"] and "step by step 50.00 %" in row["note"]
 

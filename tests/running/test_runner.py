@@ -7,33 +7,32 @@ from dataclasses import replace
 import pytest
 
 from zfnet.core.errors import UserError
+from zfnet.experiments.sources import forget_listings
 from zfnet.experiments.table import Config
 from zfnet.pipeline.options import PathsOptions, WandbOptions
 from zfnet.pipeline.record import Outcome
-from zfnet.running import runner as pipeline
-from zfnet.running.runner import STAGES, fingerprint, parse_stages, plan
+from zfnet.running import runner
+from zfnet.running.runner import STAGES, fingerprint, needs, parse_stages, plan, section, stage_folder
 
 
 @pytest.fixture
 def ran(monkeypatch):
     """Every stage replaced by one that notes its name and leaves one number, and the files it is known by."""
-    import zfnet.experiments.stages
-
     names = []
 
-    def make(name):
-        def stage(config, out):
-            names.append(name)
-            where = pipeline.cache_folder(config) if name == "data" else out
-            for file in STAGES[name].leaves:
-                (where / file).parent.mkdir(parents=True, exist_ok=True)
-                (where / file).touch()
-            return Outcome({"value": len(names)}, {}, f"{name} says so")
+    def make(stage):
+        def run(context):
+            names.append(stage.name)
+            folder = context.image_cache if stage.name == "data" else context.out
+            for file in stage.leaves:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).touch()
+            return Outcome({"value": len(names)}, {}, f"{stage.name} says so")
 
-        return stage
+        return replace(stage, run=run)
 
-    for name in STAGES:
-        monkeypatch.setattr(zfnet.experiments.stages, name, make(name))
+    for stage in list(STAGES.values()):
+        monkeypatch.setitem(STAGES, stage.name, make(stage))
     return names
 
 
@@ -42,19 +41,26 @@ def config(tmp_path):
     return Config(paths=PathsOptions(outputs=str(tmp_path)), wandb=WandbOptions(mode="disabled"))
 
 
-def test_every_stage_has_a_function_and_needs_only_earlier_ones():
-    import zfnet.experiments.stages
-
+def test_every_stage_needs_only_earlier_ones_and_the_report_all_others(config):
     seen = set()
     for stage in STAGES.values():
-        assert callable(getattr(zfnet.experiments.stages, stage.name))
-        assert set(stage.needs) <= seen
+        assert set(needs(stage, config)) <= seen
         seen.add(stage.name)
-    assert set(STAGES["report"].needs) == seen - {"report", "look"}
+    assert set(needs(STAGES["report"], config)) == seen - {"report", "explain"}
+
+
+def test_a_stage_reads_its_own_section_and_the_network_it_looks_at(config):
+    for stage in STAGES.values():
+        for key in stage.reads:
+            section(config, key)  # AttributeError where there is none
+        if stage.options:
+            assert isinstance(getattr(config, stage.name), stage.options) and stage.name in stage.reads
+        if stage.uses_network and not stage.trains and stage.name != "report":
+            assert "network" in stage.reads, stage.name
 
 
 def test_a_stage_runs_after_all_it_needs_and_leaves_a_whole_result(config, ran, tmp_path):
-    pipeline.run(replace(config, stage="occlusion"), "python -m zfnet stage=occlusion")
+    runner.run(replace(config, stage="occlusion"), "python -m zfnet stage=occlusion")
     assert ran == ["data", "train", "occlusion"]
     result = json.loads((tmp_path / "menagerie" / "occlusion" / "result.json").read_text())
     wanted = {"config", "fingerprint", "seed", "versions", "commit", "device", "seconds", "numbers", "command"}
@@ -63,10 +69,10 @@ def test_a_stage_runs_after_all_it_needs_and_leaves_a_whole_result(config, ran, 
 
 
 def test_the_second_run_does_nothing_and_says_so(config, ran, capsys):
-    pipeline.run(config, "")
+    runner.run(config, "")
     first = len(ran)
-    pipeline.run(config, "")
-    assert first == len(STAGES) - 1 == len(ran)  # a look is of somebody's photograph, and no part of the report
+    runner.run(config, "")
+    assert first == len(STAGES) - 1 == len(ran)  # an explanation is of somebody's photograph, and no part of the report
     assert capsys.readouterr().out.count("done before") == first
 
 
@@ -75,41 +81,39 @@ def test_the_second_run_does_nothing_and_says_so(config, ran, capsys):
     [
         ("occlusion", {"square": 20}, ["occlusion", "report"]),
         ("report", {"title": "x"}, ["report"]),
-        ("train", {"lr": 0.5}, [name for name in STAGES if name not in ("data", "look")]),
+        ("train", {"lr": 0.5}, [name for name in STAGES if name not in ("data", "explain")]),
         ("checkpoints", {"minutes": 1.0}, []),
         ("paths", {"data": "elsewhere"}, []),
     ],
 )
 def test_a_changed_value_reruns_just_what_depends_on_it(config, ran, section, change, again):
-    pipeline.run(config, "")
+    runner.run(config, "")
     ran.clear()
-    pipeline.run(replace(config, **{section: replace(getattr(config, section), **change)}), "")
+    runner.run(replace(config, **{section: replace(getattr(config, section), **change)}), "")
     assert ran == again
 
 
 def test_a_stage_that_fails_leaves_no_result_and_loses_nothing_before_it(config, ran, monkeypatch, tmp_path):
-    import zfnet.experiments.stages
-
-    def fails(config, out):
+    def fails(context):
         raise UserError("occlusion.square: too large")
 
-    monkeypatch.setattr(zfnet.experiments.stages, "occlusion", fails)
+    monkeypatch.setitem(STAGES, "occlusion", replace(STAGES["occlusion"], run=fails))
     with pytest.raises(UserError):
-        pipeline.run(replace(config, stage="occlusion"), "")
+        runner.run(replace(config, stage="occlusion"), "")
     assert (tmp_path / "menagerie" / "train" / "result.json").exists()
     assert not (tmp_path / "menagerie" / "occlusion" / "result.json").exists()
 
 
 def test_a_damaged_result_counts_as_none(config, ran, tmp_path):
-    pipeline.run(replace(config, stage="data"), "")
+    runner.run(replace(config, stage="data"), "")
     (tmp_path / "menagerie" / "data" / "result.json").write_text('{"fingerprint": ')
-    pipeline.run(replace(config, stage="data"), "")
+    runner.run(replace(config, stage="data"), "")
     assert ran == ["data", "data"]
 
 
-def test_stage_lists_are_parsed_and_unknown_names_named():
+def test_stage_lists_are_parsed_and_unknown_names_named(config):
     assert parse_stages("train, occlusion") == ["train", "occlusion"]
-    assert [stage.name for stage in plan(["saliency", "data"])] == ["data", "train", "saliency"]
+    assert [stage.name for stage in plan(["saliency", "data"], config)] == ["data", "train", "saliency"]
     with pytest.raises(UserError, match="'trian'.*train"):
         parse_stages("trian")
 
@@ -122,34 +126,109 @@ def photo(tmp_path):
     return str(tmp_path / "my dog.png")
 
 
-def test_a_look_has_a_folder_a_photograph_and_runs_each_time(config, ran, photo, tmp_path):
-    asked = replace(config, stage="look", image=photo)
-    pipeline.run(asked, "")
-    folders = pipeline.run(asked, "")
-    assert ran == ["data", "train", "look", "look"]
-    assert folders[-1] == tmp_path / "menagerie" / "look" / "my dog"
+def test_an_explanation_has_a_folder_a_photograph_and_runs_each_time(config, ran, photo, tmp_path):
+    asked = replace(config, stage="explain", image=photo)
+    runner.run(asked, "")
+    folders = runner.run(asked, "")
+    assert ran == ["data", "train", "explain", "explain"]
+    assert folders[-1] == tmp_path / "menagerie" / "explain" / "my dog"
     assert (folders[-1] / "result.json").exists()
 
 
-def test_a_look_through_another_network_trains_nothing(config, ran, photo):
-    other = replace(config, stage="look", image=photo, look=replace(config.look, network="vgg16", weights="random"))
-    folders = pipeline.run(other, "")
-    assert ran == ["look"] and folders[-1].name == "my dog-vgg16"
+@pytest.mark.parametrize(
+    "name", ["...jpg", "..jpg", "....png", "a/../../b.jpg", "..\\..\\b.jpg", "C:\\x.jpg", " . .jpg", ".jpg", "..", "/"]
+)
+def test_no_name_of_a_photograph_leads_out_of_the_folder_of_explanations(config, name, tmp_path):
+    folder = stage_folder(STAGES["explain"], replace(config, image=name))
+    home = tmp_path / "menagerie" / "explain"
+    assert folder.parent == home and folder.resolve().parent == home.resolve()
+    assert folder.name.strip(". ") == folder.name and not set(folder.name) & set("/\\:")
+
+
+# ---------------------------------------------------------------- a network that was trained elsewhere
+@pytest.fixture
+def borrowed(config):
+    return replace(config, network=replace(config.network, name="vgg16", weights="random"))
+
+
+def test_an_explanation_through_a_borrowed_network_trains_nothing(borrowed, ran, photo, tmp_path):
+    folders = runner.run(replace(borrowed, stage="explain", image=photo), "")
+    assert ran == ["explain"] and folders == [tmp_path / "menagerie-vgg16" / "explain" / "my dog"]
+
+
+def test_a_borrowed_network_has_its_own_folder_and_shares_the_images(config, borrowed, ran, tmp_path):
+    runner.run(replace(config, stage="saliency"), "")
+    assert ran == ["data", "train", "saliency"]
+    runner.run(replace(borrowed, stage="saliency"), "")
+    assert ran == ["data", "train", "saliency", "saliency"]
+    assert (tmp_path / "menagerie-vgg16" / "saliency" / "result.json").exists()
+    assert not (tmp_path / "menagerie-vgg16" / "data").exists()
+    runner.run(replace(config, stage="saliency"), "")  # not replaced by the other's
+    assert len(ran) == 4
+
+
+def test_two_borrowed_networks_are_two_folders_whatever_their_names_hold(borrowed, tmp_path):
+    folders = set()
+    for name in ("timm:resnet18", "my_package.nets:make", "../elsewhere", "/abs/model"):
+        config = replace(borrowed, network=replace(borrowed.network, name=name))
+        folders.add(stage_folder(STAGES["saliency"], config))
+    assert len(folders) == 4
+    assert all(folder.parent.parent == tmp_path and folder.name == "saliency" for folder in folders)
+
+
+@pytest.mark.parametrize("name", ["train", "ensemble", "ablations", "evolution"])
+def test_stages_about_trainings_refuse_a_borrowed_network(borrowed, ran, name):
+    with pytest.raises(UserError, match=f"^stage: {name} is about training, and vgg16 was trained elsewhere; .*$"):
+        runner.run(replace(borrowed, stage=f"saliency,{name}"), "")
+    assert ran == []
+
+
+def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_path):
+    planned = [stage.name for stage in plan(["report"], borrowed)]
+    trainings = {stage.name for stage in STAGES.values() if stage.trains}
+    assert trainings == {"train", "ensemble", "ablations", "evolution"}
+    assert planned == [name for name in STAGES if name not in {*trainings, "explain"}]
+    assert stage_folder(STAGES["report"], borrowed) == tmp_path / "menagerie-vgg16" / "report"
+
+
+def test_the_weights_belong_to_the_fingerprint_of_what_looks_at_them(config, borrowed, tmp_path):
+    file = tmp_path / "weights.pth"
+    prints = {fingerprint(STAGES["saliency"], config), fingerprint(STAGES["saliency"], borrowed)}
+    borrowed = replace(borrowed, network=replace(borrowed.network, weights=str(file)))
+    for content in (b"", b"a", b"b"):
+        file.write_bytes(content)
+        forget_listings()
+        prints.add(fingerprint(STAGES["saliency"], borrowed))
+    assert len(prints) == 5
+    assert fingerprint(STAGES["data"], config) == fingerprint(STAGES["data"], borrowed)
 
 
 @pytest.mark.parametrize(
-    ("image", "weights", "told"),
+    ("name", "weights", "words"),
     [
-        ("", "", "image: no photograph given"),
-        ("gone.jpg", "", "image: gone.jpg is not a file"),
-        (__file__, "", "image: .*test_runner.py is not an image"),
-        (None, "gone.pth", "look.weights: belongs to a network of torchvision"),
+        ("vgg17", "random", "^network.name: .*vgg17"),
+        ("vgg16", "gone.pth", "^network.weights: gone.pth"),
+        ("no_such_package.nets:make", "", "^network.name: "),
     ],
 )
-def test_nothing_runs_for_a_photograph_that_cannot_be_read(config, ran, photo, image, weights, told):
-    wrong = replace(config, stage="look", image=photo if image is None else image)
-    with pytest.raises(UserError, match=told):
-        pipeline.run(replace(wrong, look=replace(config.look, weights=weights)), "")
+def test_nothing_runs_for_a_network_that_cannot_be_loaded(borrowed, ran, name, weights, words):
+    wrong = replace(borrowed, network=replace(borrowed.network, name=name, weights=weights))
+    with pytest.raises(UserError, match=words):
+        runner.run(replace(wrong, stage="saliency"), "")
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("", "image: no photograph given"),
+        ("gone.jpg", "image: gone.jpg is not a file"),
+        (__file__, "image: .*test_runner.py is not an image"),
+    ],
+)
+def test_nothing_runs_for_a_photograph_that_cannot_be_read(config, ran, image, words):
+    with pytest.raises(UserError, match=words):
+        runner.run(replace(config, stage="explain", image=image), "")
     assert ran == []
 
 
@@ -165,8 +244,6 @@ def test_the_fingerprint_depends_on_the_needs():
         ("data", "leave_out"),
         ("correspondence", "parts"),
         ("localization", "blacklist"),
-        ("transfer", "weights"),
-        ("look", "weights"),
     ],
 )
 def test_a_named_file_that_changes_is_noticed_by_the_stage_that_reads_it(tmp_path, config, stage, key):
@@ -176,20 +253,22 @@ def test_a_named_file_that_changes_is_noticed_by_the_stage_that_reads_it(tmp_pat
     prints = {fingerprint(STAGES[stage], config)}  # before it is there
     for text in ("a\n", "b\n"):
         file.write_text(text)
-        pipeline.sources.forget_listings()
+        forget_listings()
         prints.add(fingerprint(STAGES[stage], config))
     assert len(prints) == 3
 
 
 def test_a_report_whose_texts_have_changed_is_written_again(tmp_path, config, ran, monkeypatch):
-    ours = pipeline.PACKAGE / "report"
+    package = tmp_path / "templates_of_a_report"
+    (package / "templates").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(STAGES, "report", replace(STAGES["report"], package=package.name))
     for text in ("claims = 1", "claims = 2"):
-        package = tmp_path / text
-        shutil.copytree(ours, package / "report")
-        (package / "report" / "claims.py").write_text(text)
-        monkeypatch.setattr(pipeline, "PACKAGE", package)
+        (package / "templates" / "page.html").write_text(text)
+        runner._texts.cache_clear()
         ran.clear()
-        pipeline.run(config, "")
+        runner.run(config, "")
     assert ran == ["report"]
 
 
@@ -199,7 +278,7 @@ def test_boxed_images_of_elsewhere_that_change_are_noticed(tmp_path, config):
     config = replace(config, localization=replace(config.localization, images=str(boxed)))
     before = fingerprint(STAGES["localization"], config)
     (boxed / "1.jpg").write_bytes(b"1")
-    pipeline.sources.forget_listings()
+    forget_listings()
     assert fingerprint(STAGES["localization"], config) != before
 
 
@@ -225,42 +304,42 @@ def photographs(tmp_path, config):
 )
 def test_photographs_that_come_or_change_are_noticed(photographs, ran, change, again):
     config, folder = photographs
-    pipeline.run(config, "")
+    runner.run(config, "")
     ran.clear()
     change(folder)
-    pipeline.run(config, "")
+    runner.run(config, "")
     assert ran == again
-    pipeline.run(config, "")
+    runner.run(config, "")
     assert ran == again
 
 
 def test_imagenet_notices_more_images_or_boxes_by_their_number(photographs, ran):
     config, folder = photographs
     config = replace(config, data=replace(config.data, source="imagenet"))
-    pipeline.run(config, "")
+    runner.run(config, "")
     ran.clear()
     (folder / "cat" / "2.jpg").write_bytes(b"2")
-    pipeline.run(config, "")
+    runner.run(config, "")
     assert ran == ["data", "train"]
     ran.clear()
     (folder / "Annotations").mkdir()
-    pipeline.run(config, "")
+    runner.run(config, "")
     assert ran == ["data", "train"]
 
 
 def test_a_stage_whose_files_are_gone_is_not_done(config, ran, tmp_path):
-    pipeline.run(config, "")
-    for stage, file in (("data", "train/store.json"), ("train", "model.pt"), ("report", "index.html")):
+    runner.run(config, "")
+    for stage, file in (("data", "train/cache.json"), ("train", "model.pt"), ("report", "index.html")):
         (tmp_path / "menagerie" / stage / file).unlink()
         ran.clear()
-        pipeline.run(config, "")
+        runner.run(config, "")
         assert ran == [stage]
 
 
 def test_a_stage_that_runs_again_says_what_is_new(config, ran, capsys):
-    pipeline.run(replace(config, stage="train"), "")
+    runner.run(replace(config, stage="train"), "")
     capsys.readouterr()
-    pipeline.run(replace(config, stage="train", train=replace(config.train, epochs=2, lr=0.5)), "")
+    runner.run(replace(config, stage="train", train=replace(config.train, epochs=2, lr=0.5)), "")
     said = capsys.readouterr().out.splitlines()
     assert (
         said[1] == f"train            ...   train.epochs {config.train.epochs} -> 2; train.lr {config.train.lr} -> 0.5"
@@ -269,18 +348,18 @@ def test_a_stage_that_runs_again_says_what_is_new(config, ran, capsys):
 
 def test_two_runs_are_not_in_one_folder_at_a_time(config, ran):
     with (
-        pipeline._alone(STAGES["train"], config),
+        runner._alone(STAGES["train"], config),
         pytest.raises(UserError, match="paths.outputs: another run is working in .*train"),
     ):
-        pipeline.run(replace(config, stage="train"), "")
+        runner.run(replace(config, stage="train"), "")
     assert ran == ["data"]
-    pipeline.run(replace(config, stage="train"), "")
+    runner.run(replace(config, stage="train"), "")
     assert ran == ["data", "train"]
 
 
 def test_several_nodes_that_train_together_are_one_run(config, ran):
     config = replace(config, nodes=2)
-    with pipeline._alone(STAGES["train"], config), pipeline._alone(STAGES["train"], config):
+    with runner._alone(STAGES["train"], config), runner._alone(STAGES["train"], config):
         pass
 
 
@@ -316,15 +395,15 @@ def test_what_a_later_stage_would_refuse_is_refused_before_anything_runs(config,
     if section != "occlusion":
         config = replace(config, occlusion=replace(config.occlusion, square=12))
     with pytest.raises(UserError, match=words):
-        pipeline.run(config, "")
+        runner.run(config, "")
     assert not ran
 
 
 def test_what_is_done_is_not_checked_again(config, ran, tmp_path):
     (tmp_path / "raw").mkdir()
     config = replace(config, transfer=replace(config.transfer, source="caltech101", root=str(tmp_path / "raw")))
-    pipeline.run(replace(config, stage="transfer"), "")
+    runner.run(replace(config, stage="transfer"), "")
     (tmp_path / "raw").rmdir()
     ran.clear()
-    pipeline.run(replace(config, stage="transfer"), "")
+    runner.run(replace(config, stage="transfer"), "")
     assert not ran

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_no_service_is_a_warning_and_the_next_stage_stays_offline(stage, opened,
 ONLINE = """
 import sys
 from pathlib import Path
-from zfnet.experiments.config import WandbOptions
+from zfnet.pipeline.options import WandbOptions
 from zfnet.running.wandb_logger import Mirror
 from zfnet.pipeline.record import Outcome
 
@@ -235,21 +236,19 @@ def test_disabled_opens_nothing(stage, opened):
 
 def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
     """The agent names one run: of all stages that a point needs, only the one it asked for may take it."""
-    import zfnet.experiments.stages
-
-    from zfnet.experiments.table import Config
+    from zfnet.experiments.table import STAGES, Config
     from zfnet.pipeline.options import PathsOptions
-    from zfnet.running import runner as pipeline
+    from zfnet.running import runner
 
     opened = []
     monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
     monkeypatch.setattr(module, "_open", lambda mode, config, group, stage, told, root: opened.append(stage))
     for name in ("data", "train"):
-        monkeypatch.setattr(zfnet.experiments.stages, name, lambda config, out: Outcome({}))
-    pipeline.run(Config(stage="train", paths=PathsOptions(outputs=str(tmp_path))), "")
+        monkeypatch.setitem(STAGES, name, replace(STAGES[name], run=lambda context: Outcome({})))
+    runner.run(Config(stage="train", paths=PathsOptions(outputs=str(tmp_path))), "")
     assert opened == ["train"]
     monkeypatch.delenv("WANDB_SWEEP_ID")
-    pipeline.run(Config(stage="train", seed=1, paths=PathsOptions(outputs=str(tmp_path / "b"))), "")
+    runner.run(Config(stage="train", seed=1, paths=PathsOptions(outputs=str(tmp_path / "b"))), "")
     assert opened == ["train", "data", "train"]
 
 

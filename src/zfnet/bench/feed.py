@@ -2,7 +2,7 @@
 RandomResizedCrop, a mirror and ToTensor, in a DataLoader with a worker a core, four at most.
 
 Ours: frames of 256 px as JPEGs in one file (zfnet.data.cache.frames), decoded and cut by threads of this process into
-batches of uint8. Flip and mean are the device's work (`ImageStore.normalise`); one row shows them done on the host.
+batches of uint8. Flip and mean are the device's work (`Inputs.crops`); one row shows them done on the host.
 Photographs: imagenet-photos in the folder that ZFNET_REAL_DATA names, else drawn pictures enlarged to 500 x 375.
 """
 
@@ -20,9 +20,11 @@ import numpy as np
 from zfnet.bench.row import medians, rate_row, size_row, timed
 from zfnet.core.machine import n_cores
 from zfnet.data.cache.frames import n_threads
-from zfnet.data.cache.images import ImageStore, build_store
+from zfnet.data.cache.images import Images, build_cache
+from zfnet.data.crops import crop_size
 from zfnet.data.decode import read_rgb
 from zfnet.data.index import Index, image_files, make_index
+from zfnet.networks.inputs import Inputs
 
 BATCH, SIZE, QUALITY = 64, 256, 90
 WORKERS = min(4, n_cores())  # torch warns of more than there are cores
@@ -34,16 +36,18 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         photos = _photographs(Path(name) / "photographs")
         index = photo_index(photos)
-        store = build_store(index, Path(name) / "jpeg", SIZE, 1.0, cache="jpeg", quality=QUALITY)
+        images = build_cache(index, Path(name) / "jpeg", SIZE, cache="jpeg", quality=QUALITY, mean=True)
         kilobytes = np.mean([index.file(row).stat().st_size for row in range(len(index))]) / 1000
-        told = f"{len(index)} photographs of {kilobytes:.0f} kB, {n} drawn a round"
-        return [*_rate_rows(store, photos, n, rounds, told), _size_row(store, told)]
+        what = f"{len(index)} photographs of {kilobytes:.0f} kB, {n} drawn a round"
+        return [*_rate_rows(images, photos, n, rounds, what), _size_row(images, what)]
 
 
-def _rate_rows(store: ImageStore, photos: Path, n: int, rounds: int, told: str) -> list[dict[str, Any]]:
-    drawn = np.random.default_rng(0).integers(0, len(store), n)
-    top, left = np.random.default_rng(1).integers(0, SIZE - store.crop + 1, (2, n))
-    flip, side = top % 2 == 1, store.crop
+def _rate_rows(images: Images, photos: Path, n: int, rounds: int, what: str) -> list[dict[str, Any]]:
+    assert images.mean is not None
+    side, preprocessing = crop_size(SIZE), Inputs.of_mean_image(images.mean, 1.0)
+    drawn = np.random.default_rng(0).integers(0, len(images), n)
+    top, left = np.random.default_rng(1).integers(0, SIZE - side + 1, (2, n))
+    flip = top % 2 == 1
     parts = [slice(start, start + BATCH) for start in range(0, n, BATCH)]
     usual = _image_folder(photos)
     loader = _loader(usual, drawn)
@@ -51,16 +55,17 @@ def _rate_rows(store: ImageStore, photos: Path, n: int, rounds: int, told: str) 
     def alone() -> None:
         out = np.empty((BATCH, side, side, 3), np.uint8)
         for i, (row, y, x) in enumerate(zip(drawn, top, left, strict=True)):
-            out[i % BATCH] = store.pixels[row][y : y + side, x : x + side]
+            out[i % BATCH] = images.pixels[row][y : y + side, x : x + side]
 
     def batches() -> Iterable[Any]:
-        return (store.raw_crops(drawn[part], top[part], left[part]) for part in parts)
+        return (images.cut(drawn[part], top[part], left[part], side) for part in parts)
 
     def inputs() -> Iterable[Any]:
-        return (store.crops(drawn[part], top[part], left[part], flip[part]) for part in parts)
+        for part, pixels in zip(parts, batches(), strict=True):
+            yield preprocessing.crops(pixels, top[part], left[part], flip[part])
 
     n_few = min(n, 256)
-    ours, whole, normalised, peer, peer_loader = medians(
+    ours, whole, normalized, peer, peer_loader = medians(
         lambda: _rate(n, alone),
         lambda: _rate(n, lambda: list(map(len, batches()))),
         lambda: _rate(n, lambda: list(map(len, inputs()))),
@@ -70,9 +75,9 @@ def _rate_rows(store: ImageStore, photos: Path, n: int, rounds: int, told: str) 
     )
     threads = f"{n_threads()} threads; peer a DataLoader of {WORKERS} workers"
     return [
-        _row("image feed, 224 px, one thread", ours, peer, 9.0, f"{told}; decoded and cut, uint8; peer a float tensor"),
-        _row("image feed, 224 px, end to end", whole, peer_loader, 10.0, f"{told}; uint8 batches; {threads}"),
-        _row("the same, flip and mean on the host", normalised, peer_loader, 4.0, f"{told}; float32; {threads}"),
+        _row("image feed, 224 px, one thread", ours, peer, 9.0, f"{what}; decoded and cut, uint8; peer a float tensor"),
+        _row("image feed, 224 px, end to end", whole, peer_loader, 10.0, f"{what}; uint8 batches; {threads}"),
+        _row("the same, flip and mean on the host", normalized, peer_loader, 4.0, f"{what}; float32; {threads}"),
     ]
 
 
@@ -80,10 +85,10 @@ def _row(name: str, ours: float, peer: float, target: float, note: str) -> dict[
     return rate_row(name, ours, peer, "images/s", target, note)
 
 
-def _size_row(store: ImageStore, told: str) -> dict[str, Any]:
+def _size_row(images: Images, what: str) -> dict[str, Any]:
     raw, limit = SIZE * SIZE * 3 / 1000, 24
-    kilobytes = float(np.mean(store.pixels.lengths)) / 1000  # type: ignore[union-attr]
-    note = f"{told}; JPEG of quality {QUALITY} against raw pixels; the target is {limit} kB an image"
+    kilobytes = float(np.mean(images.pixels.lengths)) / 1000  # type: ignore[union-attr]
+    note = f"{what}; JPEG of quality {QUALITY} against raw pixels; the target is {limit} kB an image"
     return size_row("a cached image, 256 px", kilobytes, raw, raw / limit, note)
 
 
@@ -129,5 +134,5 @@ def draw_photographs(folder: Path, per_class: int) -> Path:
 def photo_index(photos: Path) -> Index:
     """The photographs of a folder in the ImageFolder layout, labelled."""
     classes = sorted(path.name for path in photos.iterdir() if path.is_dir())
-    found = [(f"{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(photos / name)]
-    return make_index(photos, found, classes)
+    rows = [(f"{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(photos / name)]
+    return make_index(photos, rows, classes)

@@ -35,9 +35,12 @@ from zfnet.bench.row import in_turn, limit_row, rate_row
 from zfnet.bench.training import norm_rows, with_norms
 from zfnet.core.machine import device_name, keep_memory
 from zfnet.core.precision import autocast
-from zfnet.data.cache.images import ImageStore, build_store
+from zfnet.data.cache.images import Images, build_cache
 from zfnet.data.crops import crop_size
+from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.inputs import Inputs
+from zfnet.networks.network import Classes
 from zfnet.networks.predict import predict
 from zfnet.training.distributed import World
 from zfnet.training.feed import Batch, Dropouts, feed
@@ -80,16 +83,16 @@ def measure(device: torch.device, sizes: Sizes) -> list[dict[str, Any]]:
     keep_memory()
     with tempfile.TemporaryDirectory() as name:
         index = photo_index(draw_photographs(Path(name) / "photographs", sizes.per_class))
-        store = build_store(index, Path(name) / "cache", sizes.frame, DIVISOR, cache="jpeg", quality=QUALITY)
-        found = [
-            *(row for batch in sizes.batches for row in step_rows(store, sizes, batch, device)),
-            norm_free_row(store, sizes, device),
+        images = build_cache(index, Path(name) / "cache", sizes.frame, cache="jpeg", quality=QUALITY, mean=True)
+        rows = [
+            *(row for batch in sizes.batches for row in step_rows(images, sizes, batch, device)),
+            norm_free_row(images, sizes, device),
             *norm_rows(first_maps(sizes, device), sizes.rounds, target=1.0),
-            ten_crop_row(store, sizes, device),
-            loss_row(store, sizes, device),
-            processes_row(store, sizes, device),
+            ten_crop_row(images, sizes, device),
+            loss_row(images, sizes, device),
+            processes_row(images, sizes, device),
         ]
-    return [row | {"name": f"GPU: {row['name']}", "note": f"{device_name(device)}; {row['note']}"} for row in found]
+    return [row | {"name": f"GPU: {row['name']}", "note": f"{device_name(device)}; {row['note']}"} for row in rows]
 
 
 # ---------------------------------------------------------------- the step, and what feeds it
@@ -119,37 +122,43 @@ def training_step(model: ConvNet, precision: str, seeded: nn.Module | None = Non
     return step
 
 
-def batches(store: ImageStore, model: ConvNet, n_steps: int, size: int) -> Iterator[Batch]:
+def inputs_of(images: Images) -> Inputs:
+    """The preprocessing of a network that is trained on the images."""
+    assert images.mean is not None
+    return Inputs.of_mean_image(images.mean, DIVISOR)
+
+
+def batches(images: Images, model: ConvNet, n_steps: int, size: int) -> Iterator[Batch]:
     """What `fit` feeds `model`, of `n_steps` batches; the pictures come again where they are too few."""
-    plan = plan_epoch(len(store), store.size, "random", 0, 0)
+    plan = plan_epoch(len(images), images.size, "random", 0, 0)
     plan = replace(plan, order=np.resize(plan.order, n_steps * size))
     world = World(0, 1, next(model.parameters()).device)
-    return feed(store, plan, range(n_steps), size, world, Dropouts(model, 0), 0)
+    return feed(images, inputs_of(images), plan, range(n_steps), size, world, Dropouts(model, 0), 0)
 
 
 # ---------------------------------------------------------------- speed
-def step_rows(store: ImageStore, sizes: Sizes, size: int, device: torch.device) -> list[dict[str, Any]]:
+def step_rows(images: Images, sizes: Sizes, size: int, device: torch.device) -> list[dict[str, Any]]:
     """Images/s from the cache and on the device, and the share of peak, with batches of `size`."""
     model = network(sizes, device)
     step = training_step(model, "bf16")
-    (batch,) = batches(store, model, 1, size)
+    (batch,) = batches(images, model, 1, size)
     fed, fixed = in_turn(
-        lambda: [step(each) for each in batches(store, model, sizes.steps, size)],
+        lambda: [step(each) for each in batches(images, model, sizes.steps, size)],
         lambda: [step(batch) for _ in range(sizes.steps)],
         rounds=sizes.rounds,
     )
     n, flops = sizes.steps * size, flops_of_step(sizes)
     where = ", ".join(f"{name} {100 * share:.0f} %" for name, share in heaviest(step, batch))
     print(f"batch {size}, where a step's time goes: {where}")
-    told = f"{store.crop} px, batch {size}"
+    setting = f"{crop_size(sizes.frame)} px, batch {size}"
     return [
         rate_row(
-            f"training from JPEGs, {told}",
+            f"training from JPEGs, {setting}",
             *(n / fed, n / fixed, "images/s", 0.9),
             note=f"bf16, channels_last, fused SGD, {sizes.steps} steps; peer the same on images on the device",
         ),
         rate_row(
-            f"share of peak, {told}",
+            f"share of peak, {setting}",
             *(n * flops / fixed / 1e12, peak(device, sizes), "TFLOP/s", 0.35),
             note=f"{flops / 1e9:.2f} GFLOP an image; peer a bf16 product of {sizes.product} x {sizes.product}; {where}",
         ),
@@ -196,13 +205,13 @@ def heaviest(step: Step, batch: Batch, n: int = 5) -> list[tuple[str, float]]:
     return [(name, spent[name] / total) for name in sorted(spent, key=spent.__getitem__, reverse=True)[:n]]
 
 
-def norm_free_row(store: ImageStore, sizes: Sizes, device: torch.device) -> dict[str, Any]:
+def norm_free_row(images: Images, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     """What contrast normalisation costs a step."""
     size, models = sizes.batches[-1], (network(sizes, device), with_norms(network(sizes, device), nn.Identity))
-    (batch,) = batches(store, models[0], 1, size)
+    (batch,) = batches(images, models[0], 1, size)
     ours, peer = (training_step(model, "bf16") for model in models)
     with_it, without = in_turn(lambda: ours(batch), lambda: peer(batch), rounds=5 * sizes.rounds)
-    note = f"{store.crop} px, batch {size}; peer the network without LRN"
+    note = f"{crop_size(sizes.frame)} px, batch {size}; peer the network without LRN"
     return rate_row("the step with LRN", size / with_it, size / without, "images/s", 0.95, note)
 
 
@@ -215,40 +224,40 @@ def first_maps(sizes: Sizes, device: torch.device) -> Tensor:
     return torch.randn(sizes.batches[-1], *like.shape[1:], device=device, dtype=dtype)
 
 
-def ten_crop_row(store: ImageStore, sizes: Sizes, device: torch.device) -> dict[str, Any]:
+def ten_crop_row(images: Images, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     """The evaluation averaged over ten crops, in images/s."""
-    model = network(sizes, device).eval()
-    rows = np.arange(min(4 * TEN_CROP_IMAGES, len(store)))
-    crops = store.ten_crops(rows[:TEN_CROP_IMAGES]).flatten(0, 1).to(device)
-    inputs, step = crops.contiguous(memory_format=torch.channels_last), 10 * TEN_CROP_IMAGES
+    model, inputs = network(sizes, device).eval(), inputs_of(images)
+    whole = trained_network(model, inputs, Classes(images.index.classes, images.index.names))
+    rows = np.arange(min(4 * TEN_CROP_IMAGES, len(images)))
+    crops = inputs.ten_crops(images.frames(rows[:TEN_CROP_IMAGES])).flatten(0, 1).to(device)
+    x, step = crops.contiguous(memory_format=torch.channels_last), 10 * TEN_CROP_IMAGES
 
     def forward() -> Tensor:
         with torch.inference_mode(), autocast(device, "bf16"):
-            return model(inputs)
+            return model(x)
 
-    ours, peer = in_turn(
-        lambda: [found for _, found in predict(model, store, rows, "ten", "bf16", step)], forward, rounds=sizes.rounds
-    )
+    ours, peer = in_turn(lambda: list(predict(whole, images, rows, "ten", "bf16", step)), forward, rounds=sizes.rounds)
     note = f"{len(rows)} images; peer the forward passes of crops on the device"
     rates = len(rows) / ours, len(crops) / 10 / peer
-    return rate_row(f"ten-crop evaluation, {store.crop} px", *rates, "images/s", 0.5, note)
+    return rate_row(f"ten-crop evaluation, {inputs.crop} px", *rates, "images/s", 0.5, note)
 
 
 # ---------------------------------------------------------------- agreement
-def loss_row(store: ImageStore, sizes: Sizes, device: torch.device) -> dict[str, Any]:
+def loss_row(images: Images, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     """How far the losses in bf16 are from those in fp32, in per cent."""
-    fp32, bf16 = (first_losses(store, sizes, device, precision) for precision in ("fp32", "bf16"))
+    fp32 = first_losses(images, sizes, device, "fp32")
+    bf16 = first_losses(images, sizes, device, "bf16")
     ends = f"fp32 from {fp32[0]:.3f} to {fp32[-1]:.3f}"
     note = f"batch {sizes.batches[0]}; means of ten steps, {ends}; step by step {_difference(bf16, fp32):.2f} % at most"
     means = (losses.reshape(-1, 10).mean(1) for losses in (bf16, fp32))
     return limit_row(f"bf16 loss, first {sizes.compared} steps", _difference(*means), LOSS_LIMIT, "%", note)
 
 
-def first_losses(store: ImageStore, sizes: Sizes, device: torch.device, precision: str) -> np.ndarray:
+def first_losses(images: Images, sizes: Sizes, device: torch.device, precision: str) -> np.ndarray:
     """(compared,) losses of the first steps."""
     model = network(sizes, device)
     step = training_step(model, precision)
-    losses = [step(batch) for batch in batches(store, model, sizes.compared, sizes.batches[0])]
+    losses = [step(batch) for batch in batches(images, model, sizes.compared, sizes.batches[0])]
     return torch.stack(losses).double().cpu().numpy()
 
 
@@ -258,13 +267,13 @@ def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 # ---------------------------------------------------------------- one process of many
-def processes_row(store: ImageStore, sizes: Sizes, device: torch.device) -> dict[str, Any]:
+def processes_row(images: Images, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     """What the exchange of gradients costs a step, with one process: NCCL on a GPU, Gloo on a CPU.
 
     Raises RuntimeError when the sum over one process is not what went in.
     """
     size, models = sizes.batches[-1], (network(sizes, device), network(sizes, device))
-    (batch,) = batches(store, models[0], 1, size)
+    (batch,) = batches(images, models[0], 1, size)
     with process_group(device) as backend:
         ours = training_step(models[0], "bf16", DistributedDataParallel(Seeded(models[0])))
         peer = training_step(models[1], "bf16")
