@@ -7,6 +7,7 @@ the unit counts as seeing the whole image.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -23,12 +24,9 @@ CHUNK = 48  # projections at once, where no other number is given
 
 def field_of(module: nn.Module, layer: str, side: int) -> Field:
     """What a unit of `layer` sees of an input of `side` px: its receptive field, or the whole image at every place."""
-    is_chain = isinstance(module, nn.Sequential) and not any(list(child.children()) for child in module)
-    if is_chain:
-        try:
+    if isinstance(module, nn.Sequential) and not any(list(child.children()) for child in module):
+        with contextlib.suppress(UserError):  # for a layer whose units see no square
             return receptive_field(module, layer)
-        except UserError:  # a layer that is no square of the image
-            pass
     return Field(side, stride=0, offset=0)
 
 
