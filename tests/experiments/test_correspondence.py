@@ -16,7 +16,6 @@ from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
 from zfnet.experiments import sources
-from zfnet.experiments.table import Config
 from zfnet.experiments.context import Context
 from zfnet.experiments.correspondence.compute import (
     KINDS,
@@ -34,6 +33,7 @@ from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
 from zfnet.experiments.correspondence.stage import CORRESPONDENCE
 from zfnet.experiments.sources import OUR_PARTS
+from zfnet.experiments.table import Config
 from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from zfnet.experiments.explain.network import as_table, estimate_patterns, from_torchvision, ours, read_photo
+from zfnet.experiments.explain.network import read_photo
 
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.context import Context
+from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -14,7 +15,7 @@ def check(context: Context) -> None:
     from zfnet.experiments.correspondence.compute import FIRST_COMPARED
     from zfnet.experiments.correspondence.parts import read_parts
 
-    parts = context.config.correspondence.parts
+    parts = context.options.parts
     if parts:
         read_parts(Path(parts))
     context.need_layers("correspondence", FIRST_COMPARED)
@@ -30,7 +31,7 @@ def run(context: Context) -> Outcome:
     from zfnet.experiments.correspondence import compute
     from zfnet.experiments.sources import parts_file
 
-    options = context.config.correspondence
+    options = context.options
     parts = parts_file(context.config)
     if parts is None:
         missing = "no positions of eyes and noses for this dataset"
@@ -48,6 +49,7 @@ CORRESPONDENCE = Stage(
     "[ZF13] Table 1, Fig. 8",
     run,
     check,
+    options=CorrespondenceOptions,
     needs=("train",),
     reads=("network", "correspondence", "seed"),
     version=4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -14,9 +15,16 @@ def check(context: Context) -> None:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.invariance import compute
 
-    return compute.run(context.config.invariance, context.network, context.val, context.out, context.seed)
+    return compute.run(context.options, context.network, context.val, context.out, context.seed)
 
 
 INVARIANCE = Stage(
-    "invariance", "[ZF13] Fig. 5", run, check, needs=("train",), reads=("network", "invariance", "seed"), version=3
+    "invariance",
+    "[ZF13] Fig. 5",
+    run,
+    check,
+    options=InvarianceOptions,
+    needs=("train",),
+    reads=("network", "invariance", "seed"),
+    version=3,
 )

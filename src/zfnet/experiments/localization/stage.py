@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -19,7 +20,7 @@ def check(context: Context) -> None:
     from zfnet.data.index import require_folder
     from zfnet.experiments.localization.compute import check_comparison
 
-    options = context.config.localization
+    options = context.options
     if options.images:
         require_folder(Path(options.images), "localization.images", "see data/README.md")
     if options.blacklist and not Path(options.blacklist).is_file():
@@ -32,7 +33,7 @@ def _check_sources(context: Context) -> None:
     """Raise UserError for a source that needs the training images of a network that was trained elsewhere."""
     from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY
 
-    options, data, name = context.config.localization, context.config.data, context.config.network.name
+    options, data, name = context.options, context.config.data, context.config.network.name
     if not is_borrowed(context.config) or data.source == "imagenet" or Path(name).is_dir():
         return
     others = ", ".join(source for source in SALIENCY if source not in OF_TRAINING_IMAGES)
@@ -51,7 +52,7 @@ def run(context: Context) -> Outcome:
     from zfnet.experiments.localization.sources import make_source
     from zfnet.experiments.sources import blacklist_file
 
-    options, network = context.config.localization, context.network
+    options, network = context.options, context.network
     train, val = context.images
     if not any(len(boxes) for boxes in val.index.boxes):
         return skipped("no image of this dataset has a box")
@@ -66,7 +67,7 @@ def _further_images(context: Context) -> Images:
     from zfnet.data.sources.imagenet import read_boxed
 
     classes = context.network.classes
-    folder = Path(context.config.localization.images)
+    folder = Path(context.options.images)
     index = read_boxed(folder, "localization.images", classes.ids, classes.names)
     return context.cache("localization", index, context.out / "images" / "store")
 
@@ -76,6 +77,7 @@ LOCALIZATION = Stage(
     "[SVZ13] 3.2 and Fig. 3",
     run,
     check,
+    options=LocalizationOptions,
     needs=("train",),
     borrowed_needs=("data",),
     reads=("network", "localization", "seed"),
