@@ -10,7 +10,6 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from zfnet.experiments.explain.network import read_photo
 
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid
