@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zfnet.attribution import patterns as estimation
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.maps import saliency_maps
+from zfnet.attribution.patterns import positive_patterns
 from zfnet.attribution.rules import METHODS
 from zfnet.attribution.strongest import strongest
 from zfnet.core.errors import UserError
@@ -318,8 +318,7 @@ def patterns(network: Network, folder: str | Path, n_images: int = 500, seed: in
             crops = np.stack([network.inputs.photo_pixels(read_rgb(file, upright=True)) for file in part])
             yield network.inputs.prepare(crops).to(network.device)
 
-    fitted = estimation.fit(network.module, estimation.estimate(network.module, batches()))
-    return {name: pattern.float() for name, pattern in fitted.kinds["a+"].items()}
+    return positive_patterns(network.module, batches())
 
 
 # ---------------------------------------------------------------- everything at once
