@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.incremental import Occluder, respond
 from zfnet.attribution.patterns import estimate
-from zfnet.attribution.strongest import Strongest, conv_layers, update
+from zfnet.attribution.strongest import Strongest, update
 from zfnet.attribution.window import project_window
 from zfnet.bench.memory import STEPS, memory_row
 from zfnet.bench.row import ROUNDS, in_turn, rate_row
 from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.walk import Visitor, visit
 
 TARGETS = {5: 2.0, 4: 5.0, 3: 10.0, 2: 50.0}  # layer -> times as fast as Captum
 OVERHEAD = 0.10  # of the forward, for the search of the nine strongest
@@ -67,23 +68,27 @@ def _captum(model: ConvNet, layer: str, images: Tensor, units: Tensor, places: T
 
 
 def _top9(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
-    layers, b = conv_layers(model), len(images)
+    layers, b = list(model.feature_maps.values()), len(images)
     best: dict[str, Strongest] = {}
     seen = 0
 
-    def search(keep: bool) -> None:
+    def keeping(layer: str) -> Visitor:
+        def keep(inputs: Tensor, maps: Tensor) -> None:
+            best[layer] = update(best.get(layer), maps, torch.arange(seen, seen + b), 9)
+
+        return keep
+
+    def search() -> None:
         nonlocal seen
         with torch.inference_mode():
-            x = images
-            for name, module in model.named_children():
-                x = module(x)
-                if keep and name in layers:
-                    best[name] = update(best.get(name), x, torch.arange(seen, seen + b), 9)
-                if name == layers[-1]:
-                    break
+            visit(model, images, {layer: keeping(layer) for layer in layers})
         seen += b
 
-    ours, forward = in_turn(lambda: search(True), lambda: search(False), rounds=rounds)
+    def forward_alone() -> None:
+        with torch.inference_mode():
+            model.upto(images, layers[-1])
+
+    ours, forward = in_turn(search, forward_alone, rounds=rounds)
     return {
         "name": "top-9 of all maps",
         **{"ours": b / ours, "peer": b / forward, "unit": "images/s", "ratio": forward / ours},

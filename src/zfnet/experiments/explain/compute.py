@@ -29,19 +29,21 @@ from torch import Tensor
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.incremental import Grid, Occluder, respond
-from zfnet.attribution.patterns import few_image_patterns
+from zfnet.attribution.patterns import positive_patterns
 from zfnet.data.cache.images import Images
 from zfnet.data.crops import Frame
 from zfnet.experiments.explain.figure import Sheet, Tile, draw
 from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
+from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import heatmap, signed_heatmap, write
 
 PICTURE = "explain.png"
 TOP = 5  # classes named
 VIVID = 0.998  # quantile of a map's size that is shown as the strongest
+PATTERN_BATCH = 100  # images
 SMALLEST = 9  # px, side of the part of the photograph that a unit is shown with
 SIGNALS = {"deconvnet": "deconvnet", "guided": "guided back-propagation", "patternnet": "PatternNet"}
 
@@ -123,7 +125,9 @@ def explain(
 def estimate_patterns(network: Network, images: Images, count: int, seed: int) -> Estimated:
     """Patterns a+ from `count` training images, the first that stage patterns takes."""
     origin = f"estimated from {min(count, len(images))} training images; stage=patterns takes more"
-    return Estimated(few_image_patterns(network, images, count, [seed, 5]), origin)
+    rows = np.random.default_rng([seed, 5]).permutation(len(images))[:count]
+    batches = center_batches(network, images, rows, PATTERN_BATCH, "patterns: batch")
+    return Estimated(positive_patterns(network.module, batches), origin)
 
 
 def class_signals(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> dict[str, np.ndarray]:
