@@ -18,7 +18,7 @@ from zfnet.experiments.patterns.degradation import (
     occlusion,
     orders,
     predict,
-    summarise,
+    summarize,
 )
 
 
@@ -131,7 +131,7 @@ def test_areas_of_curves_known_by_hand() -> None:
     curves = {"a+": np.array([[1.0, 0.5, 0.0]]), "random": np.array([[1.0, 1.0, 1.0]])}
     found = areas(curves, [0, 2, 10])
     assert found["a+"] == pytest.approx([(1.5 + 2.0) / 10]) and found["random"] == pytest.approx([1.0])
-    numbers = summarise(curves, [0, 2, 10], seed=0)
+    numbers = summarize(curves, [0, 2, 10], seed=0)
     assert numbers["random"]["above_a+"]["value"] == pytest.approx(0.65) and numbers["a+"]["above_a+"]["value"] == 0
     assert numbers["a+"]["below_random"]["value"] == pytest.approx(0.65)
     assert numbers["a+"]["curve"] == [1.0, 0.5, 0.0]

@@ -22,7 +22,7 @@ from zfnet.experiments.patterns.signal_quality import (
     measure,
     read,
     sample_patches,
-    summarise,
+    summarize,
 )
 from zfnet.networks.convnet import ConvNet, build
 
@@ -118,19 +118,33 @@ def test_correlations_are_numpys_and_degenerate_ones_are_told_apart() -> None:
     assert (r[0, 1] == 0).all() and np.isnan(r[:, 2]).all()
 
 
-@pytest.mark.parametrize(("groups", "stride", "padding"), [(1, 1, 0), (1, 2, 1), (2, 2, (1, 0))])
-def test_patches_are_what_the_convolution_looks_at(groups: int, stride: int, padding: int | tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("groups", "stride", "padding", "dilation", "mode"),
+    [(1, 1, 0, 1, "zeros"), (1, 2, 1, 1, "zeros"), (2, 2, (1, 0), 1, "zeros"), (1, 1, 2, 2, "reflect")],
+)
+def test_patches_are_what_the_convolution_looks_at(groups, stride, padding, dilation, mode) -> None:
     torch.manual_seed(0)
-    conv = nn.Conv2d(4, 6, 3, stride, padding, groups=groups, bias=False)
+    conv = nn.Conv2d(4, 6, 3, stride, padding, dilation, groups, bias=False, padding_mode=mode)
     x = torch.randn(2, 4, 7, 8)
-    patches = sample_patches(conv, x, 200, torch.Generator().manual_seed(0))
+    patches = sample_patches(conv, x, 400, torch.Generator().manual_seed(0))
     y = conv(x).detach()
-    for group, some in enumerate(patches):
-        answers = some @ conv.weight.detach().flatten(1).chunk(groups)[group].T
+    for group, seen in enumerate(patches):
+        answers = seen @ conv.weight.detach().flatten(1).chunk(groups)[group].T
         for b in (0, 1):
             true = y[b].chunk(groups)[group].flatten(1).T  # (places, maps)
-            nearest = torch.cdist(answers.view(2, 200, -1)[b], true).min(1)
+            nearest = torch.cdist(answers.view(2, 400, -1)[b], true).min(1)
             assert nearest.values.max() < 1e-3 and len(nearest.indices.unique()) == len(true)
+
+
+def test_of_very_many_groups_only_some_are_measured() -> None:
+    torch.manual_seed(0)
+    net, x = (
+        nn.Sequential(nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 12, 3, groups=12)).eval(),
+        torch.rand(40, 3, 9, 9),
+    )
+    patterns = fit(net, estimate(net, [x]))
+    qualities = measure(net, patterns, lambda: [x], lambda: [x], n_neurons=5, seed=0)
+    assert {name: q.rho["y"].shape[1] + q.n_constant["y"] for name, q in qualities.items()} == {"0": 5, "2": 5}
 
 
 def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) -> None:
@@ -163,7 +177,7 @@ def test_patterns_leave_less_than_weights_in_every_layer_and_weights_about_as_mu
         assert a > w + 0.2 and both > w + 0.2 and abs(w - random) < 0.2
         assert q.rho["y"].shape[1] + q.n_constant["y"] == 4
     again = measure(model, patterns, lambda: x.split(50), lambda: x.split(32), n_neurons=4, seed=0)
-    np.testing.assert_equal(summarise(again, 0), summarise(qualities, 0))  # a layer may be dead: nan
+    np.testing.assert_equal(summarize(again, 0), summarize(qualities, 0))  # a layer may be dead: nan
     gain = advantage(qualities, "a", "w", "y", seed=0)
     assert gain["low"] < gain["value"] < gain["high"] and gain["low"] > 0
 

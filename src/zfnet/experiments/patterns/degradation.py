@@ -1,7 +1,7 @@
 """Image degradation: does taking away what a method calls important hurt the answer? ([K17] 5, Fig. 4)
 
 The image is cut into patches that do not overlap. Attribution is summed in each patch, the patches are ordered by it,
-decreasing, and the first n are replaced by their mean colour; the softmax output of the initially predicted class is
+decreasing, and the first n are replaced by their mean color; the softmax output of the initially predicted class is
 followed over n. The better the attribution, the steeper the fall: the smaller the area under the curve.
 
     area = mean over n = 0 .. n_patches of p(predicted class), by the trapezoid rule between the points measured
@@ -13,7 +13,7 @@ Attributions of the predicted class's score, the patch's sum over pixels and cha
     w, a, a+             PatternAttribution's pass with S_w, S_a and S_a+-
     deconvnet, guided    |projection|: they are signals, whose size is what they say of importance [our choice]
     occlusion            the fall of the probability where WINDOW x WINDOW patches at once are replaced by their mean
-                         colours, averaged over the windows that cover a patch [our choice; with 1, patch by patch]
+                         colors, averaged over the windows that cover a patch [our choice; with 1, patch by patch]
 
 Patches at the right and lower edge are partial where the side is no multiple of theirs [NS; all are kept]. Input 0 is
 the mean image, and so attributions by x count from there.
@@ -26,12 +26,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.patterns import Patterns, weight_patterns
 from zfnet.core.statistics import interval
-from zfnet.networks.convnet import ConvNet
 
 WINDOW, HOP = 5, 3  # patches: side of the window that occlusion covers, and between windows
 
@@ -58,7 +57,7 @@ class Patches:
         return values[..., self.ids.to(values.device)]
 
     def means(self, images: Tensor) -> Tensor:
-        """Images whose every patch has its mean colour."""
+        """Images whose every patch has its mean color."""
         return self.spread(self.sum(images) / self.sum(torch.ones_like(images[:1, :1])))
 
 
@@ -72,14 +71,14 @@ def cut(height: int, width: int, size: int) -> Patches:
 class Attributions:
     """Every method's attribution of the predicted class's score, a map (b, h, w) of network inputs (b, 3, h, w)."""
 
-    def __init__(self, model: ConvNet, patterns: Patterns) -> None:
+    def __init__(self, module: nn.Module, patterns: Patterns) -> None:
         self.passes = {
-            "gradient x input": Backprojection(model, "gradient"),
-            "w": Backprojection(model, "patternattribution", weight_patterns(model)),
-            "deconvnet": Backprojection(model, "deconvnet"),
-            "guided": Backprojection(model, "guided"),
-            "a": Backprojection(model, "patternattribution", patterns.kinds["a"]),
-            "a+": Backprojection(model, "patternattribution", patterns.kinds["a+"]),
+            "gradient x input": Backprojection(module, "gradient"),
+            "w": Backprojection(module, "patternattribution", weight_patterns(module)),
+            "deconvnet": Backprojection(module, "deconvnet"),
+            "guided": Backprojection(module, "guided"),
+            "a": Backprojection(module, "patternattribution", patterns.kinds["a"]),
+            "a+": Backprojection(module, "patternattribution", patterns.kinds["a+"]),
         }
 
     def maps(self, images: Tensor, classes: Tensor) -> dict[str, Tensor]:
@@ -92,37 +91,37 @@ class Attributions:
 
 
 def degrade(
-    model: ConvNet, images: Tensor, orders: Mapping[str, Tensor], patches: Patches, counts: list[int]
+    module: nn.Module, images: Tensor, orders: Mapping[str, Tensor], patches: Patches, counts: list[int]
 ) -> dict[str, np.ndarray]:
     """Method -> p(initially predicted class) (b, len(counts)) with the first n patches of its order (b, patches) gone.
 
     images (b, 3, h, w) are network inputs; counts are the n, 0 for the whole image.
     """
     means = patches.means(images)
-    classes = predict(model, images).argmax(1)
+    classes = predict(module, images).argmax(1)
     curves = {}
     for name, order in orders.items():
         rank = patches.spread(order.argsort(1))[:, None]  # (b, 1, h, w): when a pixel goes
-        steps = [predict(model, torch.where(rank < n, means, images)) for n in counts]
+        steps = [predict(module, torch.where(rank < n, means, images)) for n in counts]
         curves[name] = torch.stack([p.gather(1, classes[:, None])[:, 0] for p in steps], 1).cpu().numpy()
     return curves
 
 
 def orders(
-    model: ConvNet, images: Tensor, attributions: Attributions, patches: Patches, generator: torch.Generator
+    module: nn.Module, images: Tensor, attributions: Attributions, patches: Patches, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Method -> patches (b, patches), the most important first; ties by their number."""
-    classes = predict(model, images).argmax(1)
+    classes = predict(module, images).argmax(1)
     scores = {"random": torch.rand(len(images), patches.count, generator=generator)}
     scores |= {name: patches.sum(m) for name, m in attributions.maps(images, classes).items()}
-    scores["occlusion"] = occlusion(model, images, classes, patches)
+    scores["occlusion"] = occlusion(module, images, classes, patches)
     return {name: s.argsort(dim=1, descending=True, stable=True).to(images.device) for name, s in scores.items()}
 
 
-def occlusion(model: ConvNet, images: Tensor, classes: Tensor, patches: Patches, window: int = WINDOW) -> Tensor:
+def occlusion(module: nn.Module, images: Tensor, classes: Tensor, patches: Patches, window: int = WINDOW) -> Tensor:
     """Fall of p(class) by patch (b, patches), over the windows of `window` x `window` patches that cover it."""
     means = patches.means(images)
-    before = predict(model, images).gather(1, classes[:, None])
+    before = predict(module, images).gather(1, classes[:, None])
     total = torch.zeros(len(images), patches.count, device=images.device)
     covered = torch.zeros(patches.count, device=images.device)
     for top in _starts(patches.rows, window):
@@ -130,7 +129,7 @@ def occlusion(model: ConvNet, images: Tensor, classes: Tensor, patches: Patches,
             square = torch.zeros(patches.rows, patches.columns, dtype=torch.bool, device=images.device)
             square[top : top + window, left : left + window] = True
             inside = square.flatten()
-            after = predict(model, torch.where(patches.spread(inside), means, images)).gather(1, classes[:, None])
+            after = predict(module, torch.where(patches.spread(inside), means, images)).gather(1, classes[:, None])
             total += (before - after) * inside
             covered += inside
     return total / covered
@@ -141,26 +140,26 @@ def areas(curves: Mapping[str, np.ndarray], counts: list[int]) -> dict[str, np.n
     return {name: np.trapezoid(curve, counts, axis=1) / (counts[-1] - counts[0]) for name, curve in curves.items()}
 
 
-def summarise(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) -> dict[str, dict]:
+def summarize(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) -> dict[str, dict]:
     """Mean area with its bootstrap interval over images, the mean curve, and image by image how far the area lies above
     a+'s and below a random order's.
     """
-    found = areas(curves, counts)
+    by_method = areas(curves, counts)
     return {
         name: {
-            "area": interval(found[name], seed),
-            "above_a+": interval(found[name] - found["a+"], seed),
-            "below_random": interval(found["random"] - found[name], seed),
-            "curve": curve.mean(0).tolist(),
+            "area": interval(area, seed),
+            "above_a+": interval(area - by_method["a+"], seed),
+            "below_random": interval(by_method["random"] - area, seed),
+            "curve": curves[name].mean(0).tolist(),
         }
-        for name, curve in curves.items()
+        for name, area in by_method.items()
     }
 
 
-def predict(model: ConvNet, images: Tensor) -> Tensor:
+def predict(module: nn.Module, images: Tensor) -> Tensor:
     """Softmax outputs (b, classes)."""
     with torch.inference_mode():
-        return model(images).softmax(1)
+        return module(images).softmax(1)
 
 
 def _starts(count: int, window: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The figures of [K17]: signals and attributions side by side (Figs. 5, 6), rho by layer (3), degradation (4).
 
-Signals keep the image's colours, x / (2 max |x|) + 1/2, so that mid grey is nothing; attributions are summed over
-colours and drawn from blue (against the class) over white to red (for it), each picture by its own maximum.
+Signals keep the image's colors, x / (2 max |x|) + 1/2, so that mid grey is nothing; attributions are summed over
+colors and drawn from blue (against the class) over white to red (for it), each picture by its own maximum.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.patterns import Patterns
 from zfnet.experiments.patterns.degradation import Attributions
 from zfnet.experiments.patterns.signal_quality import ESTIMATORS
-from zfnet.networks.convnet import ConvNet
 from zfnet.plots import chart, grid
 
 TILE = 112  # px, about
@@ -28,15 +27,15 @@ METHOD_LABELS = {"gradient x input": "gradient × input", "w": "S_w", "a": "S_a"
 
 
 def side_by_side(
-    model: ConvNet, patterns: Patterns, inputs: Tensor, pictures: np.ndarray, names: Sequence[str], path: Path
+    module: nn.Module, patterns: Patterns, inputs: Tensor, pictures: np.ndarray, names: Sequence[str], path: Path
 ) -> None:
     """One row an image: the image, then the predicted class as every method shows it. `names` label the classes."""
     with torch.inference_mode():
-        confidence, classes = model(inputs).softmax(1).max(1)
+        confidence, classes = module(inputs).softmax(1).max(1)
     columns: dict[str, Sequence[np.ndarray]] = {"image": list(pictures)}
-    for name, signal in _signals(model, patterns, inputs, classes).items():
+    for name, signal in _signals(module, patterns, inputs, classes).items():
         columns[name] = list(grid.contrast(signal.cpu().permute(0, 2, 3, 1).numpy()))
-    maps = Attributions(model, patterns).maps(inputs, classes)
+    maps = Attributions(module, patterns).maps(inputs, classes)
     for name, label in {"gradient x input": "grad. x input", "w": "S_w", "a": "S_a", "a+": "PatternAttr."}.items():
         columns[label] = [grid.signed_heatmap(m) for m in maps[name].cpu().numpy()]
     labels = [f"{names[k]} {p:.2f}" for k, p in zip(classes.tolist(), confidence.tolist(), strict=True)]
@@ -51,9 +50,10 @@ def quality(numbers: Mapping[str, Any], path: Path) -> None:
     for target, layers in numbers.items():
         series = []
         for estimator in ESTIMATORS:
-            found = [layer[estimator] for layer in layers.values()]
-            value, low, high = ([one[key] for one in found] for key in ("value", "low", "high"))
-            series.append(chart.Series(ESTIMATOR_LABELS[estimator], range(1, len(found) + 1), value, low, high))
+            measures = [layer[estimator] for layer in layers.values()]
+            values = [measure["value"] for measure in measures]
+            low, high = [measure["low"] for measure in measures], [measure["high"] for measure in measures]
+            series.append(chart.Series(ESTIMATOR_LABELS[estimator], range(1, len(values) + 1), values, low, high))
         panels.append(chart.Panel(TITLES[target], "layer, from the image", "rho (1: all signal removed)", series))
     chart.save(chart.lines(panels, columns=2), path)
 
@@ -62,18 +62,13 @@ def degradation(numbers: Mapping[str, Any], counts: Sequence[int], path: Path) -
     """p(predicted class) against the patches replaced, by method, the steepest named first."""
     order = sorted(numbers, key=lambda name: numbers[name]["area"]["value"])
     series = [chart.Series(METHOD_LABELS.get(name, name), counts, numbers[name]["curve"]) for name in order]
-    panel = chart.Panel("", "patches replaced by their mean colour", "p(predicted class)", series)
+    panel = chart.Panel("", "patches replaced by their mean color", "p(predicted class)", series)
     chart.save(chart.lines([panel]), path)
 
 
-def _signals(model: ConvNet, patterns: Patterns, inputs: Tensor, classes: Tensor) -> dict[str, Tensor]:
+def _signals(module: nn.Module, patterns: Patterns, inputs: Tensor, classes: Tensor) -> dict[str, Tensor]:
     """Method -> signal (b, 3, h, w)."""
-    methods: dict[str, tuple[str, Mapping[str, Tensor] | None]] = {
-        "gradient": ("gradient", None),
-        "deconvnet": ("deconvnet", None),
-        "guided": ("guided", None),
-        "PatternNet a": ("patternnet", patterns.kinds["a"]),
-        "PatternNet": ("patternnet", patterns.kinds["a+"]),
-    }
-    target = Target(classes)
-    return {name: Backprojection(model, *row).project(inputs, target) for name, row in methods.items()}
+    passes = {name: Backprojection(module, name) for name in ("gradient", "deconvnet", "guided")}
+    passes["PatternNet a"] = Backprojection(module, "patternnet", patterns.kinds["a"])
+    passes["PatternNet"] = Backprojection(module, "patternnet", patterns.kinds["a+"])
+    return {name: projection.project(inputs, Target(classes)) for name, projection in passes.items()}

@@ -9,6 +9,8 @@ from zfnet.core.options import number
 
 @dataclass
 class PatternsOptions:
+    """The images and neurons of the patterns, of rho and of image degradation."""
+
     n_images: int = number(0, at_least=0)  # training images for the patterns; 0: the first half, as [K17]
     n_measure: int = number(2000, at_least=2)  # images of the second half, and of validation, for rho; the paper: all
     n_neurons: int = number(64, at_least=1)  # neurons a layer whose rho is measured [our choice]; the paper: all

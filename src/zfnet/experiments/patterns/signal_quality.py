@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from zfnet.attribution.patterns import Layer, Patterns, layers, weight_patterns
 from zfnet.core.statistics import interval
-from zfnet.networks.convnet import ConvNet
+from zfnet.networks.walk import Visitor, visit
 
 ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
 TARGETS = ("y", "output")
@@ -42,6 +42,7 @@ PATCHES = 8  # of a convolution, an image
 RIDGE = 1e-3
 CLOSED_FORM_UP_TO = 10_000  # inputs of a neuron
 Batches = Callable[[], Iterable[Tensor]]  # network inputs, from the start at every call
+Key = tuple[str, int]  # module name, group
 
 
 @dataclass(frozen=True)
@@ -70,40 +71,59 @@ class Quality:
 
 
 def measure(
-    model: ConvNet, patterns: Patterns, fitting: Batches, measuring: Batches, n_neurons: int, seed: int
+    module: nn.Module, patterns: Patterns, fitting: Batches, measuring: Batches, n_neurons: int, seed: int
 ) -> dict[str, Quality]:
     """rho of `n_neurons` neurons, at most, of every layer: v fitted on `fitting`, the correlation on `measuring`."""
     generator = torch.Generator().manual_seed(seed)
-    groups = choose(model, patterns, n_neurons, generator)
+    groups = choose(module, patterns, n_neurons, generator)
     readers = {key: _reader(neurons) for key, neurons in groups.items()}
-    left = {key: Correlation() for key in groups}
+    correlations = {key: Correlation() for key in groups}
+    readouts: dict[Key, Tensor] = {}
+
+    def fit(key: Key, x: Tensor) -> None:
+        readers[key].add(x)
+
+    def correlate(key: Key, x: Tensor) -> None:
+        neurons = groups[key]
+        correlations[key].add(read(neurons, readouts[key], x), neurons.regimes(x)[1])
+
     with torch.inference_mode():
-        for key, x in _walk(model, fitting(), generator):
-            readers[key].add(x)
-        readouts = {key: reader.solve() for key, reader in readers.items()}
-        for key, x in _walk(model, measuring(), generator):
-            left[key].add(read(groups[key], readouts[key], x), groups[key].regimes(x)[1])
-    names = dict.fromkeys(name for name, _ in groups)
-    return {name: _quality([left[key].value() for key in left if key[0] == name]) for name in names}
+        _sample(module, fitting(), groups, generator, fit)
+        readouts |= {key: reader.solve() for key, reader in readers.items()}
+        _sample(module, measuring(), groups, generator, correlate)
+    by_layer: dict[str, list[Tensor]] = {}
+    for (name, _), correlation in correlations.items():
+        by_layer.setdefault(name, []).append(correlation.value())
+    return {name: _quality(values) for name, values in by_layer.items()}
 
 
-def choose(
-    model: ConvNet, patterns: Patterns, n_neurons: int, generator: torch.Generator
-) -> dict[tuple[str, int], Neurons]:
-    """(module name, group) -> its neurons, at random where there are more than `n_neurons` a layer."""
-    s_w, found = weight_patterns(model), {}
-    for name, layer in layers(model).items():
+def choose(module: nn.Module, patterns: Patterns, n_neurons: int, generator: torch.Generator) -> dict[Key, Neurons]:
+    """(module name, group) -> its neurons, at random where a layer with patterns has more than `n_neurons`."""
+    s_w, chosen = weight_patterns(module), {}
+    for name, layer in layers(module).items():
+        if name not in patterns.kinds["a"]:  # it never runs, as the auxiliary classifiers of GoogLeNet
+            continue
         groups = getattr(layer, "groups", 1)
-        for group, members in enumerate(torch.arange(len(layer.weight)).chunk(groups)):
-            some = members[torch.randperm(len(members), generator=generator)[: max(1, n_neurons // groups)]]
-            w = layer.weight.detach()[some].double().flatten(1)
-            bias = torch.zeros_like(w[:, 0]) if layer.bias is None else layer.bias.detach()[some].double()
+        members = torch.arange(len(layer.weight)).chunk(groups)
+        for group in _drawn_groups(groups, n_neurons, generator):
+            of_group = members[group]
+            units = of_group[torch.randperm(len(of_group), generator=generator)[: max(1, n_neurons // groups)]]
+            w = layer.weight.detach()[units].double().flatten(1)
+            bias = torch.zeros_like(w[:, 0]) if layer.bias is None else layer.bias.detach()[units].double()
             random = torch.randn(w.shape, generator=generator, dtype=w.dtype).to(w.device)
             random = random / (w * random).sum(1, keepdim=True)  # w . s = 1, as for all
-            a, on, off = (patterns.kinds[kind][name][some].flatten(1).to(w) for kind in ("a", "a+", "a-"))
-            pairs = [(random, random), (s_w[name][some].flatten(1),) * 2, (a, a), (on, off)]
-            found[name, group] = Neurons(some, w, bias, torch.stack([torch.stack(pair, -1) for pair in pairs]))
-    return found
+            a, on, off = (patterns.kinds[kind][name][units].flatten(1).to(w) for kind in ("a", "a+", "a-"))
+            pairs = [(random, random), (s_w[name][units].flatten(1),) * 2, (a, a), (on, off)]
+            signals = torch.stack([torch.stack(pair, -1) for pair in pairs])
+            chosen[name, group] = Neurons(units, w, bias, signals)
+    return chosen
+
+
+def _drawn_groups(groups: int, n_neurons: int, generator: torch.Generator) -> list[int]:
+    """The groups of a layer, or as many as neurons are wanted where there are more (depthwise convolutions)."""
+    if groups <= n_neurons:
+        return list(range(groups))
+    return sorted(torch.randperm(groups, generator=generator)[:n_neurons].tolist())
 
 
 def sample_patches(layer: Layer, x: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -113,10 +133,11 @@ def sample_patches(layer: Layer, x: Tensor, n: int, generator: torch.Generator) 
     """
     if isinstance(layer, nn.Linear):
         return x[None]
-    (height, width), (down, right) = layer.kernel_size, layer.stride
-    windows = (
-        F.pad(x, layer._reversed_padding_repeated_twice).unfold(2, height, down).unfold(3, width, right)
-    )  # (b, c, oh, ow, kh, kw)
+    (height, width), (down, right), (dy, dx) = layer.kernel_size, layer.stride, layer.dilation
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = F.pad(x, layer._reversed_padding_repeated_twice, mode)
+    reach = padded.unfold(2, dy * (height - 1) + 1, down).unfold(3, dx * (width - 1) + 1, right)
+    windows = reach[..., ::dy, ::dx]  # (b, c, oh, ow, kh, kw)
     rows = torch.randint(windows.shape[2], (len(x), n), generator=generator).to(x.device)
     columns = torch.randint(windows.shape[3], (len(x), n), generator=generator).to(x.device)
     patches = windows[torch.arange(len(x), device=x.device)[:, None], :, rows, columns]  # (b, n, c, kh, kw)
@@ -169,8 +190,8 @@ def _readout(root: Tensor, s: Tensor, c_xf: Tensor, c_ff: Tensor) -> Tensor:
     c_xq, c_xt, c_qq, c_qt = c_xf[..., :2], c_xf[..., 2:], c_ff[:, :2, :2], c_ff[:, :2, 2:]
     c_dt = c_xt - s @ c_qt
     u = torch.cat([s, c_xq], -1)  # (m, d, 4)
-    one = torch.eye(2).to(s).expand(len(s), 2, 2)
-    inverse = torch.cat([torch.cat([0 * one, -one], 2), torch.cat([-one, -c_qq], 2)], 1)
+    identity = torch.eye(2).to(s).expand(len(s), 2, 2)
+    inverse = torch.cat([torch.cat([0 * identity, -identity], 2), torch.cat([-identity, -c_qq], 2)], 1)
     beside, plain = solve(u), solve(c_dt)
     return plain - beside @ torch.linalg.solve(inverse + u.mT @ beside, u.mT @ plain)
 
@@ -186,7 +207,7 @@ class Adam:
         self.kept.append(x)
 
     def solve(self) -> Tensor:
-        """v (e, m, d, targets), up to a factor for each neuron: a correlation does not feel it."""
+        """v (e, m, d, targets), up to a factor for each neuron: a correlation is the same for all of them."""
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.cat(self.kept).clone()
             unit = x.var(0, correction=0).mean().sqrt() + 1e-15
@@ -198,9 +219,9 @@ class Adam:
             decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, self.steps)
             order = torch.Generator().manual_seed(0)
             for _ in range(self.steps):
-                some = x[torch.randint(len(x), (self.batch,), generator=order).to(x.device)].clone()
-                target = (self.neurons.regimes(some)[1] - middle) / spread
-                guess = read(self.neurons, v / unit, some) - offset[:, None]  # (e, n, m, targets)
+                drawn = x[torch.randint(len(x), (self.batch,), generator=order).to(x.device)].clone()
+                target = (self.neurons.regimes(drawn)[1] - middle) / spread
+                guess = read(self.neurons, v / unit, drawn) - offset[:, None]  # (e, n, m, targets)
                 loss = ((guess - target) ** 2).mean(1).sum() + RIDGE * (v**2).sum()
                 adam.zero_grad()
                 loss.backward()
@@ -239,7 +260,7 @@ class Correlation:
         return torch.where(constant, torch.nan, torch.where(silent, 0, r))
 
 
-def summarise(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
+def summarize(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
     """Mean rho by target, layer and estimator, with bootstrap intervals over neurons."""
     return {
         target: {
@@ -251,23 +272,39 @@ def summarise(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
 
 
 def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: str, seed: int) -> dict[str, float]:
-    """rho of one estimator less that of another, neuron by neuron, over all layers in `qualities`."""
+    """rho of one estimator minus that of another, neuron by neuron, over all layers in `qualities`; nan for none."""
     i, j = ESTIMATORS.index(better), ESTIMATORS.index(than)
-    return interval(np.concatenate([q.rho[target][i] - q.rho[target][j] for q in qualities.values()]), seed)
+    differences = [q.rho[target][i] - q.rho[target][j] for q in qualities.values()]
+    return interval(np.concatenate([np.zeros(0), *differences]), seed)
 
 
 def _reader(neurons: Neurons) -> ClosedForm | Adam:
     return ClosedForm(neurons) if neurons.w.shape[1] <= CLOSED_FORM_UP_TO else Adam(neurons)
 
 
-def _walk(model: ConvNet, batches: Iterable[Tensor], generator: torch.Generator) -> Iterable[tuple[Any, Tensor]]:
-    """((module name, group), patches (n, d)) of every layer and batch."""
+def _sample(
+    module: nn.Module,
+    batches: Iterable[Tensor],
+    groups: Mapping[Key, Neurons],
+    generator: torch.Generator,
+    use: Callable[[Key, Tensor], None],
+) -> None:
+    """Call `use` with every group and patches (n, d) of its inputs, batch after batch."""
+
+    def sampling(name: str) -> Visitor:
+        layer = module.get_submodule(name)
+        assert isinstance(layer, Layer)
+
+        def visitor(x: Tensor, y: Tensor) -> None:
+            for group, patches in enumerate(sample_patches(layer, x, PATCHES, generator)):
+                if (name, group) in groups:
+                    use((name, group), patches)
+
+        return visitor
+
+    visitors = {name: sampling(name) for name, _ in groups}
     for x in batches:
-        for name, module in model.named_children():
-            if isinstance(module, Layer):
-                for group, patches in enumerate(sample_patches(module, x, PATCHES, generator)):
-                    yield (name, group), patches
-            x = module(x)
+        visit(module, x, visitors)
 
 
 def _quality(correlations: list[Tensor]) -> Quality:

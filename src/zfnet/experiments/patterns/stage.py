@@ -1,0 +1,23 @@
+"""Stage patterns: [K17] Figs. 3, 4, 6."""
+
+from __future__ import annotations
+
+from zfnet.experiments.context import Context
+from zfnet.experiments.stage import Stage
+from zfnet.pipeline.record import Outcome
+
+
+def run(context: Context) -> Outcome:
+    from zfnet.experiments.patterns import compute
+
+    return compute.run(context.config.patterns, context.network, context.train, context.val, context.out, context.seed)
+
+
+PATTERNS = Stage(
+    "patterns",
+    "[K17] Figs. 3, 4, 6",
+    run,
+    needs=("train",),
+    reads=("network", "patterns", "seed"),
+    version=4,
+)
