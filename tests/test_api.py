@@ -37,6 +37,7 @@ def network() -> Network:
     )
     inputs = Inputs.of_colors(32, 28, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
     classes = Classes(("n01", "n02", "n03"), ("cat", "dog", "car"))
+    module.requires_grad_(False)
     return Network(module.eval(), inputs, classes, {1: "2", 2: "5"}, {1: "1", 2: "4"}, "a small network")
 
 

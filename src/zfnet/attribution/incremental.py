@@ -112,6 +112,7 @@ def respond(
     a map is asked for.
     """
     _check(model, image, occluder, watch, scores)
+    tail: nn.Module | None
     table, tail = ([], model) if plain else _split(model)
     in_table = watch is not None and watch.name in dict(table)
     if watch and in_table and not scores:

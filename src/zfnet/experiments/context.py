@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ class Context:
 
         if not is_borrowed(self.config):
             return load_trained(self.folder("train") / "model.pt", self.device)
-        return load_network(self.config.network.name, self.config.network.weights, self.device)
+        return load_network(device=self.device, **asdict(self.config.network))
 
     @cached_property
     def expected(self) -> tuple[int, int, tuple[int, ...]]:
@@ -119,14 +119,14 @@ class Context:
         if is_borrowed(self.config):
             from zfnet.networks.load import describe
 
-            inputs, layers = describe(self.config.network.name, self.config.network.weights)
+            inputs, layers = describe(**asdict(self.config.network))
             return inputs.frame, inputs.crop, tuple(layers)
         from zfnet.data.crops import crop_size
         from zfnet.networks.table import architecture
 
         crop = crop_size(self.config.data.size)
-        layers = architecture(self.config.model.name, crop, self.config.model.width)
-        return self.config.data.size, crop, (*layers.convs, *layers.fulls)
+        network = architecture(self.config.model.name, crop, self.config.model.width)
+        return self.config.data.size, crop, (*network.convs, *network.fulls)
 
     def need_layers(self, stage: str, *numbers: int) -> None:
         """Raise UserError where the network will lack one of the papers' layers."""

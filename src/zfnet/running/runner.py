@@ -175,7 +175,7 @@ def check_all(stages: list[Stage], config: Settings) -> None:
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
 
-        check_network(config.network.name, config.network.weights)
+        check_network(**dataclasses.asdict(config.network))
     for stage in sorted(stages, key=lambda stage: not stage.of_photo):  # the user's photograph first
         stage.check(context_of(stage, config))
 

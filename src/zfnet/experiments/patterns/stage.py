@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
@@ -10,13 +11,14 @@ from zfnet.pipeline.record import Outcome
 def run(context: Context) -> Outcome:
     from zfnet.experiments.patterns import compute
 
-    return compute.run(context.config.patterns, context.network, context.train, context.val, context.out, context.seed)
+    return compute.run(context.options, context.network, context.train, context.val, context.out, context.seed)
 
 
 PATTERNS = Stage(
     "patterns",
     "[K17] Figs. 3, 4, 6",
     run,
+    options=PatternsOptions,
     needs=("train",),
     reads=("network", "patterns", "seed"),
     version=4,
