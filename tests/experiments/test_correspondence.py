@@ -231,7 +231,7 @@ def test_our_positions_lie_on_five_breeds_of_the_real_tiny_imagenet(real_data: P
 
 
 def context_of(config: Config, tmp_path: Path) -> Context:
-    context = Context(config, tmp_path, tmp_path / "no images", lambda stage: None)
+    context = Context(config, "correspondence", tmp_path, tmp_path / "no images", lambda stage: None)
     context.__dict__.update(network=network(), images=(store(), store()))
     return context
 

@@ -17,7 +17,6 @@ from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
 from zfnet.data.index import make_index
 from zfnet.data.options import DataOptions
-from zfnet.experiments.config import Config
 from zfnet.experiments.context import Context
 from zfnet.experiments.localization import compute as stage
 from zfnet.experiments.localization import measure, tasks
@@ -26,6 +25,7 @@ from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.predictions import score_file
 from zfnet.experiments.localization.score import Truth
 from zfnet.experiments.localization.stage import LOCALIZATION
+from zfnet.experiments.table import Config
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
@@ -345,7 +345,7 @@ def test_images_of_a_class_that_the_network_does_not_know_are_counted_apart(stor
 
 
 def context_of(config: Config, tmp_path: Path) -> Context:
-    return Context(config, tmp_path / "out", tmp_path / "no images", lambda stage: None)
+    return Context(config, "localization", tmp_path / "out", tmp_path / "no images", lambda stage: None)
 
 
 @pytest.mark.parametrize(

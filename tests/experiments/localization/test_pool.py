@@ -84,7 +84,7 @@ AT_WORK = """
 import itertools, sys, time
 from pathlib import Path
 import numpy as np
-from zfnet.experiments.config import LocalizationOptions
+from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.locate import Methods, Task
 from zfnet.experiments.localization.pool import locate_each
 

@@ -52,7 +52,7 @@ def config(caltech, tmp_path):
 
 
 def context_of(config, out, network, images=None):
-    context = Context(config, out, out / "no images", lambda stage: None)
+    context = Context(config, "transfer", out, out / "no images", lambda stage: None)
     context.__dict__["network"] = network
     if images is not None:
         context.__dict__["images"] = images
@@ -118,5 +118,5 @@ def test_a_folder_that_is_not_there_is_known_before_anything_runs(config, tmp_pa
 
 def test_without_a_transfer_set_the_stage_is_skipped_without_a_network(config, tmp_path):
     config = replace(config, transfer=replace(config.transfer, source="none"))
-    outcome = TRANSFER.run(Context(config, tmp_path, tmp_path, lambda stage: None))
+    outcome = TRANSFER.run(Context(config, "transfer", tmp_path, tmp_path, lambda stage: None))
     assert outcome.numbers["skipped"] == "transfer.source is none"

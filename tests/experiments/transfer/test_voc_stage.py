@@ -36,7 +36,7 @@ def network(make_store, wrap):
 
 
 def context_of(config, out):
-    return Context(config, out, out / "no images", lambda stage: None)
+    return Context(config, "voc", out, out / "no images", lambda stage: None)
 
 
 def several_labels(store, seed):
