@@ -26,7 +26,7 @@ def network(wrap) -> Network:
 def borrowed() -> Network:
     """A network with more classes than the images have, which sees them at another size."""
     torch.manual_seed(0)
-    inputs = Inputs.of_colors(48, 40, IMAGENET_MEAN, IMAGENET_STD)
+    inputs = Inputs.of_colors(30, 24, IMAGENET_MEAN, IMAGENET_STD)
     names = tuple(f"class {k}" for k in range(11))
     return Network(resnet18(num_classes=11).eval(), inputs, Classes(names, names), {}, {}, "resnet18")
 
@@ -44,8 +44,8 @@ def test_every_source_gives_one_finite_map_a_row_and_class(network: Network, sto
 def test_the_maps_of_a_borrowed_network_have_its_own_frame_and_classes(name: str, stores) -> None:
     train, val = stores
     maps = make_source(name, borrowed(), train, 0)(val)(np.array([1, 0]), np.array([10, 7]))
-    assert maps.shape == (2, 48, 48) and np.isfinite(maps).all() and maps.any()
-    assert not maps[:, :4].any() if name == "occlusion" else maps[:, 0].any()  # the center crop alone, or ten crops
+    assert maps.shape == (2, 30, 30) and np.isfinite(maps).all() and maps.any()
+    assert not maps[:, :3].any() if name == "occlusion" else maps[:, 0].any()  # the center crop alone, or ten crops
 
 
 def test_the_gradient_source_is_the_saliency_map(network: Network, stores) -> None:
