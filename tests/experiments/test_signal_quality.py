@@ -26,6 +26,8 @@ from zfnet.experiments.patterns.signal_quality import (
 )
 from zfnet.networks.convnet import ConvNet, build
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def neurons(m: int = 3, d: int = 6, seed: int = 0) -> Neurons:
     """Neurons with random weights; random directions for every estimator, scaled to w . s = 1."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zfnet.experiments.context import Context, is_borrowed
 from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.experiments.stage import Stage
+from zfnet.experiments.trainings import NOCLIP, PAPERSCALE
 from zfnet.pipeline.record import Outcome
 
 if TYPE_CHECKING:
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 
 COMPARED = {  # title of a network -> its row of the ablations, which were all trained alike
     "zfnet": "zfnet",
-    "zfnet, no RMS clipping": "zfnet-noclip",
+    "zfnet, no RMS clipping": "zfnet" + NOCLIP,
     "krizhevsky": "krizhevsky",
 }
 COMPARED_AT_PAPER_SCALE = {  # there the radius acts, so the pair of Fig. 6a is this one
     "zfnet": "zfnet",
     "krizhevsky": "krizhevsky",
-    "zfnet, paper's scale": "zfnet-paperscale",
-    "zfnet, paper's scale, no RMS clipping": "zfnet-paperscale-noclip",
+    "zfnet, paper's scale": "zfnet" + PAPERSCALE,
+    "zfnet, paper's scale, no RMS clipping": "zfnet" + PAPERSCALE + NOCLIP,
 }
 
 
