@@ -4,8 +4,12 @@ import pytest
 import torch
 
 from zfnet.core.errors import UserError
-from zfnet.networks.convnet import build
-from zfnet.networks.table import TABLE3, VARIANTS, architecture
+from zfnet.networks.convnet import ConvNet, build
+from zfnet.networks.table import BASES, TABLE3, VARIANTS, Architecture, Conv, Full, Variant, architecture
+from zfnet.training.distributed import World
+from zfnet.training.feed import Dropouts
+from zfnet.training.fit import Seeded
+from zfnet.training.renormalise import Renormaliser
 
 
 def maps(model, crop):
@@ -116,3 +120,97 @@ def test_gain_is_the_papers_initialisation_at_its_sizes_and_its_gain_at_others()
         weight = small.get_submodule(name).weight
         gain = weight.std().item() * weight[0].numel() ** 0.5
         assert gain == pytest.approx(0.01 * fan_in**0.5, rel=0.05)
+
+
+# ---------------------------------------------------------------- any number of layers
+def row(convs: int, fulls: int) -> Architecture:
+    """The first layers 3x3 convolutions of 6 maps, the first of them with a pool and a norm, then hidden ones of 5."""
+    first = {1: Conv(6, 3, padding=1, norm=True, pool=2)} if convs else {}
+    others = {n: Conv(6, 3, padding=1) for n in range(2, convs + 1)}
+    return Architecture(first | others, {convs + n: Full(5, bias=1.0) for n in range(1, fulls + 1)})
+
+
+@pytest.mark.parametrize("fulls", [0, 1, 3, 11])
+@pytest.mark.parametrize("convs", [0, 1, 5, 8, 12])
+def test_any_number_of_layers_trains_one_step(convs, fulls):
+    layers = row(convs, fulls)
+    model = ConvNet(layers, 4, 16, dropout=0.5)
+    model.initialise("gain", 0)
+    assert model.numbers == layers.numbers == tuple(range(1, convs + fulls + 1)) and model.depth == convs + fulls
+    assert model.classifier == f"fc{max(8, convs + fulls + 1)}" == list(model._modules)[-1]
+    kinds = [type(module).__name__ for module in model]
+    assert (kinds.count("Conv2d"), kinds.count("Linear"), kinds.count("Dropout")) == (convs, fulls + 1, fulls)
+    assert kinds[-1] == "Linear"  # neither a ReLU nor dropout after the scores
+    expected = {n: "norm1" if n == 1 and convs else f"relu{n}" for n in model.numbers}
+    assert model.layers == expected and model.feature_maps == {n: f"relu{n}" for n in range(1, convs + 1)}
+    assert all(bool((model.get_submodule(f"fc{n}").bias == 1).all()) for n in model.units)
+
+    masks = Dropouts(model, seed=0).masks(3, 0, World(0, 1, torch.device("cpu")))
+    assert {name: tuple(mask.shape) for name, mask in masks.items()} == {f"drop{n}": (3, 5) for n in model.units}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    loss = Seeded(model)(torch.randn(3, 3, 16, 16), masks).square().sum()
+    loss.backward()
+    torch.optim.SGD(model.parameters(), 1e3).step()
+    Renormaliser(model, 0.1, 1.0)()
+    head = f"{model.classifier}.bias"
+    assert not torch.equal(model.state_dict()[head], before[head])
+
+
+def literal(model: ConvNet, x: torch.Tensor, numbers: range) -> torch.Tensor:
+    """Scores of convolutional layers alone, written out."""
+    for n in numbers:
+        x = torch.relu(torch.nn.functional.conv2d(x, model.get_submodule(f"conv{n}").weight, padding=1))
+    return torch.nn.functional.linear(x.flatten(1), model.fc13.weight, model.fc13.bias)
+
+
+def test_twelve_convolutions_compute_what_is_written_out():
+    model = ConvNet(Architecture({n: Conv(4, 3, padding=1) for n in range(1, 13)}, {}), 5, 8).eval()
+    model.initialise("he", 0)
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(model(x), literal(model, x, range(1, 13)))
+    assert model.layer(1) == "relu1" and model.layer(11) == "relu11" and model.layer(12) == "relu12"
+
+
+def test_the_papers_networks_keep_the_names_of_their_checkpoints():
+    for name in VARIANTS:
+        model = build(name, 5, 56, width=0.1)
+        assert list(model._modules)[-1] == model.classifier == "fc8" and model.numbers == architecture(name, 56).numbers
+
+
+@pytest.mark.parametrize("crop", [*range(16, 30), 56, 96, 224])
+@pytest.mark.parametrize("pool", [1, 2, 3, 5])
+def test_the_sides_of_the_table_are_those_of_pytorch(crop, pool):
+    layers = Architecture({1: Conv(4, 5, stride=2, padding=1, pool=pool), 2: Conv(4, 3, padding=1, pool=2)}, {})
+    x = torch.zeros(1, 3, crop, crop)
+    try:
+        sides = layers.sides(crop)
+    except UserError:
+        stages = [torch.nn.Conv2d(3, 4, 5, 2, 1), torch.nn.MaxPool2d(3, pool, ceil_mode=True)]
+        with pytest.raises(RuntimeError):
+            torch.nn.Sequential(*stages, torch.nn.MaxPool2d(3, 2, ceil_mode=True))(x)
+        return
+    model = ConvNet(layers, 2, crop)
+    assert {n: model.upto(x, f"pool{n}").shape[-1] for n in (1, 2)} == sides
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Architecture({1: Conv(4, 3), 2: Conv(4, 3)}, {2: Full(4)}), "different numbers .* not 1, 2, 2"),
+        (lambda: Architecture({2: Conv(4, 3), 1: Conv(4, 3)}, {}), "ascending order, .* not 2, 1"),
+        (lambda: Architecture({3: Conv(4, 3)}, {1: Full(4)}), "convolutions first, not 3, 1"),
+        (lambda: Architecture({0: Conv(4, 3)}, {}), "from 1 up"),
+        (lambda: Architecture({1: Conv(8, 3), 2: Conv(9, 3, groups=3)}, {}), "layer 2: 3 groups do not divide 8 maps"),
+        (lambda: Variant("resnet"), "no base network 'resnet'; known: zfnet"),
+        (lambda: Variant("zfnet", remove=(9,)), "zfnet has no layer 9 to change"),
+        (lambda: Variant("zfnet", times={8: 2.0}), "zfnet has no layer 8 to change"),
+        (lambda: architecture("zfnet", 6), "data.size: crops of 6 px are too small, nothing is left .* after layer 2"),
+    ],
+)
+def test_what_cannot_be_built_is_an_error_of_the_row(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_every_base_has_the_layers_that_its_variants_change():
+    assert all(variant.base in BASES for variant in VARIANTS.values())

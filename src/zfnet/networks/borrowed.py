@@ -74,7 +74,7 @@ def torchvision_module(name: str, weights: str, empty: bool) -> nn.Module:
         module = _torchvision_empty(name, num_classes=classes)
     check_fit(fitted, module.state_dict(), weights or "torchvision's file", name)
     if not empty:
-        assign_weights(module, fitted, getattr(saved, "_metadata", None))
+        assign_weights(module, fitted)
     return module
 
 

@@ -3,7 +3,8 @@
     conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5
     flatten fc6 relu6 drop6 fc7 relu7 drop7 fc8                                       (ZF-net)
 
-Krizhevsky's order is conv, ReLU, norm, pool. No module is used twice and none works in place, so that every
+Krizhevsky's order is conv, ReLU, norm, pool. A network with a layer 8 or higher has a classifier one above its last
+layer. No module is used twice and none works in place, so that every
 activation can be read by its name and every backward rule applied to it.
 """
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.networks.normalization import LocalResponseNorm
-from zfnet.networks.table import Architecture, Conv, Full, architecture
+from zfnet.networks.table import Architecture, Conv, architecture
 
 FIRST_LAYER = 0.15  # of the standard deviation of He's initialisation
 
@@ -25,10 +26,10 @@ class ConvNet(nn.Sequential):
 
     def __init__(self, layers: Architecture, classes: int, crop: int, dropout: float = 0.5) -> None:
         modules: OrderedDict[str, nn.Module] = OrderedDict()
-        channels, side = 3, crop
+        channels, side, sides = 3, crop, layers.sides(crop)
         for n, conv in layers.convs.items():
-            side = _add_conv(modules, n, channels, side, conv, layers.norm_before_pool)
-            channels = conv.maps
+            _add_conv(modules, n, channels, conv, layers.norm_before_pool)
+            channels, side = conv.maps, sides[n]
         modules["flatten"] = nn.Flatten()
         features = channels * side * side
         for n, full in layers.fulls.items():
@@ -36,25 +37,27 @@ class ConvNet(nn.Sequential):
             modules[f"relu{n}"] = nn.ReLU()
             modules[f"drop{n}"] = nn.Dropout(dropout)
             features = full.units
-        modules["fc8"] = nn.Linear(features, classes)
+        modules[f"fc{layers.classifier}"] = nn.Linear(features, classes)
         super().__init__(modules)
         self.n_classes, self.input_size = classes, crop
-        self.numbers = (*layers.convs, *layers.fulls)  # layer numbers present, 1..7 for a whole net
-        rows: list[tuple[int, Conv | Full]] = [*layers.convs.items(), *layers.fulls.items()]
-        self.initial_bias = {n: row.bias for n, row in rows}
+        self.numbers = layers.numbers
+        self.classifier = f"fc{layers.classifier}"  # name of the module that gives the scores
+        self.units = {n: full.units for n, full in layers.fulls.items()}  # of the fully connected hidden layers
+        self.initial_bias = {f"conv{n}": conv.bias for n, conv in layers.convs.items()}
+        self.initial_bias |= {f"fc{n}": full.bias for n, full in layers.fulls.items()}
         self.published_fan_in: dict[str, int] = {}  # of each layer in the papers' own geometry, set by `build`
 
     @property
     def depth(self) -> int:
-        """Number of the last hidden layer: 7, less in the ablations that remove it."""
-        return self.numbers[-1]
+        """Number of the last hidden layer: 7, lower in the ablations that remove it, 0 without hidden layers."""
+        return max(self.numbers, default=0)
 
     def layer(self, n: int) -> str:
         """Name of the last module of layer `n` (its pool or norm where it has one; dropout is not counted)."""
-        names = [name for name, _ in self.named_children() if name[-1] == str(n) and not name.startswith("drop")]
         if n not in self.numbers:
             raise ValueError(f"no layer {n} in this network, which has layers {self.numbers}")
-        return names[-1]
+        kinds = ("relu", "norm", "pool")
+        return [name for name in self._modules if name in [f"{kind}{n}" for kind in kinds]][-1]
 
     @property
     def layers(self) -> dict[int, str]:
@@ -64,7 +67,7 @@ class ConvNet(nn.Sequential):
     @property
     def feature_maps(self) -> dict[int, str]:
         """Number of each convolutional layer -> name of its ReLU."""
-        return {n: f"relu{n}" for n in self.numbers if f"conv{n}" in self._modules}
+        return {n: f"relu{n}" for n in self.numbers if n not in self.units}
 
     def upto(self, x: Tensor, name: str) -> Tensor:
         """Output of the module called `name`."""
@@ -98,24 +101,19 @@ class ConvNet(nn.Sequential):
                 with torch.no_grad():  # drawn on the CPU: the same numbers wherever the network lies
                     drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
                     module.weight.copy_(drawn.normal_(0, std, generator=generator))
-                    module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(int(name[-1]), 0.0))  # type: ignore[union-attr]
+                    module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(name, 0.0))  # type: ignore[union-attr]
 
 
-def _add_conv(
-    modules: OrderedDict[str, nn.Module], n: int, channels: int, side: int, row: Conv, norm_before_pool: bool
-) -> int:
-    """Append layer `n` to `modules`; returns the side of its output map."""
+def _add_conv(modules: OrderedDict[str, nn.Module], n: int, channels: int, row: Conv, norm_before_pool: bool) -> None:
+    """Append layer `n` to `modules`."""
     modules[f"conv{n}"] = nn.Conv2d(channels, row.maps, row.kernel, row.stride, row.padding, groups=row.groups)
     modules[f"relu{n}"] = nn.ReLU()
-    side = (side + 2 * row.padding - row.kernel) // row.stride + 1
     if row.norm and norm_before_pool:
         modules[f"norm{n}"] = LocalResponseNorm()
     if row.pool:
         modules[f"pool{n}"] = nn.MaxPool2d(3, row.pool, ceil_mode=True)
-        side = -((3 - side) // row.pool) + 1  # ceil((side - 3) / stride) + 1
     if row.norm and not norm_before_pool:
         modules[f"norm{n}"] = LocalResponseNorm()
-    return side
 
 
 def build(name: str, classes: int, crop: int, width: float = 1.0, dropout: float = 0.5) -> ConvNet:

@@ -61,8 +61,8 @@ class Network:
 
     @property
     def depth(self) -> int:
-        """Number of the last hidden layer: 7 for the papers' networks."""
-        return max(self.layers)
+        """Number of the last hidden layer: 7 for the papers' networks, 0 for one without hidden layers."""
+        return max(self.layers, default=0)
 
     def layer(self, number: int) -> str:
         """The module of a layer. Raises UserError naming the layers that there are."""

@@ -34,6 +34,14 @@ class Conv:
     pool: int = 0  # stride of the 3x3 max-pool, 0: none
     bias: float = 0.0  # initial value
 
+    def side(self, side: int) -> int:
+        """Side of the layer's output for input maps of `side` px; below 1 where nothing is left of them."""
+        side = (side + 2 * self.padding - self.kernel) // self.stride + 1
+        if not self.pool:
+            return side
+        pooled = -((3 - side) // self.pool) + 1  # ceil((side - 3) / stride) + 1
+        return pooled - ((pooled - 1) * self.pool >= side)  # the last window begins inside
+
 
 @dataclass(frozen=True)
 class Full:
@@ -45,11 +53,46 @@ class Full:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Layers by their number in the papers; the classifier (layer 8) is added by `ConvNet`."""
+    """Layers by their number in the papers, in ascending order; the classifier is added by `ConvNet`.
+
+    Raises UserError for layers that cannot be built one on the other.
+    """
 
     convs: Mapping[int, Conv]
     fulls: Mapping[int, Full]
     norm_before_pool: bool = False  # Krizhevsky: True
+
+    def __post_init__(self) -> None:
+        if self.numbers != tuple(sorted(set(self.numbers))) or min(self.numbers, default=1) < 1:
+            raise UserError(
+                f"a network's layers need different numbers from 1 up, in ascending order, convolutions first, not "
+                f"{', '.join(str(n) for n in self.numbers)}"
+            )
+        channels = 3
+        for n, row in self.convs.items():
+            if channels % row.groups or row.maps % row.groups:
+                raise UserError(f"layer {n}: {row.groups} groups do not divide {channels} maps into {row.maps}")
+            channels = row.maps
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The layer numbers present: 1 to 7 for a whole network of the papers."""
+        return (*self.convs, *self.fulls)
+
+    @property
+    def classifier(self) -> int:
+        """Number of the classifier: the papers' 8, or one above the last layer where there are more."""
+        return 1 + max((7, *self.numbers))
+
+    def sides(self, crop: int) -> dict[int, int]:
+        """Side of each convolutional layer's output for `crop`-px inputs. Raises UserError where none is left."""
+        side, sides = crop, {}
+        for n, row in self.convs.items():
+            side = row.side(side)
+            if side < 1:
+                raise UserError(f"data.size: crops of {crop} px are too small, nothing is left of them after layer {n}")
+            sides[n] = side
+        return sides
 
 
 _FULL = {6: Full(4096), 7: Full(4096)}
@@ -123,11 +166,22 @@ BASES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A change to a base network: layers removed, maps or units multiplied."""
+    """A change to a base network: layers removed, maps or units multiplied.
+
+    Raises UserError for a base or a layer that there is not.
+    """
 
     base: str
     remove: tuple[int, ...] = ()
     times: Mapping[int, float] = field(default_factory=dict)  # layer -> factor on its maps or units
+
+    def __post_init__(self) -> None:
+        if self.base not in BASES:
+            raise UserError(f"no base network {self.base!r}; known: {', '.join(BASES)}")
+        known = BASES[self.base][0].numbers
+        unknown = [n for n in (*self.remove, *self.times) if n not in known]
+        if unknown:
+            raise UserError(f"{self.base} has no layer {unknown[0]} to change; it has layers {known}")
 
 
 _WIDE345 = {3: 512 / 384, 4: 1024 / 384, 5: 512 / 256}
@@ -154,7 +208,7 @@ TABLE3 = tuple(name for name in VARIANTS if name != "simonyan")
 def architecture(name: str, crop: int, width: float = 1.0) -> Architecture:
     """The layers of the network `name` for `crop`-px inputs, all maps and units times `width`.
 
-    Raises UserError for a name that is not in `VARIANTS`.
+    Raises UserError for a name that is not in `VARIANTS`, and for crops that are too small for it.
     """
     if name not in VARIANTS:
         raise UserError(f"model.name: no network {name!r}; known: {', '.join(VARIANTS)}")
@@ -170,7 +224,9 @@ def architecture(name: str, crop: int, width: float = 1.0) -> Architecture:
         for n, row in base.fulls.items()
         if n not in variant.remove
     }
-    return replace(base, convs=convs, fulls=fulls)
+    layers = replace(base, convs=convs, fulls=fulls)
+    layers.sides(crop)
+    return layers
 
 
 def _scaled(count: int, factor: float) -> int:

@@ -76,18 +76,12 @@ def check_fit(fitted: State, expected: Mapping[str, Tensor], file: str, name: st
         )
 
 
-def assign_weights(module: nn.Module, fitted: State, metadata: Any = None) -> None:
+def assign_weights(module: nn.Module, fitted: State) -> None:
     """Put the tensors in the module, floats in float32. The module may lie on the meta device."""
-    values = _State({key: value.float() if value.is_floating_point() else value for key, value in fitted.items()})
-    if metadata is not None:
-        values._metadata = metadata
+    values = module.state_dict()  # with the versions of its parts, which some of torchvision's ask for
+    for key, value in fitted.items():
+        values[key] = value.float() if value.is_floating_point() else value
     module.load_state_dict(values, assign=True)
-
-
-class _State(dict[str, Tensor]):
-    """A state dict with the versions of its modules, which some of torchvision's read."""
-
-    _metadata: Any
 
 
 def _load(path: Path, mapped: bool) -> Any:

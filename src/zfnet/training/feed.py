@@ -74,9 +74,9 @@ class Dropouts:
     """The dropout modules of a network, whose masks are given from outside."""
 
     def __init__(self, model: ConvNet, seed: int) -> None:
-        modules = {name: module for name, module in model.named_children() if isinstance(module, nn.Dropout)}
-        self._units = {name: getattr(model, f"fc{name[-1]}").out_features for name, drop in modules.items() if drop.p}
-        self._p = max((drop.p for drop in modules.values()), default=0.0)
+        drops = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+        self._p = max(drops, default=0.0)
+        self._units = {f"drop{n}": units for n, units in model.units.items()} if self._p else {}
         self._seed = seed
 
     def masks(self, batch: int, step: int, world: World) -> dict[str, Tensor]:

@@ -112,7 +112,8 @@ def fit(
     model = build(job.model.name, n_classes, inputs.crop, job.model.width, job.model.dropout)
     model.initialise(job.model.init, config.seed)
     if start is not None:
-        hidden = {name: value for name, value in start.module.state_dict().items() if not name.startswith("fc8.")}
+        weights = start.module.state_dict()
+        hidden = {name: value for name, value in weights.items() if not name.startswith(f"{model.classifier}.")}
         model.load_state_dict(hidden, strict=False)
     model.to(world.device).to(memory_format=torch.channels_last)
     network = trained_network(model, inputs, classes)

@@ -56,7 +56,8 @@ def _stuck(network: Network, images: Images, loss: float) -> str:
     for name, module in network.module.named_children():
         x = module(x)
         spread[name] = float(x.std())
-    flat = min((name for name in spread if name.startswith("relu")), key=lambda name: spread[name])
+    rectified = [name for name in spread if name.startswith("relu")] or list(spread)
+    flat = min(rectified, key=lambda name: spread[name])
     return (
         f"train: the loss stays at {loss:.3f} = ln(classes); the output of {flat} hardly varies "
         f"(std {spread[flat]:.1e}); try model.init=he, train.divisor=64 or a lower train.lr"
