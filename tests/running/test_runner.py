@@ -193,6 +193,28 @@ def test_stages_about_trainings_refuse_a_borrowed_network(borrowed, ran, name):
     assert ran == []
 
 
+SHALLOW = """
+from torch import nn
+
+def make():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 7, 4), nn.ReLU(), nn.Conv2d(4, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+"""
+
+
+def test_a_layer_that_a_borrowed_network_lacks_is_refused_before_anything_runs(borrowed, ran, tmp_path, monkeypatch):
+    (tmp_path / "shallow_network.py").write_text(SHALLOW)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shallow = replace(borrowed, network=replace(borrowed.network, name="shallow_network:make", weights=""))
+    with pytest.raises(UserError, match="occlusion: needs layer 5, and shallow_network:make has layers 1, 2;"):
+        runner.run(replace(shallow, stage="occlusion"), "")
+    assert ran == []
+    runner.run(replace(shallow, stage="saliency"), "")
+    assert ran == ["data", "saliency"]
+
+
 def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_path):
     planned = [stage.name for stage in plan(["report"], borrowed)]
     trainings = {stage.name for stage in STAGES.values() if stage.trains}

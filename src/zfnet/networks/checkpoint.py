@@ -18,7 +18,7 @@ from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 
-DAMAGE = (RuntimeError, KeyError, EOFError, ValueError, TypeError, UnpicklingError)
+DAMAGE = (RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError, UnpicklingError)
 
 
 def trained_network(module: ConvNet, inputs: Inputs, classes: Classes, title: str = "") -> Network:
