@@ -191,7 +191,7 @@ def standardized(pixels: np.ndarray) -> torch.Tensor:
     ("name", "modules"),
     [
         ("alexnet", ["features.2", "classifier.5"]),
-        ("vgg16", ["features.16", "classifier.4"]),
+        ("squeezenet1_1", ["features.5", "features.12"]),
         ("resnet18", ["maxpool", "avgpool"]),
     ],
 )

@@ -45,6 +45,18 @@ def test_a_missing_or_damaged_file_is_named(network, tmp_path):
     (tmp_path / "bad.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match=r"bad\.pt.*delete it"):
         load_trained(tmp_path / "bad.pt")
-    torch.save({"weights": network.module.state_dict()}, tmp_path / "weights.pt")
-    with pytest.raises(UserError, match=r"weights\.pt: not a whole zfnet checkpoint.*delete it"):
+    save_network(tmp_path / "model.pt", network, "zfnet", 0.25)
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    del content["weights"]["fc7.bias"]
+    torch.save(content, tmp_path / "part.pt")
+    with pytest.raises(UserError, match=r"part\.pt: not a whole zfnet checkpoint \(.*fc7\.bias.*delete it"):
+        load_trained(tmp_path / "part.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "model.pt").read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"cut\.pt: not a whole zfnet checkpoint.*delete it"):
+        load_trained(tmp_path / "cut.pt")
+
+
+def test_weights_of_others_are_not_taken_for_a_damaged_network(network, tmp_path):
+    torch.save(network.module.state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(UserError, match=r"weights\.pt: no network of zfnet; .*network\.weights="):
         load_trained(tmp_path / "weights.pt")

@@ -3,9 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import zfnet.experiments
 from zfnet.core.errors import UserError
 from zfnet.experiments.sources import forget_listings
 from zfnet.experiments.table import Config
@@ -57,6 +59,12 @@ def test_a_stage_reads_its_own_section_and_the_network_it_looks_at(config):
             assert isinstance(getattr(config, stage.name), stage.options) and stage.name in stage.reads
         if stage.uses_network and not stage.trains and stage.name != "report":
             assert "network" in stage.reads, stage.name
+
+
+def test_every_options_class_of_a_stage_is_a_section_of_the_configuration(config):
+    folders = {Path(entry) for entry in zfnet.experiments.__path__}
+    written = {file.parent.name for folder in folders for file in folder.glob("*/options.py")}
+    assert written == {stage.name for stage in STAGES.values() if stage.options}
 
 
 def test_a_stage_runs_after_all_it_needs_and_leaves_a_whole_result(config, ran, tmp_path):
@@ -148,12 +156,12 @@ def test_no_name_of_a_photograph_leads_out_of_the_folder_of_explanations(config,
 # ---------------------------------------------------------------- a network that was trained elsewhere
 @pytest.fixture
 def borrowed(config):
-    return replace(config, network=replace(config.network, name="vgg16", weights="random"))
+    return replace(config, network=replace(config.network, name="squeezenet1_1", weights="random"))
 
 
 def test_an_explanation_through_a_borrowed_network_trains_nothing(borrowed, ran, photo, tmp_path):
     folders = runner.run(replace(borrowed, stage="explain", image=photo), "")
-    assert ran == ["explain"] and folders == [tmp_path / "menagerie-vgg16" / "explain" / "my dog"]
+    assert ran == ["explain"] and folders == [tmp_path / "menagerie-squeezenet1_1" / "explain" / "my dog"]
 
 
 def test_a_borrowed_network_has_its_own_folder_and_shares_the_images(config, borrowed, ran, tmp_path):
@@ -161,8 +169,8 @@ def test_a_borrowed_network_has_its_own_folder_and_shares_the_images(config, bor
     assert ran == ["data", "train", "saliency"]
     runner.run(replace(borrowed, stage="saliency"), "")
     assert ran == ["data", "train", "saliency", "saliency"]
-    assert (tmp_path / "menagerie-vgg16" / "saliency" / "result.json").exists()
-    assert not (tmp_path / "menagerie-vgg16" / "data").exists()
+    assert (tmp_path / "menagerie-squeezenet1_1" / "saliency" / "result.json").exists()
+    assert not (tmp_path / "menagerie-squeezenet1_1" / "data").exists()
     runner.run(replace(config, stage="saliency"), "")  # not replaced by the other's
     assert len(ran) == 4
 
@@ -178,9 +186,33 @@ def test_two_borrowed_networks_are_two_folders_whatever_their_names_hold(borrowe
 
 @pytest.mark.parametrize("name", ["train", "ensemble", "ablations", "evolution"])
 def test_stages_about_trainings_refuse_a_borrowed_network(borrowed, ran, name):
-    with pytest.raises(UserError, match=f"^stage: {name} is about training, and vgg16 was trained elsewhere; .*$"):
+    with pytest.raises(
+        UserError, match=f"^stage: {name} is about training, and squeezenet1_1 was trained elsewhere; .*$"
+    ):
         runner.run(replace(borrowed, stage=f"saliency,{name}"), "")
     assert ran == []
+
+
+SHALLOW = """
+from torch import nn
+
+def make():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 7, 4), nn.ReLU(), nn.Conv2d(4, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+"""
+
+
+def test_a_layer_that_a_borrowed_network_lacks_is_refused_before_anything_runs(borrowed, ran, tmp_path, monkeypatch):
+    (tmp_path / "shallow_network.py").write_text(SHALLOW)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shallow = replace(borrowed, network=replace(borrowed.network, name="shallow_network:make", weights=""))
+    with pytest.raises(UserError, match="occlusion: needs layer 5, and shallow_network:make has layers 1, 2;"):
+        runner.run(replace(shallow, stage="occlusion"), "")
+    assert ran == []
+    runner.run(replace(shallow, stage="saliency"), "")
+    assert ran == ["data", "saliency"]
 
 
 def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_path):
@@ -188,7 +220,7 @@ def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_pat
     trainings = {stage.name for stage in STAGES.values() if stage.trains}
     assert trainings == {"train", "ensemble", "ablations", "evolution"}
     assert planned == [name for name in STAGES if name not in {*trainings, "explain"}]
-    assert stage_folder(STAGES["report"], borrowed) == tmp_path / "menagerie-vgg16" / "report"
+    assert stage_folder(STAGES["report"], borrowed) == tmp_path / "menagerie-squeezenet1_1" / "report"
 
 
 def test_the_weights_belong_to_the_fingerprint_of_what_looks_at_them(config, borrowed, tmp_path):
@@ -206,8 +238,8 @@ def test_the_weights_belong_to_the_fingerprint_of_what_looks_at_them(config, bor
 @pytest.mark.parametrize(
     ("name", "weights", "words"),
     [
-        ("vgg17", "random", "^network.name: .*vgg17"),
-        ("vgg16", "gone.pth", "^network.weights: gone.pth"),
+        ("squeezenet2", "random", "^network.name: .*squeezenet2"),
+        ("squeezenet1_1", "gone.pth", "^network.weights: gone.pth"),
         ("no_such_package.nets:make", "", "^network.name: "),
     ],
 )

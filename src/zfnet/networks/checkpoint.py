@@ -18,7 +18,7 @@ from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 
-DAMAGE = (RuntimeError, KeyError, EOFError, ValueError, TypeError, UnpicklingError)
+DAMAGE = (RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError, UnpicklingError)
 
 
 def trained_network(module: ConvNet, inputs: Inputs, classes: Classes, title: str = "") -> Network:
@@ -62,9 +62,9 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; run stage=train first") from error
     except DAMAGE as error:
-        reason = str(error).split(". ")[0].splitlines()[0]  # torch continues with advice that does not apply here
+        reason = " ".join(str(error).split()).split(". ")[0]  # torch continues with advice that does not apply here
         raise UserError(
-            f"{path}: not a whole zfnet checkpoint ({reason}); delete it and run the same command again"
+            f"{path}: not a whole zfnet checkpoint ({reason[:200]}); delete it and run the same command again"
         ) from error
     title = f"{described['name']}, {described['classes']} classes"
     return trained_network(module.eval().to(device), preprocessing, classes, title)
