@@ -32,10 +32,11 @@ reproduce: $(READY) ## everything at PROFILE (default menagerie), up to outputs/
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest
 
-check: $(READY) ## linter, formatter, types
+check: $(READY) ## linter, formatter, types, which part imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
 
 format: $(READY) ## put the code in the house format
 	$(BIN)/ruff check --fix .
