@@ -152,6 +152,23 @@ def test_the_stages_are_listed_with_what_they_make(tmp_path, capsys):
     assert capsys.readouterr().out == out
 
 
+WITHOUT_POSIX = """
+import os, signal, sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGPIPE", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGKILL"):
+    delattr(signal, name)
+del os.sched_getaffinity, os.killpg
+from zfnet.cli.main import main
+sys.exit(main(["stages"]))
+"""
+
+
+def test_the_stages_are_listed_without_what_only_posix_has():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_POSIX], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "occlusion" in done.stdout, done.stderr
+
+
 def test_keys_are_completed_after_the_command_too():
     completions = []
     for line in ("zfnet train.warm", "zfnet run train.warm"):
