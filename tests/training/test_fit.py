@@ -221,6 +221,21 @@ def test_a_training_that_has_ended_is_measured_again_only_on_other_images(traine
     assert fewer["center"] == errors(model, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
 
 
+@pytest.mark.parametrize("name", ["trained.json", "model.pt"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "gone"])
+def test_a_training_whose_files_are_damaged_is_ended_again(trained, stores, tmp_path, name, damage, capsys):
+    out = Path(shutil.copytree(trained[0], tmp_path / "out"))
+    good = (out / name).read_bytes()
+    place = len(good) // 2
+    flipped = good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :]
+    (out / name).write_bytes({"bit": flipped, "cut": good[:place]}.get(damage, b""))
+    if damage == "gone":
+        (out / name).unlink()
+    assert fit(job(out), ALONE, *stores) == trained[1]
+    assert (out / name).read_bytes() == good
+    assert (str(out / name) in capsys.readouterr().err) == ((name, damage) != ("trained.json", "gone"))
+
+
 def test_where_the_validation_error_sets_the_rate_other_validation_images_make_another_training(stores, tmp_path):
     train, val = stores
     for schedule, same in (("cosine", True), ("plateau", False)):
@@ -267,7 +282,8 @@ def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained
         "    sys.exit(130)\n"
     )
     words = [sys.executable, str(tmp_path / "command.py"), "sabotaged", str(tmp_path / "job.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
+    python_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": python_path}
     with subprocess.Popen(
         words, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as command:
