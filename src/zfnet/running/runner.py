@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import write_json
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory
 from zfnet.core.progress import duration
@@ -292,7 +291,7 @@ def _write_result(
         "figures": outcome.figures,
         "steps": outcome.steps,
     }
-    write_json(folder / record.RESULT, result)
+    record.write_result(folder, result)
 
 
 def raw_files(config: Config, section: str) -> str:
