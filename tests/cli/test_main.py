@@ -105,7 +105,11 @@ def test_a_mistake_in_a_command_is_one_line(words, parts, capsys, monkeypatch, t
     assert all(part in message for part in parts)
 
 
-@pytest.mark.parametrize("old", ["zfnet.data", "zfnet.report", "zfnet.report.compare", "zfnet.report.reference"])
+REPORTS = ("report", "report.compare", "report.reference")
+OLDER = ("data", *REPORTS, "experiments.localization", "cli.sweep", "cli.dashboard")
+
+
+@pytest.mark.parametrize("old", [f"zfnet.{name}" for name in OLDER])
 def test_the_older_commands_still_answer(old):
     done = subprocess.run([sys.executable, "-m", old, "--help"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "zfnet " in done.stdout
