@@ -116,6 +116,41 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
     assert not list((tmp_path / "cut").glob("build.*"))
 
 
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+@pytest.mark.parametrize("name", ["build.frames", "build.jsonl"])
+def test_damage_to_an_unfinished_build_is_named_and_built_again(index, tmp_path, kind, name, monkeypatch, capsys):
+    monkeypatch.setattr(module, "BLOCK", 5)
+    monkeypatch.setattr(module, "n_threads", lambda: 1)
+    build_store(index, tmp_path / "whole", 36, 64.0, cache=kind)
+    files = (module.FILES[kind], "mean.npy", "index.npz")
+    wanted = [(tmp_path / "whole" / file).read_bytes() for file in files]
+    reads = []
+
+    def stops(path, upright):
+        reads.append(path)
+        if len(reads) == 18:  # three whole blocks of 24 images
+            raise KeyboardInterrupt
+        return read_rgb(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "read_rgb", stops)
+        build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+    good, random = (tmp_path / "cut" / name).read_bytes(), np.random.default_rng(0)
+    for i in range(10):
+        folder = tmp_path / f"damaged {i}"
+        shutil.copytree(tmp_path / "cut", folder)
+        data = bytearray(good)
+        if i % 2:
+            data[random.integers(len(data))] ^= 1 << int(random.integers(8))
+        else:
+            del data[random.integers(len(data)) :]
+        (folder / name).write_bytes(data)
+        build_store(index, folder, 36, 64.0, cache=kind)
+        assert [(folder / file).read_bytes() for file in files] == wanted
+        assert str(folder / name) in capsys.readouterr().err
+        shutil.rmtree(folder)
+
+
 def test_an_interruption_after_the_last_frame_reads_none_again(index, tmp_path, monkeypatch):
     import zfnet.data.cache.images as images
 

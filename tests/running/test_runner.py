@@ -112,11 +112,17 @@ def test_a_stage_that_fails_leaves_no_result_and_loses_nothing_before_it(config,
     assert not (tmp_path / "menagerie" / "occlusion" / "result.json").exists()
 
 
-def test_a_damaged_result_counts_as_none(config, ran, tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+def test_a_damaged_result_is_named_and_counts_as_none(config, ran, tmp_path, damage, capsys):
     runner.run(replace(config, stage="data"), "")
-    (tmp_path / "menagerie" / "data" / "result.json").write_text('{"fingerprint": ')
+    path = tmp_path / "menagerie" / "data" / "result.json"
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[whole.index(b'"seconds": ') + 11] ^= 1  # another digit
+    path.write_bytes(whole[:-20] if damage == "cut" else changed)
     runner.run(replace(config, stage="data"), "")
     assert ran == ["data", "data"]
+    assert capsys.readouterr().err.count(f"{path}: is damaged") == 1
 
 
 def test_stage_lists_are_parsed_and_unknown_names_named(config):

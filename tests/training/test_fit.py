@@ -240,6 +240,21 @@ def test_an_ended_training_is_measured_again_only_on_other_images(trained, store
     assert fewer["center"] == errors(network, val.take(np.arange(4)), ALONE, "center", trained[1]["precision"])
 
 
+@pytest.mark.parametrize("name", ["trained.json", "model.pt"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty", "gone"])
+def test_a_training_whose_files_are_damaged_is_ended_again(trained, stores, inputs, tmp_path, name, damage, capsys):
+    out = Path(shutil.copytree(trained[0], tmp_path / "out"))
+    good = (out / name).read_bytes()
+    place = len(good) // 2
+    flipped = good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :]
+    (out / name).write_bytes({"bit": flipped, "cut": good[:place]}.get(damage, b""))
+    if damage == "gone":
+        (out / name).unlink()
+    assert fit(job(out), ALONE, *stores, inputs) == trained[1]
+    assert (out / name).read_bytes() == good
+    assert (str(out / name) in capsys.readouterr().err) == ((name, damage) != ("trained.json", "gone"))
+
+
 def test_validation_images_belong_to_a_training_where_their_error_sets_the_rate(stores, inputs, tmp_path):
     train, val = stores
     for schedule, same in (("cosine", True), ("plateau", False)):

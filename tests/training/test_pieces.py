@@ -118,18 +118,39 @@ def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, cap
     assert checkpoint.restore(tmp_path, net, optimiser, "another key").epoch == 0
 
 
-def test_a_checkpoint_with_one_wrong_bit_in_a_weight_is_not_whole(tmp_path, capsys):
-    net = two_layers()
+@pytest.mark.parametrize("kind", ["bit", "cut"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys, kind):
+    net, random = two_layers(), np.random.default_rng(0)
     optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for epoch in (1, 2):
         net[0].weight.data.fill_(epoch)
         checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
     newest = sorted(tmp_path.glob("*/at_*.pt"))[-1]
-    data, weight = bytearray(newest.read_bytes()), net[0].weight.detach().numpy().tobytes()
-    data[data.index(weight) + 1] ^= 0x10
-    newest.write_bytes(data)
-    assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 1 and (net[0].weight == 1).all()
-    assert "is not as it was written" in capsys.readouterr().err
+    good = newest.read_bytes()
+    for _ in range(40):
+        data = bytearray(good)
+        if kind == "bit":
+            data[random.integers(len(good))] ^= 1 << int(random.integers(8))
+        else:
+            del data[random.integers(len(good)) :]
+        newest.write_bytes(data)
+        checkpoint.report_damage.cache_clear()
+        assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 1 and (net[0].weight == 1).all()
+        errors = capsys.readouterr().err
+        assert errors.count("\n") == 1 and f"{newest}: damaged" in errors
+    newest.write_bytes(good)
+    assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 2 and (net[0].weight == 2).all()
+
+
+def test_a_checkpoint_is_known_by_its_content_and_not_by_its_place(tmp_path, capsys):
+    net = two_layers()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    checkpoint.save(tmp_path / "a", net, optimiser, checkpoint.Place(epoch=3), "seed 7", keep=2)
+    checkpoint.save(tmp_path / "b", net, optimiser, checkpoint.Place(epoch=2), "seed 0", keep=2)
+    (stranger,), (own,) = ((tmp_path / folder).glob("*/at_*.pt") for folder in "ab")
+    stranger.rename(own.with_name(stranger.name))
+    assert checkpoint.restore(tmp_path / "b", net, optimiser, "seed 0").epoch == 2
+    assert "not a checkpoint of this training" in capsys.readouterr().err
 
 
 def test_checkpoints_of_another_configuration_give_way_to_the_new_ones(tmp_path):

@@ -6,19 +6,78 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
+from zfnet.core.resume import Part, checksum
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 
-DAMAGE = (RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError, UnpicklingError)
+_NO_COMMENT = b"\0\0"  # how a zip archive without a comment ends
+
+
+class DamagedFile(Exception):
+    """A file of tensors whose bytes are not those that were written. The message says where."""
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all; the same content gives the same bytes.
+
+    The file is a zip archive, as torch writes it, whose comment is the CRC-32 of all that precedes the comment.
+    """
+    with atomic_write(path) as temporary:
+        with temporary.open("wb") as file:  # given a path, torch writes its name into the archive
+            torch.save(content, file)
+        whole = checksum(temporary, 0, temporary.stat().st_size - len(_NO_COMMENT))
+        with temporary.open("r+b") as file:
+            file.seek(whole["length"])
+            file.write(_comment(whole))
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """What `save_tensors` wrote, on the CPU; runs no code from the file.
+
+    Raises FileNotFoundError, and DamagedFile where a checksum or the layout is wrong.
+    """
+    try:
+        _check(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise DamagedFile("it holds no table of tensors")
+        return content
+    except (FileNotFoundError, MemoryError, DamagedFile):
+        raise
+    except Exception as error:  # the readers of both libraries raise anything on damaged input
+        reason = str(error).split(". ")[0].partition("\n")[0]  # torch adds advice that does not apply
+        raise DamagedFile(reason or type(error).__name__) from error
+
+
+def _comment(part: Part) -> bytes:
+    """The end of a zip archive: the length of its comment, then the comment."""
+    return struct.pack("<H8s", 8, f"{part['crc']:08x}".encode())
+
+
+def _check(path: Path) -> None:
+    """Compare the checksum of a file, or, where it has none of ours, those of its members."""
+    size = len(_NO_COMMENT) + 8
+    whole = checksum(path, 0, max(0, path.stat().st_size - size))
+    with path.open("rb") as file:
+        file.seek(whole["length"])
+        comment = file.read()
+    if comment[:2] == _comment(whole)[:2]:
+        if comment != _comment(whole):
+            raise DamagedFile("its bytes are not as they were written")
+        return
+    with zipfile.ZipFile(path) as archive:
+        if name := archive.testzip():
+            raise DamagedFile(f"{name} is not as it was written")
 
 
 def trained_network(module: ConvNet, inputs: Inputs, classes: Classes, title: str = "") -> Network:
@@ -43,14 +102,13 @@ def save_network(path: Path, network: Network, name: str, width: float, **facts:
         "class_names": list(network.classes.names),
         **facts,
     }
-    with atomic_write(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
     """The network of a checkpoint, in evaluation mode. Raises UserError for a missing or damaged file."""
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = load_tensors(path)
         if "network" not in saved:
             raise UserError(f"{path}: no network of zfnet; give weights of others as network.weights={path}")
         described = saved["network"]
@@ -61,10 +119,10 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
         classes = Classes(tuple(saved["class_ids"]), tuple(saved["class_names"]))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; run stage=train first") from error
-    except DAMAGE as error:
-        reason = " ".join(str(error).split()).split(". ")[0]  # torch continues with advice that does not apply here
+    except (DamagedFile, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path}: not a whole zfnet checkpoint ({reason[:200]}); delete it and run the same command again"
+            f"{path}: not a whole zfnet checkpoint ({reason}); delete it and run the same command again"
         ) from error
     title = f"{described['name']}, {described['classes']} classes"
     return trained_network(module.eval().to(device), preprocessing, classes, title)

@@ -7,13 +7,14 @@ The existence of a result.json whose fingerprint matches *is* "done". Dashboards
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import subprocess
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from zfnet.core.resume import read_checked, write_checked
 
 RESULT = "result.json"
 DISTRIBUTION = "zfnet-repro"  # of this package on a package index
@@ -34,13 +35,14 @@ def skipped(reason: str) -> Outcome:
     return Outcome({"skipped": reason}, {}, f"not run: {reason}")
 
 
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Write the result.json of a stage's folder with its checksum."""
+    write_checked(folder / RESULT, result)
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result.json of a stage's folder, or None when there is none (or a damaged one)."""
-    try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None
+    """The result.json of a stage's folder, or None when there is none or, which is reported, a damaged one."""
+    return read_checked(folder / RESULT)
 
 
 def versions() -> dict[str, str]:

@@ -22,10 +22,10 @@ from typing import Any
 import cv2
 
 from zfnet.core.errors import UserError, exit_code
-from zfnet.core.files import atomic_write, write_json
+from zfnet.core.files import atomic_write
 from zfnet.core.progress import duration
 from zfnet.core.resources import IN_WHEEL, REPOSITORY
-from zfnet.pipeline.record import RESULT
+from zfnet.pipeline.record import RESULT, write_result
 from zfnet.report.build import named_folder
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, read
@@ -167,7 +167,7 @@ def _publish_stage(result: Result, folder: Path) -> None:
     content: dict[str, Any] = copy.deepcopy(dict(result.content)) | {"figures": figures}
     words = shlex.split(content["command"])
     content["command"] = shlex.join(VALUE.sub("=FOLDER", word) for word in words)
-    write_json(folder / RESULT, _without_places(content))
+    write_result(folder, _without_places(content))
 
 
 def _without_places(value: Any) -> Any:

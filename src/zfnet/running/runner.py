@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import write_json
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.progress import duration
@@ -234,7 +233,7 @@ def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, secon
         "figures": outcome.figures,
         "steps": outcome.steps,
     }
-    write_json(stage_folder(stage, config) / record.RESULT, result)
+    record.write_result(stage_folder(stage, config), result)
 
 
 def _changes(stage: Stage, config: Settings, most: int = 3) -> str:

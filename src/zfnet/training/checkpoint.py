@@ -2,29 +2,24 @@
 
     <folder>/<hash of the key>/at_<epoch>_<step>.pt
 
-The key says all that a checkpoint must agree on to be gone on with; the checkpoints of another key are removed when the
-first of this one is written. A checkpoint holds weights, momentum, epoch, place in the epoch and the history. There is
-no random state to keep: order, crops and dropout masks are functions of (seed, epoch, step).
+The key holds all that a training must have in common with the one that is resumed; the checkpoints of another key are
+removed when the first of this one is written. A checkpoint holds its key, weights, momentum, epoch, place in the epoch
+and the history. There is no random state to keep: order, crops and dropout masks are functions of (seed, epoch, step).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zfnet.core.files import atomic_write
-
-_DAMAGE = (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, UnpicklingError, zipfile.BadZipFile)
+from zfnet.core.resume import report_damage
+from zfnet.networks.checkpoint import DamagedFile, load_tensors, save_tensors
 
 
 @dataclass
@@ -42,10 +37,8 @@ def save(folder: Path, model: nn.Module, optimiser: Optimizer, place: Place, key
     """Write checkpoint `epoch.step` of `key`; what stays beside it are the `keep - 1` before it."""
     home = _home(folder, key)
     path = home / f"at_{place.epoch:04d}_{place.step:07d}.pt"
-    with atomic_write(path) as temporary:
-        torch.save(
-            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "place": asdict(place)}, temporary
-        )
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+    save_tensors(path, {"key": key, "place": asdict(place), **state})
     kept = sorted(old for old in home.glob("at_*.pt") if old <= path)[-keep:]  # a later one is damaged: we passed it
     for old in {*folder.iterdir(), *home.iterdir()} - {home, *kept}:
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
@@ -55,15 +48,16 @@ def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> P
     """Load the newest whole checkpoint made under the same `key`; a fresh `Place` when there is none."""
     for path in sorted(_home(folder, key).glob("at_*.pt"), reverse=True):
         try:
-            if spoilt := zipfile.ZipFile(path).testzip():  # compares the CRCs, which torch.load does not
-                raise ValueError(f"{spoilt} is not as it was written")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            model.load_state_dict(state["model"])
-            optimiser.load_state_dict(state["optimiser"])
-            return Place(**state["place"])
-        except _DAMAGE as error:
-            told = str(error).splitlines()[0].split(". ")[0]
-            print(f"  warning: {path.name} is damaged ({told}); trying an older one", file=sys.stderr)
+            state = load_tensors(path)
+        except DamagedFile as error:
+            report_damage(path, f"damaged ({error}); an older checkpoint is tried")
+            continue
+        if state.get("key") != key:
+            report_damage(path, "not a checkpoint of this training; an older one is tried")
+            continue
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return Place(**state["place"])
     return Place()
 
 

@@ -26,6 +26,7 @@ from zfnet.core.machine import keep_memory
 from zfnet.core.metrics import log_metrics, restart_metrics
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
+from zfnet.core.resume import checksum, is_whole, read_checked, report_damage, write_checked
 from zfnet.data.cache.images import Images
 from zfnet.networks.checkpoint import save_network, trained_network
 from zfnet.networks.convnet import ConvNet, build
@@ -44,8 +45,9 @@ from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
 
 NUMBERS = "trained.json"
+MODEL = "model.pt"
 MEASURED = 20_000  # training images, at most, that the training error is taken over
-VERSION = 1  # grows when the same training gives more numbers
+VERSION = 2  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to write a checkpoint or to stop
 
 
@@ -209,24 +211,29 @@ def fit(
         "history": place.history,
     }
     if world.leads:
-        _save(out / "model.pt", network, job)
-        write_json(out / NUMBERS, {"of": measured, **numbers})
+        _save(out / MODEL, network, job)
+        write_checked(out / NUMBERS, {"of": measured, "model_file": checksum(out / MODEL), **numbers})
     world.wait()
     return numbers
 
 
 def read_numbers(out: Path) -> dict[str, Any]:
-    """What `fit` returned, from the folder of a training that has ended."""
-    numbers = json.loads((out / NUMBERS).read_text(encoding="utf-8"))
-    del numbers["of"]
-    return numbers
+    """What `fit` returned, from the folder of a training that has ended. Raises UserError without whole numbers."""
+    record = read_checked(out / NUMBERS)
+    if record is None:
+        raise UserError(f"{out / NUMBERS}: missing or damaged; run the same command again")
+    return {name: value for name, value in record.items() if name not in ("of", "model_file")}
 
 
 def _has_ended(out: Path, measured: str) -> bool:
     """Whether the folder holds the network and the numbers of this very training."""
-    if not (out / NUMBERS).exists() or not (out / "model.pt").exists():
+    record = read_checked(out / NUMBERS)
+    if record is None or record.get("of") != measured:
         return False
-    return json.loads((out / NUMBERS).read_text(encoding="utf-8")).get("of") == measured
+    has_model = is_whole(out / MODEL, record["model_file"])
+    if not has_model:
+        report_damage(out / MODEL, "missing or damaged; it is made again from the last checkpoint")
+    return has_model
 
 
 def _save(path: Path, network: Network, job: Job) -> None:

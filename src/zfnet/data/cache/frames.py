@@ -3,15 +3,14 @@
     raw     pixels.npy      (n, size, size, 3) uint8, memory mapped
     jpeg    pixels.jpegs    JPEG files end to end, memory mapped; `PackedFrames` reads it like such an array
 
-Either file grows by blocks, in the order of the index, under the name build.frames. build.jsonl beside it holds one
-line a block: how many images and bytes are safe, and the length, CRC-32 and original shape of every frame. An
-interrupted build drops what lies beyond the last whole line and goes on from there, with the same bytes in the end.
+Either file grows by blocks, in the order of the index, under the name build.frames. The resume store build.jsonl beside
+it holds a record of each block: its place and checksum, and the length, CRC-32 and original shape of every frame. An
+interrupted build drops what follows the last whole block and continues from there, with the same bytes in the end.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import zlib
@@ -21,14 +20,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from zfnet.core.errors import UserError
+from zfnet.core.files import os_errors_named
 from zfnet.core.machine import n_cores
 from zfnet.core.progress import track
+from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
 from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
 from zfnet.data.index import Index
@@ -36,7 +37,7 @@ from zfnet.data.index import Index
 T = TypeVar("T")
 
 FILES = {"raw": "pixels.npy", "jpeg": "pixels.jpegs"}  # by kind of cache
-BLOCK = 2000  # images between two lines of the journal: what an interruption costs at the most
+BLOCK = 2000  # images between two records in the resume store: what an interruption costs at the most
 CHUNK = 2 << 20  # bytes of pixels that are worth a thread of their own
 _HEADER = 128  # bytes of the .npy header of such a file, whatever its number of frames
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -92,30 +93,24 @@ def write_frames(index: Index, folder: Path, packing: Packing, bad_limit: int, k
 
     Raises UserError naming the first unreadable file once more than `bad_limit` are, or what the disk says.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    frames, journal, final = folder / "build.frames", folder / "build.jsonl", folder / FILES[packing.kind]
-    try:
-        done = _read_journal(journal, key)
-        if done.rows and final.exists() and not frames.exists():  # interrupted after the last frame
+    frames, final = folder / "build.frames", folder / FILES[packing.kind]
+    with os_errors_named(frames):
+        folder.mkdir(parents=True, exist_ok=True)
+        blocks = Store(folder / "build.jsonl", key)
+        if blocks.names and final.exists() and not frames.exists():  # interrupted after the last frame
             os.replace(final, frames)
+        frames.touch()
+        done = _whole_blocks(blocks, frames)
         _require_space(folder, packing, len(index) - done.rows)
-        with frames.open("r+b" if done.rows and frames.exists() else "w+b") as data:
-            if data.seek(0, os.SEEK_END) < len(packing.header(0)) + sum(done.lengths):
-                done = Written()  # frames that the journal promises are not there
-            if not done.rows:
-                journal.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
-                data.write(packing.header(0))
-            data.seek(len(packing.header(0)) + sum(done.lengths))
-            data.truncate()
-            with journal.open("a", encoding="utf-8") as lines:
-                for block in _blocks(index, packing, done, bad_limit):
-                    _append(data, lines, *block)
-                    done.add(block[1])
-            data.seek(0)
-            data.write(packing.header(len(done.lengths)))
+        offset = len(packing.header(0)) + sum(done.lengths)
+        os.truncate(frames, offset)
+        for data, block in _blocks(index, packing, done, bad_limit):
+            part = _write(frames, offset, data)
+            blocks.put(_name(done), {"part": part, **vars(block)})
+            done.add(block)
+            offset += part["length"]
+        _write(frames, 0, [packing.header(len(done.lengths))])
         os.replace(frames, final)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}; make room, then the same command goes on") from error
     return done
 
 
@@ -130,32 +125,32 @@ def _require_space(folder: Path, packing: Packing, n_frames: int) -> None:
 
 
 def finish_build(folder: Path, kind: str) -> None:
-    """Remove the journal, and the frames of another kind of cache."""
+    """Remove the resume store of the build, and the frames of another kind of cache."""
     (folder / "build.jsonl").unlink(missing_ok=True)
     for other in set(FILES) - {kind}:
         (folder / FILES[other]).unlink(missing_ok=True)
 
 
-def _append(data: BinaryIO, lines: io.TextIOBase, frames: list[bytes], block: Written) -> None:
-    """The frames first, safely, then the line that promises them."""
-    data.writelines(frames)
-    data.flush()
-    os.fsync(data.fileno())
-    lines.write(json.dumps(vars(block)) + "\n")
-    lines.flush()
+def _name(before: Written) -> str:
+    """The name of the block that follows these images."""
+    return f"from image {before.rows}"
 
 
-def _read_journal(journal: Path, key: dict[str, Any]) -> Written:
-    """All whole blocks of an interrupted build of the same `key`; nothing when there is none."""
+def _write(file: Path, offset: int, pieces: Iterable[bytes]) -> Part:
+    with PartWriter(file, offset) as writer:
+        for piece in pieces:
+            writer.write(piece)
+        return writer.finish()
+
+
+def _whole_blocks(blocks: Store, frames: Path) -> Written:
+    """The blocks of an interrupted build, up to the first one that is not in `frames` as it was written."""
     done = Written()
-    try:
-        first, *lines = journal.read_text(encoding="utf-8").splitlines()
-        if json.loads(first) != {"key": json.loads(json.dumps(key))}:
-            return done
-        for line in lines:
-            done.add(Written(**json.loads(line)))
-    except (OSError, ValueError, TypeError):
-        pass  # the line that was being written when the build stopped
+    while block := blocks.get(_name(done)):
+        if not is_whole(frames, block.pop("part")):
+            report_damage(frames, f"damaged or cut; it is built again from image {done.rows} on")
+            break
+        done.add(Written(**block))
     return done
 
 
