@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from zfnet.attribution.engine import Target, project
-from zfnet.attribution.rules import METHODS, max_pool
+from zfnet.attribution.engine import Backprojection, Target, project
+from zfnet.attribution.rules import METHODS
 from zfnet.networks.normalization import LocalResponseNorm
 
 K, ALPHA, BETA, NEIGHBOURS = 2.0, 0.1, 0.75, 5
@@ -146,6 +146,10 @@ def test_the_rows_of_the_table_are_the_papers():
     }
 
 
+def pooled(policy: str, x: torch.Tensor, size: int) -> torch.Tensor:
+    return Backprojection(nn.MaxPool2d(size, 2), replace(METHODS["deconvnet"], pool=policy)).activations(x)
+
+
 def test_a_maximum_shared_by_four_windows_takes_their_sum_or_the_last():
     x = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     x[0, 0, 2, 2] = 9
@@ -153,7 +157,7 @@ def test_a_maximum_shared_by_four_windows_takes_their_sum_or_the_last():
     reached = {}
     for policy in ("add", "overwrite"):
         leaf = x.clone().requires_grad_()
-        max_pool(replace(METHODS["deconvnet"], pool=policy), leaf, 3, 2).backward(incoming)
+        pooled(policy, leaf, 3).backward(incoming)
         assert leaf.grad.count_nonzero() == 1
         reached[policy] = leaf.grad[0, 0, 2, 2].item()
     assert reached == {"add": 10, "overwrite": 4}
@@ -163,7 +167,7 @@ def test_overwrite_runs_under_deterministic_algorithms():
     x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
     torch.use_deterministic_algorithms(True)
     try:
-        max_pool(replace(METHODS["deconvnet"], pool="overwrite"), x, 3, 2).sum().backward()
+        pooled("overwrite", x, 3).sum().backward()
     finally:
         torch.use_deterministic_algorithms(False)
     assert x.grad.sum() > 0
@@ -175,7 +179,7 @@ def test_without_overlap_both_policies_agree():
     grads = []
     for policy in ("add", "overwrite"):
         leaf = x.clone().requires_grad_()
-        max_pool(replace(METHODS["gradient"], pool=policy), leaf, 2, 2).backward(signal)
+        pooled(policy, leaf, 2).backward(signal)
         grads.append(leaf.grad)
     assert torch.equal(*grads)
 

@@ -1,157 +1,352 @@
-"""How torch's modules and functions are read as the kinds of layer of the table in `rules`.
+"""How calls of torch functions are read as the kinds of layer of the table in `rules`.
 
-`MODULES`, `FUNCTIONS` and `TENSOR_METHODS` are the whole of what can be projected through; anything else is
-refused by name. Every layer is computed as in evaluation (dropout is the identity, batch-norm uses its running
-statistics) and out of place, whatever its flags say, so that the model is only read.
+`TREATMENTS` and `LINEAR` are all that a signal can be sent back through, by the names of the functions. Every call
+computes exactly what the model computes; what differs is the way back. A call without a rule (SiLU, layer-norm,
+softmax, ...) is computed too, and raises UserError when a signal comes back to it: where none comes, as in what
+computes a gate, there is nothing to refuse.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.grad import conv2d_input
 
-from zfnet.attribution import rules
 from zfnet.attribution.rules import Method
+from zfnet.attribution.walk import Call, with_gradient
 from zfnet.core.errors import UserError
-from zfnet.networks.normalization import LocalResponseNorm
+from zfnet.networks.normalization import Normalize
 
 
-def _convolution(method: Method, m: nn.Conv2d, x: Tensor, a: Tensor | None) -> Tensor:
-    padding = m.padding
-    if isinstance(padding, str) or m.padding_mode != "zeros":
-        mode = "constant" if m.padding_mode == "zeros" else m.padding_mode
-        x, padding = F.pad(x, m._reversed_padding_repeated_twice, mode), (0, 0)
-    return rules.convolution(method, x, m.weight, m.bias, (m.stride, padding, m.dilation, m.groups), a)
+class Ruled(Function):
+    """y = compute(), which is a function of x; on the way back the signal R becomes rule(R)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.rule = rule
+        return compute()
+
+    @staticmethod
+    def backward(ctx: Any, signal: Tensor) -> Any:
+        return ctx.rule(signal), None, None
 
 
-def _max_pool(method: Method, m: nn.MaxPool2d, x: Tensor, a: None) -> Tensor:
-    return rules.max_pool(method, x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode)
+KNOWN_FUNCTIONS = (Ruled, Normalize)  # autograd functions whose derivative is meant
 
 
-def _batch_norm(method: Method, m: nn.BatchNorm2d, x: Tensor, a: None) -> Tensor:
-    if m.running_mean is None:
-        raise UserError("BatchNorm2d without running statistics mixes the images of a batch: cannot project")
-    return F.batch_norm(x, m.running_mean, m.running_var, m.weight, m.bias, False, 0.0, m.eps)
+@dataclass(frozen=True)
+class Rules:
+    """The treatment of a model's calls by one method. patterns: by weight name; weights: id of a parameter -> name."""
+
+    method: Method
+    patterns: Mapping[str, Tensor]
+    weights: Mapping[int, str]
+
+    def __call__(self, call: Call) -> Any:
+        signals = call.signals()
+        if not signals:
+            return call.compute()
+        refuse_custom_functions(signals, call.module)
+        treatment = TREATMENTS.get(call.name)
+        if treatment is None:
+            result = call.compute()
+            return result if call.name in LINEAR else self.refuse(call, result)
+        result = treatment(self, call, *call.args, **call.kwargs)
+        return call.input.copy_(result) if call.is_in_place and result is not call.input else result
+
+    def pattern(self, call: Call, weight: Tensor) -> Tensor:
+        """The pattern of a weight. Raises UserError naming the layer where it has none, or one of another shape."""
+        name = self.weights.get(id(weight))
+        if name is None:
+            raise UserError(f"{call.where}: its weight is computed in the forward pass, so it has no pattern")
+        a = self.patterns.get(name)
+        if a is None or a.shape != weight.shape:
+            given = "no pattern" if a is None else f"a pattern of shape {tuple(a.shape)}"
+            raise UserError(f"{name}: {given} given, needed is one of shape {tuple(weight.shape)}")
+        return a.to(weight)
+
+    def refuse(self, call: Call, result: Any, reason: str = "has no rule") -> Any:
+        """`result`, at which no signal may come back."""
+        for y in with_gradient(result):
+            y.register_hook(_refusal(f"{call.where}: {reason} in this method; every network has a gradient"))
+        return result
 
 
-def _same(method: Method, m: nn.Module, x: Tensor, a: None) -> Tensor:
-    return x
+def refuse_custom_functions(signals: list[Tensor], module: str) -> None:
+    """No signal may come back to an autograd function that is not ours: its backward is not known to be a rule."""
+    known = tuple(function._backward_cls for function in KNOWN_FUNCTIONS)
+    for signal in signals:
+        node = signal.grad_fn
+        if isinstance(node, torch.autograd.function.BackwardCFunction) and not isinstance(node, known):
+            signal.register_hook(
+                _refusal(
+                    f"{module} ({node.name()}): is an autograd function without a rule; every network has a gradient"
+                )
+            )
 
 
-def _linear_map(method: Method, m: nn.Module, x: Tensor, a: None) -> Tensor:
-    return m.forward(x)
+def _refusal(message: str) -> Callable[[Tensor], NoReturn]:
+    def refuse(signal: Tensor) -> NoReturn:
+        raise UserError(message)
+
+    return refuse
 
 
-MODULES: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Conv2d: _convolution,
-    nn.Linear: lambda method, m, x, a: rules.linear(method, x, m.weight, m.bias, a),
-    nn.ReLU: lambda method, m, x, a: rules.relu(method, x),
-    nn.MaxPool2d: _max_pool,
-    LocalResponseNorm: lambda method, m, x, a: rules.norm(method, x, m.forward),
-    nn.LocalResponseNorm: lambda method, m, x, a: rules.norm(method, x, m.forward),
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.AvgPool2d: _linear_map,
-    nn.AdaptiveAvgPool2d: _linear_map,
-    nn.ZeroPad2d: _linear_map,
-    nn.Flatten: _linear_map,
-    nn.Dropout: _same,
-    nn.Dropout2d: _same,
-    nn.Identity: _same,
+def _value(call: Call) -> Tensor:
+    """The result of a call, not in place."""
+    return (call.on(call.input.clone()) if call.is_in_place else call).compute()
+
+
+# ---------------------------------------------------------------- rectifiers
+BOUNDS: dict[str, Callable[..., tuple[float, float]]] = {  # from the function's arguments
+    "relu": lambda input, inplace=False: (0.0, torch.inf),
+    "relu6": lambda input, inplace=False: (0.0, 6.0),
+    "hardtanh": lambda input, min_val=-1.0, max_val=1.0, inplace=False: (min_val, max_val),
+    "clamp": lambda input, min=None, max=None: (min, torch.inf if max is None else max),
+    "clamp_min": lambda input, min: (min, torch.inf),
 }
 
 
-def _functional_pool(
-    method: Method,
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    return rules.max_pool(method, x, kernel_size, stride, padding, dilation, ceil_mode)
+def _rectifier(rules: Rules, call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    low, high = BOUNDS[call.name](input, *args, **kwargs)
+    if isinstance(low, Tensor) or isinstance(high, Tensor) or low != 0:
+        return rules.refuse(call, call.compute(), "does not rectify from 0 and has no rule")
+    gate = (input > 0) & (input < high)
+    return Ruled.apply(input, lambda: _value(call), lambda signal: rules.method.relu(signal, gate))
 
 
-def _functional_convolution(
-    method: Method, x: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1,
+# ---------------------------------------------------------------- layers with weights
+def pad_same(x: Tensor, weight: Tensor, padding: Any, dilation: Any) -> tuple[Tensor, Any]:
+    """x and the padding of a convolution, with a padding that is given as a word carried out."""
+    if not isinstance(padding, str):
+        return x, padding
+    if padding == "valid":
+        return x, 0
+    steps = (dilation, dilation) if isinstance(dilation, int) else dilation
+    rows, columns = (step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True))
+    return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), 0
+
+
+def _convolution(
+    rules: Rules, call: Call, input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    return rules.convolution(method, x, weight, bias, (stride, padding, dilation, groups))
+    if rules.method.weights is None or weight.requires_grad:
+        return _bilinear(rules, call)
+    back = rules.method.weights(weight, rules.pattern(call, weight))
+    x, padding = pad_same(input, weight, padding, dilation)
+    return Ruled.apply(
+        x, call.compute, lambda signal: conv2d_input(x.shape, back, signal, stride, padding, dilation, groups)
+    )
 
 
-def _functional_norm(method: Method, x: Tensor, *constants: Any, **named: Any) -> Tensor:
-    return rules.norm(method, x, lambda x: F.local_response_norm(x, *constants, **named))
+def _linear(rules: Rules, call: Call, input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
+    if rules.method.weights is None or weight.requires_grad:
+        return _bilinear(rules, call)
+    back = rules.method.weights(weight, rules.pattern(call, weight))
+    return Ruled.apply(input, call.compute, lambda signal: signal @ back)
 
 
-def _functional_relu(method: Method, x: Tensor, inplace: bool = False) -> Tensor:
-    return rules.relu(method, x)
+def _bilinear(rules: Rules, call: Call, *args: Any, **kwargs: Any) -> Tensor:
+    """Linear in each of two arguments: a layer where one of them is constant."""
+    result = call.compute()
+    if len(call.signals()) > 1:
+        return rules.refuse(call, result, "multiplies two activations and has no rule")
+    return result if rules.method.weights is None else rules.refuse(call, result, "has no pattern and no rule")
 
 
-def _functional_same(method: Method, x: Tensor, *constants: Any, **named: Any) -> Tensor:
-    return x
+# ---------------------------------------------------------------- batch-norm, constants and gates
+def _scaled(rules: Rules, call: Call, x: Tensor, s: Any) -> Tensor:
+    """A call that multiplies x by s, which does not depend on the images."""
+    if rules.method.weights is None:
+        return call.compute()
+    s = torch.as_tensor(s, dtype=x.dtype, device=x.device)
+    back = rules.method.weights(s, torch.where(s == 0, 0, 1 / s))
+    return Ruled.apply(x, lambda: _value(call), lambda signal: (signal * back).sum_to_size(x.shape))
 
 
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda method, *args, **kwargs: function(*args, **kwargs)
+def _batch_norm(
+    rules: Rules, call: Call, input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    if training or running_var is None:
+        reason = "mixes the images of a batch, for it has no running statistics, and has no rule"
+        return rules.refuse(call, call.compute(), reason)
+    s = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    return _scaled(rules, call, input, s.view(-1, *[1] * (input.ndim - 2)))
 
 
-_LINEAR_FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    operator.add, torch.add, torch.cat, torch.flatten, torch.mean, torch.squeeze, torch.reshape, torch.permute,
-    F.avg_pool2d, F.adaptive_avg_pool2d, operator.getitem, getattr,
-)  # fmt: skip
-FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    **{function: _plain(function) for function in _LINEAR_FUNCTIONS},
-    **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_), _functional_relu),
-    **dict.fromkeys((F.max_pool2d, torch.max_pool2d), _functional_pool),
-    **dict.fromkeys((F.conv2d, torch.conv2d), _functional_convolution),
-    **dict.fromkeys((F.dropout, F.dropout2d, torch.dropout), _functional_same),
-    F.linear: lambda method, x, weight, bias=None: rules.linear(method, x, weight, bias),
-    F.local_response_norm: _functional_norm,
+def _product(rules: Rules, call: Call, input: Any, other: Any) -> Tensor:
+    for x, s in ((input, other), (other, input)):
+        is_constant = not with_gradient(s)
+        if is_constant:
+            return _scaled(rules, call, x, s)
+        if with_gradient(x) and is_gate(s, x) and not (call.is_in_place and s is input):
+            constant = s.detach()
+            args = (input, constant) if s is other else (constant, other)
+            return _scaled(rules, replace(call, args=args, kwargs={}), x, constant)
+    return rules.refuse(call, call.compute(), "multiplies two activations and has no rule")
+
+
+def _quotient(rules: Rules, call: Call, input: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
+    if with_gradient(other) or rounding_mode:
+        return rules.refuse(call, call.compute(), "divides by an activation and has no rule")
+    return _scaled(rules, call, input, 1 / torch.as_tensor(other, dtype=input.dtype))
+
+
+SIGMOIDS = ("SigmoidBackward0", "HardsigmoidBackward0")
+VIEWS = ("ViewBackward0", "ExpandBackward0", "UnsqueezeBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0")
+
+
+def is_gate(factor: Tensor, other: Tensor) -> bool:
+    """Whether `factor` holds one value per map or place of `other`, or is a sigmoid, but not of `other` (SiLU)."""
+    if factor.numel() < other.numel():
+        return True
+    node: Any = factor.grad_fn
+    while node is not None and node.name() in VIEWS:
+        node = node.next_functions[0][0]
+    return node is not None and node.name() in SIGMOIDS and node.next_functions[0][0] is not other.grad_fn
+
+
+# ---------------------------------------------------------------- pooling and contrast normalization
+def _max_pool(rules: Rules, call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    if rules.method.pool == "add":
+        return call.compute()
+    with torch.no_grad():
+        pooled, switches = WITH_SWITCHES[call.name](input, *args, **{**kwargs, "return_indices": True})
+    y = Ruled.apply(input, lambda: pooled, lambda signal: overwrite(signal, switches, input))
+    return (y, switches) if call.name.endswith("indices") else y
+
+
+WITH_SWITCHES: dict[str, Callable[..., Any]] = {
+    "max_pool2d": F.max_pool2d,
+    "max_pool2d_with_indices": F.max_pool2d,
+    "adaptive_max_pool2d": F.adaptive_max_pool2d,
+    "adaptive_max_pool2d_with_indices": F.adaptive_max_pool2d,
 }
-_LINEAR_METHODS = (
-    "add", "add_", "view", "reshape", "flatten", "size", "dim", "mean", "squeeze", "contiguous", "permute",
-)  # fmt: skip
-TENSOR_METHODS: dict[str, Callable[..., Any]] = {
-    **{name: _plain(getattr(Tensor, name)) for name in _LINEAR_METHODS},
-    "relu": _functional_relu,
-    "relu_": _functional_relu,
+
+
+def overwrite(signal: Tensor, switches: Tensor, x: Tensor) -> Tensor:
+    """Every pooled value written at its switch, in scan order: where windows share a maximum the last one stays."""
+    signal, switches = signal.flatten(2), switches.flatten(2)
+    window = torch.arange(signal.shape[2], device=signal.device).expand_as(switches)
+    last = switches.new_full((*x.shape[:2], x[0, 0].numel()), -1).scatter_reduce(2, switches, window, "amax")
+    kept = signal * (last.gather(2, switches) == window)
+    return signal.new_zeros(last.shape).scatter_add(2, switches, kept).view_as(x)
+
+
+def _contrast_normalization(rules: Rules, call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if rules.method.norm == "exact":
+        return call.compute()
+    return Ruled.apply(input, call.compute, lambda signal: signal)
+
+
+# ---------------------------------------------------------------- all of them
+TREATMENTS: dict[str, Callable[..., Any]] = {  # (rules, call, the function's own arguments)
+    **dict.fromkeys(BOUNDS, _rectifier),
+    **dict.fromkeys(WITH_SWITCHES, _max_pool),
+    **dict.fromkeys(("mul", "multiply", "rmul", "imul"), _product),
+    **dict.fromkeys(("div", "divide", "true_divide", "truediv", "itruediv"), _quotient),
+    **dict.fromkeys(("matmul", "rmatmul", "mm", "bmm", "einsum", "conv1d", "conv3d"), _bilinear),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _bilinear),
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "local_response_norm": _contrast_normalization,
 }
 
-
-def supported() -> str:
-    """The names of every module that can be projected through, for messages."""
-    return ", ".join(dict.fromkeys(kind.__name__ for kind in MODULES))
-
-
-def apply_module(
-    method: Method, name: str, module: nn.Module, x: Tensor, patterns: Mapping[str, Tensor] | None = None
-) -> Tensor:
-    """Output of `module` on x, forward as in evaluation, backward by the method.
-
-    Raises UserError naming the module where the table has no row for it or its pattern is missing or of another shape.
-    """
-    treat = next((MODULES[kind] for kind in type(module).__mro__ if kind in MODULES), None)
-    if treat is None:
-        raise UserError(f"{name} ({type(module).__name__}): cannot be projected through; supported are {supported()}")
-    return treat(method, module, x, pattern_of(method, name, module, patterns))
-
-
-def pattern_of(method: Method, name: str, module: nn.Module, patterns: Mapping[str, Tensor] | None) -> Tensor | None:
-    """The pattern of a convolution or linear layer, where the method needs one, else None.
-
-    Raises UserError naming the module where the pattern is missing or not shaped as the weight.
-    """
-    if method.weights is None or not isinstance(module, nn.Conv2d | nn.Linear):
-        return None
-    a = (patterns or {}).get(name)
-    if a is None or a.shape != module.weight.shape:
-        given = "no pattern" if a is None else f"a pattern of shape {tuple(a.shape)}"
-        raise UserError(f"{name}: {given} given, needed is one of shape {tuple(module.weight.shape)}")
-    return a.to(module.weight)
+LINEAR = frozenset(
+    [
+        "add",
+        "radd",
+        "iadd",
+        "sub",
+        "subtract",
+        "rsub",
+        "isub",
+        "neg",
+        "negative",
+        "sum",
+        "mean",
+        "cat",
+        "concat",
+        "concatenate",
+        "stack",
+        "hstack",
+        "getitem",
+        "setitem",
+        "get",
+        "select",
+        "narrow",
+        "chunk",
+        "split",
+        "split_with_sizes",
+        "tensor_split",
+        "unbind",
+        "index_select",
+        "gather",
+        "flatten",
+        "unflatten",
+        "ravel",
+        "reshape",
+        "view",
+        "view_as",
+        "reshape_as",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "movedim",
+        "moveaxis",
+        "t",
+        "adjoint",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "expand_as",
+        "repeat",
+        "tile",
+        "roll",
+        "flip",
+        "contiguous",
+        "clone",
+        "to",
+        "type",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "cpu",
+        "cuda",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "max_pool1d",
+        "max_pool3d",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool3d",
+        "pad",
+        "interpolate",
+        "unfold",
+        "fold",
+        "channel_shuffle",
+        "native_channel_shuffle",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "dropout",
+        "dropout1d",
+        "dropout2d",
+        "dropout3d",
+        "feature_dropout",
+    ]
+)

@@ -1,52 +1,72 @@
 """The receptive field of a unit, and its projection computed on that part of the image alone, exactly.
 
 A unit of a convolutional layer sees a square of the image, and only there can its projection differ from zero. With
-k, s, p the kernel, stride and padding of the layers below, taken from the unit down,
+k, s, p the kernel, stride and padding of a layer on top of a field,
 
-    size <- (size - 1) s + k        stride <- stride * s        offset <- offset * s - p        (start: 1, 1, 0)
+    size <- size + (k - 1) stride        offset <- offset - p stride        stride <- stride s       (image: 1, 0, 1)
 
-the unit at row i sees the rows offset + i * stride ... + size - 1. Every layer is run on such squares without padding,
-so that a batch of units at different places has one shape. What lies outside the true map of a layer is not what
-the layer would compute there but its padding: it is set to 0 before a convolution and to -inf before a max-pool, on
-the way up and so also on the way back. The result equals the projection of the whole image, borders included.
+the unit at row i sees the rows offset + i * stride ... + size - 1. Where branches meet the field is the smallest that
+holds theirs. A layer that looks at the whole map (fully connected, squeeze-and-excitation, ...) or whose field is no
+square has the whole frame for its field. The model is run on shapes alone to find it: nothing is computed.
+
+Where the layers up to the unit are a chain of convolutions, pools and pointwise functions, each is run on such squares
+without padding, so that a batch of units at different places has one shape. What lies outside the true map of a layer
+is not what the layer would compute there but its padding: it is set to 0 before a convolution and to -inf before a
+max-pool, on the way up and so also on the way back. The result equals the projection of the whole image, borders
+included. Elsewhere (branches, padding by reflection, pools that overwrite, ...) the whole image is projected and cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from zfnet.attribution import rules
 from zfnet.attribution.engine import Backprojection, Target
-from zfnet.attribution.layers import apply_module, pattern_of
-from zfnet.attribution.rules import METHODS, Method
+from zfnet.attribution.rules import Method
+from zfnet.attribution.walk import Call, Walk, evaluation
 from zfnet.core.errors import UserError
+
+DEFAULT_SIDE = 224  # px, of an image that a model without an `input_size` takes
 
 
 @dataclass(frozen=True)
 class Field:
-    """Rows (and columns) offset + i * stride ... + size - 1 of a layer below are what unit i sees."""
+    """Rows (and columns) offset + i * stride ... + size - 1 of the image are what unit i sees.
+
+    A stride of 0 is the whole frame, which every unit sees.
+    """
 
     size: int = 1
     stride: int = 1
     offset: int = 0
 
-    def below(self, kernel: int, stride: int, padding: int) -> Field:
-        """The same units' field one layer further down."""
-        return Field((self.size - 1) * stride + kernel, self.stride * stride, self.offset * stride - padding)
+    def above(self, kernel: int, stride: int, padding: int) -> Field:
+        """The field of the units of a layer on top of this one."""
+        size = self.size + (kernel - 1) * self.stride
+        return Field(size, self.stride * stride, self.offset - padding * self.stride)
+
+    def within(self, lower: Field) -> Field:
+        """What these units see of a lower layer, whose units have the field `lower`."""
+        size = (self.size - lower.size) // lower.stride + 1
+        return Field(size, self.stride // lower.stride, (self.offset - lower.offset) // lower.stride)
 
     def start(self, places: Tensor) -> Tensor:
         """First row and column that the units at `places` (b, 2) see; negative in the padding."""
         return self.offset + self.stride * places
 
 
-def receptive_field(model: nn.Sequential, layer: str) -> Field:
-    """What a unit of `layer` sees of the image. Raises UserError where that is not a square (fc layers)."""
-    return _fields(model, layer)[0]
+def receptive_field(model: nn.Module, layer: str, side: int | None = None) -> Field:
+    """What a unit of `layer` sees of an image of `side` px; the whole frame where it is no square inside.
+
+    side: the model's own `input_size` where it has one, else 224 px.
+    """
+    side = side or int(getattr(model, "input_size", DEFAULT_SIDE))
+    return survey(model, layer, (3, side, side)).field or Field(side, 0, 0)
 
 
 def cut(images: Tensor, field: Field, places: Tensor, fill: float = 0.0) -> Tensor:
@@ -60,7 +80,7 @@ def cut(images: Tensor, field: Field, places: Tensor, fill: float = 0.0) -> Tens
 
 
 def project_window(
-    model: nn.Sequential,
+    model: nn.Module,
     images: Tensor,
     layer: str,
     units: Tensor,
@@ -68,94 +88,270 @@ def project_window(
     method: Method | str = "deconvnet",
     patterns: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Projection of one activation an image, cut to its receptive field: (b, 3, size, size), 0 outside the image.
+    """Projection of one activation per image, cut to its receptive field: (b, 3, size, size), 0 outside the image.
 
     images (b, 3, h, h), units (b,), places (b, 2) in `layer`. Equals `cut(project(...), field, places)`.
     """
-    method = METHODS[method] if isinstance(method, str) else method
+    engine = Backprojection(model, method, patterns)
     places = torch.as_tensor(places, device=images.device)
     side = images.shape[-1]
-    fields = _fields(model, layer)
-    if fields[0].size >= side:  # nothing to save
-        whole = Backprojection(model, method, patterns).project(images, Target(units, places), layer)
-        return cut(whole, fields[0], places)
+    reach = survey(model, layer, images.shape[1:])
+    field = reach.field or Field(side, 0, 0)
+    if not reach.is_chain or field.size >= side or engine.method.pool == "overwrite":
+        return cut(engine.project(images, Target(units, places), layer), field, places)
     with torch.inference_mode(False), torch.enable_grad():
-        x = cut(images.detach().clone(), fields[0], places).requires_grad_()
-        y = x
-        for (name, module), (below, field) in zip(_upto(model, layer), pairwise(fields), strict=True):
-            y, side = _step(method, name, module, patterns, y, side, places, below, field)
-        start = y.detach() if method.start == "activation" else 1.0
-        signal = torch.autograd.grad(y, x, Target(units).mask(y) * start)[0]
-    return _keep(signal, fields[0], places, images.shape[-1])
+        x = cut(images.detach().clone(), field, places).requires_grad_()
+        signal = engine.backward(_replay(engine, reach.steps, field, places, x), x, Target(units))
+    return _keep(signal, field, places, images.shape[2:])
 
 
-def _step(
-    method: Method,
-    name: str,
-    module: nn.Module,
-    patterns: Mapping[str, Tensor] | None,
-    x: Tensor,
-    side: int,
-    places: Tensor,
-    below: Field,
-    field: Field,
-) -> tuple[Tensor, int]:
-    """One layer on squares x of a map of true side `side`: its output squares and the true side of its map."""
-    if isinstance(module, nn.Conv2d):
-        a = pattern_of(method, name, module, patterns)
-        geometry = (module.stride, 0, module.dilation, module.groups)
-        y = rules.convolution(method, x, module.weight, module.bias, geometry, a)
-    elif isinstance(module, nn.MaxPool2d):
-        x = _keep(x, below, places, side, float("-inf"))
-        y = rules.max_pool(method, x, module.kernel_size, module.stride, 0, module.dilation)
-    else:
-        return apply_module(method, name, module, x, patterns), side
-    side = _side_after(module, side)
-    return _keep(y, field, places, side), side
+def _replay(engine: Backprojection, steps: Sequence[Step], field: Field, places: Tensor, x: Tensor) -> Tensor:
+    """The calls of a chain on squares x (b, c, size, size) of the image; the units' activations (b, c, 1, 1)."""
+    treatment = engine.treatment() or Call.compute
+    with evaluation(engine.walk.module):
+        for step in steps:
+            call = step.call.on(x)
+            sliding = _sliding(call)
+            if sliding is not None:
+                x = _keep(x, field.within(step.below), places, step.shape, sliding.fill)
+                call = replace(call, args=(x, *sliding.unpadded), kwargs={})
+            x = treatment(call)
+    return x
 
 
-def _upto(model: nn.Sequential, layer: str) -> list[tuple[str, nn.Module]]:
-    modules = list(model.named_children())
-    names = [name for name, _ in modules]
-    if layer not in names:
-        raise UserError(f"no layer {layer}; there are {', '.join(names)}")
-    return modules[: names.index(layer) + 1]
+# ---------------------------------------------------------------- the fields of a model, run on shapes alone
+@dataclass(frozen=True)
+class Step:
+    """One call on the way from the image to a layer; `below` is its input's field and `shape` its rows and columns."""
+
+    call: Call
+    below: Field
+    shape: Sequence[int]
 
 
-def _fields(model: nn.Sequential, layer: str) -> list[Field]:
-    """The field of `layer`'s units in the image and in the output of every module up to `layer` (itself: 1)."""
-    fields = [Field()]
-    for name, module in reversed(_upto(model, layer)):
-        fields.append(_below(fields[-1], name, module))
-    return fields[::-1]
+class Survey:
+    """A treatment that follows the fields of everything that depends on the image.
+
+    field: of the layer's units, None where it is no square. steps: the calls in order, where they are a chain.
+    """
+
+    def __init__(self, constants: Mapping[int, Tensor]) -> None:
+        self.constants = constants  # id of a tensor of shapes alone -> the model's own
+        self.fields: dict[int, tuple[Tensor, Field | None]] = {}  # by id of the tensor, which is kept
+        self.field: Field | None = None
+        self.steps: list[Step] = []
+        self.is_chain = True
+        self.last = 0  # id of the last call's result
+
+    def start(self, image: Tensor) -> Tensor:
+        self.fields, self.steps, self.is_chain = {id(image): (image, Field())}, [], True
+        self.last = id(image)
+        return image
+
+    def __call__(self, call: Call) -> Any:
+        arguments = _tensors((*call.args, *call.kwargs.values()))
+        inputs = [x for x in arguments if id(x) in self.fields]
+        below = _union([self.fields[id(x)][1] for x in inputs])  # before work in place changes it
+        is_alone = len(inputs) == 1 and inputs[0] is call.input
+        result = _shape_of_result(call) if is_alone else call.compute()
+        outputs = _tensors(result)
+        if inputs and outputs:
+            self._extend(call, arguments, inputs, below)
+            for y in outputs:
+                self.fields[id(y)], self.last = (y, _above(call, below)), id(y)
+        return result
+
+    def _extend(self, call: Call, arguments: Sequence[Tensor], inputs: Sequence[Tensor], below: Field | None) -> None:
+        constants = [x for x in arguments if id(x) not in self.fields]
+        is_next = len(inputs) == 1 and inputs[0] is call.input and id(inputs[0]) == self.last
+        self.is_chain &= is_next and below is not None and _can_be_windowed(call, constants)
+        self.is_chain &= all(id(x) in self.constants or not x.is_meta for x in constants)
+        if self.is_chain and below is not None:
+            self.steps.append(Step(self._with_values(call), below, inputs[0].shape[2:]))
+
+    def _with_values(self, call: Call) -> Call:
+        """The call with the model's own weights in place of their shapes."""
+        args = tuple(self.constants.get(id(value), value) for value in call.args)
+        kwargs = {key: self.constants.get(id(value), value) for key, value in call.kwargs.items()}
+        return replace(call, args=args, kwargs=kwargs)
 
 
-def _below(field: Field, name: str, module: nn.Module) -> Field:
-    if isinstance(module, nn.Flatten | nn.Linear | nn.AdaptiveAvgPool2d):
-        raise UserError(f"{name}: its units see the whole image; use project, not project_window")
-    if not isinstance(module, nn.Conv2d | nn.MaxPool2d):
-        return field
-    kernel, stride, padding, dilation = (_square(name, getattr(module, key)) for key in _GEOMETRY)
-    return field.below(dilation * (kernel - 1) + 1, stride, padding)
+def survey(model: nn.Module, layer: str, shape: Sequence[int]) -> Survey:
+    """The fields up to `layer` for an image of this shape (c, h, w). Raises UserError where there is no such layer."""
+    walk = Walk.of(model)
+    own = {**dict(walk.module.named_parameters()), **dict(walk.module.named_buffers())}
+    shapes = {name: value.detach().to("meta") for name, value in own.items()}
+    record = Survey({id(shapes[name]): value for name, value in own.items()})
+    dtype = next(walk.module.parameters(), torch.empty(0)).dtype
+    image = torch.empty(1, *shape, dtype=dtype, device="meta")
+    try:
+        with torch.no_grad():
+            output = walk.run(image, layer, record, lambda x: functional_call(walk.module, shapes, (record.start(x),)))
+    except UserError:
+        raise
+    except Exception:  # it looks at values, or at tensors that are neither parameters nor buffers
+        record.is_chain = False
+        return record
+    record.field = record.fields.get(id(output), (output, None))[1]
+    return record
 
 
-_GEOMETRY = ("kernel_size", "stride", "padding", "dilation")
+# ---------------------------------------------------------------- geometry of the calls
+POINTWISE = frozenset(
+    [
+        "relu",
+        "relu6",
+        "hardtanh",
+        "clamp",
+        "clamp_min",
+        "silu",
+        "gelu",
+        "elu",
+        "leaky_relu",
+        "sigmoid",
+        "hardsigmoid",
+        "hardswish",
+        "tanh",
+        "softplus",
+        "mish",
+        "batch_norm",
+        "local_response_norm",
+        "dropout",
+        "dropout2d",
+        "feature_dropout",
+        "add",
+        "radd",
+        "iadd",
+        "sub",
+        "rsub",
+        "isub",
+        "neg",
+        "mul",
+        "rmul",
+        "imul",
+        "div",
+        "truediv",
+        "itruediv",
+        "clone",
+        "contiguous",
+        "to",
+        "float",
+        "double",
+    ]
+)
 
 
-def _square(name: str, value: int | str | tuple[int, ...]) -> int:
-    values = set(value) if isinstance(value, tuple) else {value}
-    if len(values) > 1 or not all(isinstance(v, int) for v in values):
-        raise UserError(f"{name}: windows are computed for square kernels, strides and numbered paddings, not {value}")
-    return int(values.pop())
+@dataclass(frozen=True)
+class Sliding:
+    """A layer that slides over its map; what it sees outside is `fill`. unpadded: its arguments without padding."""
+
+    kernel: int
+    stride: int
+    padding: int
+    fill: float
+    unpadded: tuple[Any, ...]
+    is_ceil: bool = False  # of the number of windows
+    is_uniform: bool = True  # at the borders it does the same as inside, on the padded map
+
+    def above(self, side: int) -> int:
+        """Number of windows along a side of the map."""
+        room = side + 2 * self.padding - self.kernel
+        if not self.is_ceil:
+            return room // self.stride + 1
+        last = -(-room // self.stride)
+        return last + (last * self.stride < side + self.padding)  # a window that starts beyond the map is dropped
 
 
-def _side_after(module: nn.Conv2d | nn.MaxPool2d, side: int) -> int:
-    kernel, stride, padding, dilation = (_square("", getattr(module, key)) for key in _GEOMETRY)
-    room = side + 2 * padding - dilation * (kernel - 1) - 1
-    if isinstance(module, nn.MaxPool2d) and module.ceil_mode:
-        last = -(-room // stride)
-        return last + (last * stride < side + padding)  # a window that starts beyond the map is dropped
-    return room // stride + 1
+def _sliding(call: Call) -> Sliding | None:
+    """None for other calls, and where kernel, stride, padding or dilation are not the same for rows and columns."""
+    read = {"conv2d": _convolution, "max_pool2d": _max_pool, "avg_pool2d": _average_pool}.get(call.name)
+    return None if read is None else read(*call.args, **call.kwargs)
+
+
+def _convolution(
+    input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Sliding | None:  # fmt: skip
+    unpadded = (weight, bias, stride, 0, dilation, groups)
+    return _make_sliding(tuple(weight.shape[2:]), stride, padding, dilation, 0.0, unpadded)
+
+
+def _max_pool(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Sliding | None:  # fmt: skip
+    unpadded = (kernel_size, stride, 0, dilation)
+    sliding = _make_sliding(kernel_size, stride or kernel_size, padding, dilation, -torch.inf, unpadded)
+    return None if return_indices else sliding and replace(sliding, is_ceil=ceil_mode)
+
+
+def _average_pool(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Sliding | None:  # fmt: skip
+    unpadded = (kernel_size, stride, 0, False, True, divisor_override)
+    sliding = _make_sliding(kernel_size, stride or kernel_size, padding, 1, 0.0, unpadded)
+    return sliding and replace(sliding, is_ceil=ceil_mode, is_uniform=count_include_pad and not ceil_mode)
+
+
+def _make_sliding(
+    kernel: Any, stride: Any, padding: Any, dilation: Any, fill: float, unpadded: tuple[Any, ...]
+) -> Sliding | None:
+    sizes = []
+    for value in (kernel, stride, padding, dilation):
+        values = set(value) if isinstance(value, tuple | list) else {value}
+        if len(values) > 1 or isinstance(value, str):
+            return None
+        sizes.append(int(values.pop()))
+    return Sliding(sizes[3] * (sizes[0] - 1) + 1, sizes[1], sizes[2], fill, unpadded)
+
+
+def _shape_of_result(call: Call) -> Any:
+    """The result of a call whose only input without values is its first, without torch's slow search for its shape."""
+    x, sliding = call.input, _sliding(call)
+    if sliding is not None:
+        maps = call.args[1].shape[0] if call.name == "conv2d" else x.shape[1]
+        return x.new_empty(len(x), maps, sliding.above(x.shape[2]), sliding.above(x.shape[3]))
+    is_alone = len(_tensors((*call.args, *call.kwargs.values()))) == 1 or call.name == "batch_norm"
+    if call.name in POINTWISE and is_alone and not call.is_in_place:
+        return x.new_empty(x.shape)
+    return x if call.name in POINTWISE and is_alone else call.compute()
+
+
+def _above(call: Call, below: Field | None) -> Field | None:
+    """The field of a call's result over the field of its inputs; None where it is no square."""
+    sliding = _sliding(call)
+    if below is not None and sliding is not None:
+        return below.above(sliding.kernel, sliding.stride, sliding.padding)
+    joins_maps = call.name == "cat" and (*call.args, *call.kwargs.values())[-1] in (1, -3)
+    return below if call.name in POINTWISE or joins_maps else None
+
+
+def _can_be_windowed(call: Call, constants: Sequence[Tensor]) -> bool:
+    sliding = _sliding(call)
+    if sliding is not None:
+        return sliding.is_uniform
+    if call.name in ("batch_norm", "local_response_norm"):
+        return True
+    return call.name in POINTWISE and all(x.numel() == 1 or x.shape[-2:] == (1, 1) for x in constants)
+
+
+def _union(fields: Sequence[Field | None]) -> Field | None:
+    """The smallest field that holds all of them, None where there is none."""
+    known = [one for one in fields if one is not None]
+    if len(known) < len(fields) or len({one.stride for one in known}) != 1:
+        return None
+    first = min(one.offset for one in known)
+    end = max(one.offset + one.size for one in known)
+    return Field(end - first, known[0].stride, first)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    if isinstance(values, Tensor):
+        return [values]
+    if not isinstance(values, tuple | list):
+        return []
+    return [tensor for value in values for tensor in _tensors(value)]
 
 
 def _span(field: Field, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,9 +365,10 @@ def _inside(positions: Tensor, side: int) -> Tensor:
     return (positions >= 0) & (positions < side)
 
 
-def _keep(x: Tensor, field: Field, places: Tensor, side: int, fill: float = 0.0) -> Tensor:
-    """x (b, c, size, size) where its squares lie in the map of `side`, `fill` where they do not."""
-    rows, columns = (_inside(positions, side) for positions in _span(field, places))
-    if bool(rows.all()) and bool(columns.all()):
+def _keep(x: Tensor, field: Field, places: Tensor, shape: Sequence[int], fill: float = 0.0) -> Tensor:
+    """x (b, c, size, size) where its squares lie in the map of `shape`, `fill` where they do not."""
+    rows, columns = _span(field, places)
+    inside_rows, inside_columns = _inside(rows, shape[0]), _inside(columns, shape[1])
+    if bool(inside_rows.all()) and bool(inside_columns.all()):
         return x
-    return torch.where(rows[:, None, :, None] & columns[:, None, None, :], x, fill)
+    return torch.where(inside_rows[:, None, :, None] & inside_columns[:, None, None, :], x, fill)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class LocalResponseNorm(nn.Module):
@@ -29,13 +30,20 @@ class LocalResponseNorm(nn.Module):
         self.size, self.k, self.alpha, self.beta = size, k, alpha, beta
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Normalise.apply(x, self.size, self.k, self.alpha, self.beta)
+        return local_response_norm(x, self.size, self.k, self.alpha, self.beta)
 
     def extra_repr(self) -> str:
         return f"size={self.size}, k={self.k}, alpha={self.alpha}, beta={self.beta}"
 
 
-class _Normalise(torch.autograd.Function):
+def local_response_norm(x: Tensor, size: int, k: float, alpha: float, beta: float) -> Tensor:
+    """Contrast normalization of x (b, c, h, w); torch's function modes see it as one function."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(local_response_norm, (x,), x, size, k, alpha, beta)
+    return Normalize.apply(x, size, k, alpha, beta)
+
+
+class Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, k: float, alpha: float, beta: float) -> Tensor:
         s = _band_sum(x * x, size).mul_(alpha).add_(k)
