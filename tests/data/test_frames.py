@@ -121,7 +121,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
 def test_damage_to_an_unfinished_build_is_named_and_built_again(index, tmp_path, kind, name, monkeypatch, capsys):
     monkeypatch.setattr(module, "BLOCK", 5)
     monkeypatch.setattr(module, "n_threads", lambda: 1)
-    build_store(index, tmp_path / "whole", 36, 64.0, cache=kind)
+    build_cache(index, tmp_path / "whole", 36, cache=kind, mean=True)
     files = (module.FILES[kind], "mean.npy", "index.npz")
     wanted = [(tmp_path / "whole" / file).read_bytes() for file in files]
     reads = []
@@ -134,7 +134,7 @@ def test_damage_to_an_unfinished_build_is_named_and_built_again(index, tmp_path,
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module, "read_rgb", stops)
-        build_store(index, tmp_path / "cut", 36, 64.0, cache=kind)
+        build_cache(index, tmp_path / "cut", 36, cache=kind, mean=True)
     good, random = (tmp_path / "cut" / name).read_bytes(), np.random.default_rng(0)
     for i in range(10):
         folder = tmp_path / f"damaged {i}"
@@ -145,7 +145,7 @@ def test_damage_to_an_unfinished_build_is_named_and_built_again(index, tmp_path,
         else:
             del data[random.integers(len(data)) :]
         (folder / name).write_bytes(data)
-        build_store(index, folder, 36, 64.0, cache=kind)
+        build_cache(index, folder, 36, cache=kind, mean=True)
         assert [(folder / file).read_bytes() for file in files] == wanted
         assert str(folder / name) in capsys.readouterr().err
         shutil.rmtree(folder)
