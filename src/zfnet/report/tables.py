@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from zfnet.core.numbers import decimals_for
 from zfnet.plots import chart
-from zfnet.plots.axis import decimals_for
 from zfnet.report.page import inline
 from zfnet.report.paper import SURE, Artefact, Published, Row, Table
 from zfnet.report.results import Measure, Result, find, measure, number, scaled
