@@ -29,7 +29,7 @@ from zfnet.data.cache.images import ImageStore
 from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.networks.convnet import ConvNet
 from zfnet.pipeline.record import Outcome
-from zfnet.plots.grid import CUT, INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
+from zfnet.plots.grid import CUT, PAPER, contrast, enlarge, fit, mosaic, write, write_text
 
 LOW, HIGH = 0.1, 0.25  # cycles per pixel: borders of the bands
 DEAD = 0.01  # of the median filter's response or RMS
@@ -163,5 +163,5 @@ def _write(pictures: dict[str, list[np.ndarray]], names: list[str], out: Path) -
 def _titled(picture: np.ndarray, title: str) -> np.ndarray:
     canvas = np.full((picture.shape[0] + 20, picture.shape[1], 3), PAPER, dtype=np.uint8)
     canvas[20:] = picture
-    write_text(canvas, title, (2, 14), 0.42, INK)
+    write_text(canvas, title, (2, 14))
     return canvas
