@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zfnet.core.errors import UserError
-from zfnet.plots.grid import contrast, spelled, write, write_text
+from zfnet.plots.grid import contrast, mosaic, write, write_text
 
 
 def test_zero_is_mid_grey_and_the_peak_is_black_or_white():
@@ -48,10 +48,27 @@ def test_a_picture_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_names_in_pictures_are_spelled_and_not_asked_for():
-    assert spelled("Bär, naïve × ß 日本") == "Bar, naive x ss ??"
-    assert spelled("“·”") == "???" and spelled("“·”", "“”·") == "“·”"
-    drawn, meant = np.zeros((2, 20, 60, 3), np.uint8)
-    write_text(drawn, "Bär", (2, 14))
-    write_text(meant, "Bar", (2, 14))
-    np.testing.assert_array_equal(drawn, meant)
+def test_letters_beyond_ascii_are_drawn() -> None:
+    pictures = np.zeros((3, 20, 60, 3), np.uint8)
+    for picture, text in zip(pictures, ("Bär", "Bar", "B r"), strict=True):
+        write_text(picture, text, (2, 14))
+    with_accent, without, hole = pictures.astype(int).sum((1, 3)).sum(1)
+    assert with_accent > without > hole > 0
+
+
+def test_text_stays_on_its_canvas() -> None:
+    canvas = np.zeros((12, 12, 3), np.uint8)
+    write_text(canvas, "long\nand \x00 hostile", (-3, 40))
+    assert not canvas.any()
+    write_text(canvas, "long", (0, 11), color=(255, 0, 0))
+    assert canvas[..., 0].any() and not canvas[..., 1:].any()
+
+
+def test_a_mosaic_has_room_for_its_labels() -> None:
+    tile = np.full((30, 40, 3), 99, np.uint8)
+    picture = mosaic([[tile, None], [tile, tile]], row_labels=["first", "höher"], column_labels=["a", "far too long"])
+    left, top = picture.shape[1] - 2 * 42, picture.shape[0] - 2 * 32
+    assert (picture[top : top + 30, left : left + 40] == 99).all()
+    assert (picture[top : top + 30, left + 42 :] == 255).all()  # the hole
+    assert (picture[:top, left : left + 82] < 128).any() and (picture[top:, : left - 2] < 128).any()
+    assert (picture[:, left - 2 : left] == 255).all()  # no label reaches the tiles

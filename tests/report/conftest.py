@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,16 @@ def draw(path: Path, width: int, height: int, seed: int) -> None:
     Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path)
 
 
+@cache
+def invariance_chart() -> str:
+    x = np.linspace(-60, 60, 21)
+    panels = []
+    for name in ("vertical translation", "scale", "rotation"):
+        series = [chart.Series(f"layer {n}", x, np.abs(x) ** (1 / n)) for n in (1, 7)]
+        panels.append(chart.Panel(name, "shift, px", "distance", series))
+    return chart.lines(panels)
+
+
 def draw_figures(stage: str, folder: Path, numbers: dict[str, Any]) -> dict[str, str]:
     if stage == "train":
         history = numbers["history"]
@@ -205,14 +216,7 @@ def draw_figures(stage: str, folder: Path, numbers: dict[str, Any]) -> dict[str,
         chart.save(chart.lines(panels), folder / "curves.svg")
         return {"curves.svg": "Validation error falls over the epochs."}
     if stage == "invariance":
-        x = np.linspace(-60, 60, 21)
-        panels = [
-            chart.Panel(
-                name, "shift, px", "distance", [chart.Series(f"layer {n}", x, np.abs(x) ** (1 / n)) for n in (1, 7)]
-            )
-            for name in ("vertical translation", "scale", "rotation")
-        ]
-        chart.save(chart.lines(panels), folder / "invariance.svg")
+        chart.save(invariance_chart(), folder / "invariance.svg")
         return {"invariance.svg": "Distance of the features at layer 1 and layer 7 under three transformations."}
     sizes = {"top_activations": (1280, 900), "saliency": (900, 420), "first_layer": (240, 240)}
     if stage == "transfer":

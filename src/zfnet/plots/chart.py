@@ -1,11 +1,9 @@
 """Charts as SVG: small multiples of lines with bands, and dots with intervals.
 
-Written by hand rather than by a plotting library, for three reasons: the text stays text, the page's own variables
-colour the chart (`--ink`, `--quiet`, `--rule`, `--paper`, `--accent`, `--series-2` ...; light and dark have their
-fall-backs, so the file also stands alone), and the layout is ours: panels with the same y label share their y axis,
-panels with the same x label share their x axis; lines are named at their ends, or, where several panels show the same
-series, in one quiet legend. A dot plot shows the interval as a bar and the published number as a hollow tick.
-Nothing that is not a finite number is drawn; a line breaks there.
+Panels with the same y label share their y axis, panels with the same x label their x axis; its numbers are written
+once a row and once a column. Lines are named at their ends, or, where several panels show the same series, in one
+legend. A dot plot shows the interval as a bar and the published number as a hollow tick. Nothing that is not a finite
+number is drawn; a line breaks there. Panels have a fixed size in px, the figure takes what its text needs around them.
 """
 
 from __future__ import annotations
@@ -14,20 +12,29 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from zfnet.core.files import atomic_write
-from zfnet.plots import marks
-from zfnet.plots.axis import Axis, decimals_for, finite_range, padded, short, spread_apart, text_width, tidy, wrap
-from zfnet.plots.marks import HUES
+from zfnet.core.numbers import decimals_for, format_number, format_ticks
+from zfnet.plots.font import text_width, wrap
+from zfnet.plots.scale import finite_range, log_ticks, nice_ticks, padded, spread_apart
+from zfnet.plots.theme import HUES, LABEL, PAPER, QUIET, TITLE, house_style, to_svg
 
-Ranges = tuple[tuple[float, float], tuple[float, float]]  # of x, of y
-
-LABEL, TITLE = 12.0, 13.0  # text sizes, px
-BOLD = 1.12  # width of bold text against regular
-PLOT_WIDTH, PLOT_HEIGHT = 196.0, 138.0  # of one small panel, px
-LONE_WIDTH, LONE_HEIGHT = 400.0, 240.0  # of a panel that stands alone, px
-GAP = 26.0  # between panels, px
-DOTS_WIDTH, ROW_HEIGHT, LABEL_WIDTH = 230.0, 26.0, 200.0  # of a dot plot: axis, row, labels at the most, px
+PLOT_WIDTH, PLOT_HEIGHT = 196.0, 138.0  # px, one small panel
+LONE_WIDTH, LONE_HEIGHT = 400.0, 240.0  # px, a panel that stands alone
+GAP, MARGIN = 18.0, 6.0  # px, between panels with their text, around all
+DOTS_WIDTH, ROW_HEIGHT, LABEL_WIDTH = 230.0, 26.0, 200.0  # px, of a dot plot: axis, row, longest label
+DASHES = ("-", (0, (2.8, 2.2)), (0, (0.8, 2.2)))  # in line widths; for series that share a hue
+BAR: dict[str, Any] = {"linewidth": 2.4, "alpha": 0.55, "capstyle": "round", "gid": "bar"}  # an interval
+MARKED = 12  # points up to which each point of a line is marked
 
 
 @dataclass(frozen=True)
@@ -80,67 +87,45 @@ def lines(panels: Sequence[Panel], columns: int = 3) -> str:
     if not panels:
         raise ValueError("lines: no panels")
     columns = min(columns, len(panels))
-    lone = len(panels) == 1
-    width, height = (LONE_WIDTH, LONE_HEIGHT) if lone else (PLOT_WIDTH, PLOT_HEIGHT)
-    labels = list(dict.fromkeys(s.label for p in panels for s in p.series))
-    direct = _labels_at_ends(panels)
-    named = len(labels) > 1 and not direct
-    ranges = [(_x_range(p, panels), _y_range(p, panels)) for p in panels]
-    lefts = _left_margins(panels, ranges, columns)
-    heads = _head_heights(panels, ranges, columns, width)
-    rights = _right_margins(panels, columns, direct)
-    total = sum(lefts) + sum(rights) + columns * width
-    legend, top = _legend(labels, total) if named else ([], 4.0)
-    parts, y = list(legend), top
-    for row in range(0, len(panels), columns):
-        foot = 0.0
-        for column, index in enumerate(range(row, min(row + columns, len(panels)))):
-            x = sum(lefts[: column + 1]) + sum(rights[:column]) + column * width
-            (x_low, x_high), (low, high) = ranges[index]
-            frame = _Frame(
-                Axis(x_low, x_high, x, x + width, panels[index].log_x),
-                Axis(low, high, y + heads[row // columns] + height, y + heads[row // columns]),
-                top=y,
-                y_ticks=_shows_y(ranges, index, columns),
-                x_ticks=_shows_x(ranges, index, columns),
-            )
-            own = [s.label for s in panels[index].series] if direct else labels
-            parts += _panel(panels[index], frame, own, direct and len(own) > 1)
-            foot = max(foot, 40.0 if frame.x_ticks else 12.0)
-        foot += 12 if row + columns < len(panels) and foot > 12 else 0
-        y += heads[row // columns] + height + foot
-    return marks.svg(total, y + 2, _describe(panels), parts)
+    size = (LONE_WIDTH, LONE_HEIGHT) if len(panels) == 1 else (PLOT_WIDTH, PLOT_HEIGHT)
+    labels = list(dict.fromkeys(series.label for panel in panels for series in panel.series))
+    names_at_ends = _names_at_ends(panels)
+    x_ranges = [_x_range(panel, panels) for panel in panels]
+    y_ranges = [_y_range(panel, panels) for panel in panels]
+    with house_style():
+        figure = Figure(figsize=(1, 1), dpi=72)
+        for i, panel in enumerate(panels):
+            axes = figure.add_axes((0, 0, size[0] / 72, size[1] / 72))
+            axes.set(xlim=x_ranges[i], ylim=y_ranges[i], xscale="log" if panel.log_x else "linear")
+            below = i + columns
+            _draw_x_axis(axes, panel, below >= len(panels) or x_ranges[below] != x_ranges[i])
+            _draw_y_axis(axes, panel, i % columns == 0 or y_ranges[i - 1] != y_ranges[i])
+            _draw_levels(axes, panel)
+            own = [series.label for series in panel.series] if names_at_ends else labels
+            for series in panel.series:
+                _draw_series(axes, series, own.index(series.label))
+            if names_at_ends and len(own) > 1:
+                _draw_names(axes, panel)
+        if names_at_ends or len(labels) < 2:
+            _arrange(figure, columns, size, legend_rows=0)
+        else:
+            legend_columns = _legend_columns(labels, columns * (size[0] + GAP))
+            _arrange(figure, columns, size, legend_rows=math.ceil(len(labels) / legend_columns))
+            _draw_legend(figure, panels, labels, legend_columns)
+        return to_svg(figure, _describe(panels))
 
 
-@dataclass(frozen=True)
-class _Frame:
-    x: Axis
-    y: Axis
-    top: float
-    y_ticks: bool
-    x_ticks: bool
-
-
-def _labels_at_ends(panels: Sequence[Panel]) -> bool:
+def _names_at_ends(panels: Sequence[Panel]) -> bool:
     """Whether lines carry their names at their ends: where no two panels share a name."""
-    names = [{s.label for s in p.series} for p in panels]
-    disjoint = not any(a & b for i, a in enumerate(names) for b in names[:i])
-    return disjoint and 1 < max(map(len, names)) <= len(HUES)
-
-
-def _right_margins(panels: Sequence[Panel], columns: int, direct: bool) -> list[float]:
-    margins = [GAP] * (columns - 1) + [12.0]
-    for index, panel in enumerate(panels):
-        if direct and len(panel.series) > 1:
-            need = max(text_width(s.label, LABEL) for s in panel.series) + 14
-            margins[index % columns] = max(margins[index % columns], need)
-    return margins
+    names = [{series.label for series in panel.series} for panel in panels]
+    distinct = len(set().union(*names)) == sum(map(len, names))
+    return distinct and 1 < max(map(len, names)) <= len(HUES)
 
 
 def _x_range(panel: Panel, panels: Sequence[Panel]) -> tuple[float, float]:
-    group = [p for p in panels if (p.x_label, p.log_x) == (panel.x_label, panel.log_x)]
-    values = [v for p in group for s in p.series for v in s.x if not p.log_x or v > 0]
-    low, high = finite_range(values)
+    group = [other for other in panels if (other.x_label, other.log_x) == (panel.x_label, panel.log_x)]
+    values = [value for other in group for series in other.series for value in series.x]
+    low, high = finite_range(value for value in values if not panel.log_x or value > 0)
     if low < high:
         return low, high
     return (low / 2, high * 2) if panel.log_x and low > 0 else (low - 0.5, high + 0.5)
@@ -149,144 +134,149 @@ def _x_range(panel: Panel, panels: Sequence[Panel]) -> tuple[float, float]:
 def _y_range(panel: Panel, panels: Sequence[Panel]) -> tuple[float, float]:
     if panel.y_range is not None:
         return panel.y_range
-    group = [p for p in panels if p.y_label == panel.y_label and p.y_range is None]
-    values = [v for p in group for s in p.series for c in (s.y, s.low, s.high) if c is not None for v in c]
-    return padded(*finite_range([*values, *(level for p in group for _, level in p.levels)]))
+    values: list[float] = []
+    for other in panels:
+        if other.y_label == panel.y_label and other.y_range is None:
+            values += [level for _, level in other.levels]
+            for series in other.series:
+                for column in (series.y, series.low, series.high):
+                    values += [] if column is None else list(column)
+    return padded(*finite_range(values))
 
 
-def _shows_y(ranges: Sequence[Ranges], index: int, columns: int) -> bool:
-    return index % columns == 0 or ranges[index][1] != ranges[index - 1][1]
+def _draw_x_axis(axes: Axes, panel: Panel, labelled: bool) -> None:
+    axes.grid(axis="x", visible=False)
+    axes.spines.bottom.set_zorder(1)
+    axes.minorticks_off()
+    if not labelled:
+        axes.set_xticks([])
+        return
+    count = max(2, int(axes.bbox.width / 55))
+    ticks = log_ticks(*axes.get_xlim(), count) if panel.log_x else nice_ticks(*axes.get_xlim(), count)
+    if all(float(value).is_integer() for series in panel.series for value in series.x):
+        ticks = [tick for tick in ticks if math.isclose(tick, round(tick), abs_tol=1e-9)]
+    axes.set_xticks(ticks, format_ticks(ticks))
+    axes.set_xlabel(panel.x_label, color=QUIET)
 
 
-def _shows_x(ranges: Sequence[Ranges], index: int, columns: int) -> bool:
-    below = index + columns
-    return below >= len(ranges) or ranges[index][0] != ranges[below][0]
+def _draw_y_axis(axes: Axes, panel: Panel, labelled: bool) -> None:
+    """The title, under it what the y axis shows, and its numbers."""
+    ticks = nice_ticks(*axes.get_ylim())
+    axes.set_yticks(ticks, format_ticks(ticks) if labelled else [""] * len(ticks))
+    label = wrap(panel.y_label, LABEL, axes.bbox.width)
+    title = wrap(panel.title, TITLE, axes.bbox.width, bold=True)
+    top = axes.bbox.height + 8
+    if labelled:
+        _write(axes, 0, top, "\n".join(label), va="bottom", color=QUIET)
+    _write(axes, 0, top + 15 * len(label), "\n".join(title), va="bottom", size=TITLE, weight="bold")
 
 
-def _left_margins(panels: Sequence[Panel], ranges: Sequence[Ranges], columns: int) -> list[float]:
-    margins = [0.0] * columns
-    margins[0] = 16.0
-    for index in range(len(panels)):
-        if _shows_y(ranges, index, columns):
-            ticks = tidy(Axis(*ranges[index][1], start=0, end=1).ticks())
-            need = max(text_width(t, LABEL) for t in ticks) + 10
-            margins[index % columns] = max(margins[index % columns], need)
-    return margins
+def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Text whose baseline begins `x`, `y` px from the lower left corner of the axes."""
+    axes.text(x / axes.bbox.width, y / axes.bbox.height, text, transform=axes.transAxes, **style)
 
 
-def _head_heights(panels: Sequence[Panel], ranges: Sequence[Ranges], columns: int, width: float) -> list[float]:
-    heights = []
-    for row in range(0, len(panels), columns):
-        members = range(row, min(row + columns, len(panels)))
-        titles = max(len(wrap(panels[i].title, BOLD * TITLE, width)) for i in members)
-        labelled = max(len(wrap(panels[i].y_label, LABEL, width)) * _shows_y(ranges, i, columns) for i in members)
-        heights.append(16.0 * titles + 15.0 * labelled + 10)
-    return heights
-
-
-def _panel(panel: Panel, frame: _Frame, labels: Sequence[str], direct: bool) -> list[str]:
-    parts, x, y = _head(panel, frame), frame.x, frame.y
-    y_ticks = y.ticks()
-    for tick, text in zip(y_ticks, tidy(y_ticks), strict=True):
-        parts.append(marks.line(x.start, y.place(tick), x.end, y.place(tick), "rule"))
-        if frame.y_ticks:
-            parts.append(marks.text(x.start - 6, y.place(tick) + 4, text, "quiet", "end"))
-    parts.append(marks.line(x.start, y.start, x.end, y.start, "axis"))
-    if frame.x_ticks:
-        whole = all(float(v).is_integer() for s in panel.series for v in s.x)
-        parts += _x_axis(x, y.start, panel.x_label, max(2, int((x.end - x.start) / 55)), whole)
+def _draw_levels(axes: Axes, panel: Panel) -> None:
     for name, level in panel.levels:
-        parts.append(marks.line(x.start, y.place(level), x.end, y.place(level), "level"))
-        parts.append(marks.text(x.end, y.place(level) - 4, name, "quiet halo", "end"))
-    for series in panel.series:
-        parts += _series(series, x, y, labels.index(series.label))
-    return parts + (_end_labels(panel, x, y, labels) if direct else [])
+        axes.axhline(level, color=QUIET, linewidth=1.0, linestyle=(0, (2, 3)), gid="level")
+        above = axes.transAxes.inverted().transform(axes.transData.transform((1, level)))[1] * axes.bbox.height + 4
+        _write(axes, axes.bbox.width, above, name, ha="right", color=QUIET, gid="halo")
 
 
-def _head(panel: Panel, frame: _Frame) -> list[str]:
-    width, y, parts = frame.x.end - frame.x.start, frame.top + 12, []
-    for line in wrap(panel.title, BOLD * TITLE, width):
-        parts.append(marks.text(frame.x.start, y, line, "title"))
-        y += 16
-    if frame.y_ticks:
-        for line in wrap(panel.y_label, LABEL, width):
-            parts.append(marks.text(frame.x.start, y, line, "quiet"))
-            y += 15
-    return parts
-
-
-def _x_axis(x: Axis, y: float, label: str, count: int, whole: bool = False) -> list[str]:
-    ticks = [t for t in x.ticks(count) if not whole or math.isclose(t, round(t), abs_tol=1e-9)]
-    parts, last = [], -math.inf
-    for tick, text in zip(ticks, tidy(ticks), strict=True):
-        place, half = x.place(tick), text_width(text, LABEL) / 2
-        parts.append(marks.line(place, y, place, y + 4, "axis"))
-        if place - half > last + 4:
-            parts.append(marks.text(place, y + 17, text, "quiet", "middle"))
-            last = place + half
-    return [*parts, marks.text((x.start + x.end) / 2, y + 33, label, "quiet", "middle")]
-
-
-def _series(series: Series, x: Axis, y: Axis, rank: int) -> list[str]:
-    hue, dash = rank % len(HUES) + 1, rank // len(HUES)
-    parts: list[str] = []
-    for run in _runs(series):
-        points = [(x.place(a), y.place(b)) for a, b, _, _ in run]
-        spread = [(x.place(a), y.place(lo), y.place(hi)) for a, _, lo, hi in run if lo is not None and hi is not None]
+def _draw_series(axes: Axes, series: Series, rank: int) -> None:
+    x, y = _inside(series.x, axes.get_xlim()), _inside(series.y, axes.get_ylim())
+    drawn = np.isfinite(x) & np.isfinite(y)
+    if not drawn.any():
+        return
+    if series.low is not None and series.high is not None:
+        low, high = _inside(series.low, axes.get_ylim()), _inside(series.high, axes.get_ylim())
+        bounded = drawn & np.isfinite(low) & np.isfinite(high)
         if series.dots:
-            parts += [marks.line(a, lo, a, hi, f"bar s{hue}") for a, lo, hi in spread]
-        elif len(spread) > 1:
-            outline = [(a, hi) for a, _, hi in spread] + [(a, lo) for a, lo, _ in reversed(spread)]
-            parts.append(f'<path class="band s{hue}" d="{marks.path(outline)}Z"/>')
-        if not series.dots and len(points) > 1:
-            parts.append(f'<path class="line s{hue} d{min(dash, 2)}" d="{marks.path(points)}"/>')
-        if series.dots or len(series.x) <= 12 or len(points) == 1:
-            radius = 3.4 if series.dots else 2.2
-            parts += [f'<circle class="dot s{hue}" cx="{a:.1f}" cy="{b:.1f}" r="{radius}"/>' for a, b in points]
-    return parts
+            axes.vlines(x[bounded], low[bounded], high[bounded], color=_hue(rank), **BAR)
+        else:
+            axes.fill_between(x, low, high, bounded, facecolor=_hue(rank), edgecolor="none", alpha=0.16, gid="band")
+    beside = np.convolve(drawn, [1, 0, 1], mode="same")  # neighbors that are drawn
+    marked = drawn if series.dots or len(x) <= MARKED else drawn & (beside == 0)
+    style = _line_style(rank, series.dots)
+    axes.plot(np.where(drawn, x, np.nan), y, **style, markevery=marked, gid="dots" if series.dots else "line")
 
 
-def _runs(series: Series) -> list[list[tuple[float, float, float | None, float | None]]]:
-    """The finite stretches of a series, as (x, y, low, high)."""
-    n = len(series.x)
-    low = [None] * n if series.low is None else series.low
-    high = [None] * n if series.high is None else series.high
-    runs: list[list] = [[]]
-    for a, b, lo, hi in zip(series.x, series.y, low, high, strict=True):
-        if math.isfinite(a) and math.isfinite(b):
-            banded = lo is not None and hi is not None and math.isfinite(lo) and math.isfinite(hi)
-            runs[-1].append((a, b, lo, hi) if banded else (a, b, None, None))
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
+def _inside(values: Sequence[float], limits: tuple[float, float]) -> np.ndarray:
+    """The values, NaN where they are not finite, those beyond the axis at its end."""
+    array = np.asarray(values, dtype=float)
+    return np.clip(np.where(np.isfinite(array), array, np.nan), *limits)
 
 
-def _end_labels(panel: Panel, x: Axis, y: Axis, labels: Sequence[str]) -> list[str]:
+def _draw_names(axes: Axes, panel: Panel) -> None:
     """Each line's name at its right end, pushed apart where they would overlap."""
-    ends = [(y.place(run[-1][-1][1]), s.label) for s in panel.series if (run := _runs(s))]
-    places = spread_apart([place for place, _ in ends], 15.0, y.end, y.start)
-    names = [label for _, label in ends]
-    return [
-        marks.text(x.end + 8, place + 4, name, f"t{labels.index(name) % len(HUES) + 1}")
-        for place, name in zip(places, names, strict=True)
-    ]
+    low, high = axes.get_ylim()
+    ends = []
+    for rank, series in enumerate(panel.series):
+        y = _inside(series.y, (low, high))
+        if np.isfinite(y).any():
+            ends.append(((high - y[np.isfinite(y)][-1]) / (high - low) * axes.bbox.height, rank, series.label))
+    places = spread_apart([place for place, _, _ in ends], 15.0, 0.0, axes.bbox.height)
+    for place, (_, rank, label) in zip(places, ends, strict=True):
+        _write(axes, axes.bbox.width + 8, axes.bbox.height - place - 4, label, color=_hue(rank))
 
 
-def _legend(labels: Sequence[str], width: float) -> tuple[list[str], float]:
-    parts, x, y = [], 16.0, 14.0
+def _hue(rank: int) -> str:
+    return HUES[rank % len(HUES)]
+
+
+def _line_style(rank: int, dots: bool) -> dict[str, Any]:
+    """How a line, or dots, of this rank look in a panel and in the legend."""
+    dashes = DASHES[min(rank // len(HUES), len(DASHES) - 1)]
+    size = 6.8 if dots else 4.4
+    return {"color": _hue(rank), "linestyle": "none" if dots else dashes, "marker": "o", "markersize": size}
+
+
+def _arrange(figure: Figure, columns: int, size: tuple[float, float], legend_rows: int) -> None:
+    """Set the axes, all of `size` px, side by side with the room that the text around them takes."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [axes.get_tightbbox(renderer) or axes.bbox for axes in figure.axes]
+    rows = math.ceil(len(boxes) / columns)
+    room = np.zeros((rows * columns, 4))  # px: left, right, above, below
+    room[: len(boxes)] = [(-box.x0, box.x1 - size[0], box.y1 - size[1], -box.y0) for box in boxes]
+    left, right = room.reshape(rows, columns, 4)[..., :2].max(0).T
+    above, below = room.reshape(rows, columns, 4)[..., 2:].max(1).T
+    top = 20.0 * legend_rows + (2 * MARGIN if legend_rows else MARGIN)
+    width = (left + size[0] + right).sum() + (columns - 1) * GAP + 2 * MARGIN
+    height = top + (above + size[1] + below).sum() + (rows - 1) * GAP + MARGIN
+    figure.set_size_inches(width / 72, height / 72)
+    for i, axes in enumerate(figure.axes):
+        row, column = divmod(i, columns)
+        x = MARGIN + left[: column + 1].sum() + right[:column].sum() + column * (size[0] + GAP)
+        y = top + above[: row + 1].sum() + below[:row].sum() + row * (size[1] + GAP)
+        axes.set_position((x / width, 1 - (y + size[1]) / height, size[0] / width, size[1] / height))
+
+
+def _draw_legend(figure: Figure, panels: Sequence[Panel], labels: Sequence[str], columns: int) -> None:
+    """The series' names in the upper left corner, row by row."""
+    dots = {series.label for panel in panels for series in panel.series if series.dots}
+    handles = []
     for rank, label in enumerate(labels):
-        need = text_width(label, LABEL) + 42
-        if x > 16 and x + need > width:
-            x, y = 16.0, y + 20
-        parts.append(marks.line(x, y - 4, x + 18, y - 4, f"line s{rank % len(HUES) + 1} d{min(rank // len(HUES), 2)}"))
-        parts.append(marks.text(x + 24, y, label, "quiet"))
-        x += need
-    return parts, y + 16
+        handles.append(Line2D([], [], label=label, **_line_style(rank, label in dots)))
+        if label not in dots:
+            handles[-1].set_marker("")
+    in_columns = []  # the order in which matplotlib fills the legend
+    for column in range(columns):
+        in_columns += handles[column::columns]
+    figure.legend(handles=in_columns, ncols=columns)
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """As many columns as fit into `width` px, each as wide as its longest name."""
+    widths = [text_width(label, LABEL) + 42 for label in labels]
+    for columns in range(len(labels), 1, -1):
+        if sum(max(widths[column::columns]) for column in range(columns)) <= width:
+            return columns
+    return 1
 
 
 def _describe(panels: Sequence[Panel]) -> str:
-    titles = "; ".join(dict.fromkeys(p.title for p in panels if p.title))
-    axes = "; ".join(dict.fromkeys(f"{p.y_label} against {p.x_label}" for p in panels))
+    titles = "; ".join(dict.fromkeys(panel.title for panel in panels if panel.title))
+    axes = "; ".join(dict.fromkeys(f"{panel.y_label} against {panel.x_label}" for panel in panels))
     return f"{titles}: {axes}" if titles else axes
 
 
@@ -297,52 +287,90 @@ def dots(rows: Sequence[Dot], x_label: str) -> str:
     """SVG dot plot: one row a label, its interval as a bar, the published number as a hollow tick, both as text."""
     if not rows:
         raise ValueError("dots: no rows")
-    published = any(_is_number(row.published) for row in rows)
-    label_width = max(min(max(text_width(r.label, TITLE) for r in rows), LABEL_WIDTH), 40)
-    wrapped = [wrap(row.label, TITLE, label_width) or [""] for row in rows]
-    heights = [max(ROW_HEIGHT, 16.0 * len(text) + 8) for text in wrapped]
-    label_width = max(text_width(line, TITLE) for text in wrapped for line in text)
-    values = [v for r in rows for v in (r.value, r.low, r.high, r.published) if v is not None and math.isfinite(v)]
-    axis = Axis(*padded(*finite_range(values)), label_width + 18, label_width + 18 + DOTS_WIDTH)
-    columns = (axis.end + 62, axis.end + 146)
-    decimals = decimals_for(max(map(abs, values), default=0.0))
-    top = 26.0
-    bottom = top + sum(heights)
-    parts = [marks.line(axis.place(t), top, axis.place(t), bottom, "rule") for t in axis.ticks(5)]
-    parts += [marks.line(axis.start, bottom, axis.end, bottom, "axis"), *_x_axis(axis, bottom, x_label, 5)]
-    parts += [marks.text(columns[0], 14, "here", "quiet", "end"), _filled(columns[0] - 38, 10)]
-    if published:
-        parts += [marks.text(columns[1], 14, "published", "quiet", "end"), _hollow(columns[1] - 66, 10, 6)]
-    y = top
-    for row, text, height in zip(rows, wrapped, heights, strict=True):
-        parts += _dot_row(row, text, axis, y + height / 2, columns, decimals)
-        y += height
-    total = columns[1] + 8 if published else columns[0] + 8
-    return marks.svg(total, bottom + 42, f"Dot plot of {x_label}: " + ", ".join(r.label for r in rows), parts)
+    label_width = max(min(max(text_width(row.label, TITLE) for row in rows), LABEL_WIDTH), 40.0)
+    labels = [wrap(row.label, TITLE, label_width) or [""] for row in rows]
+    heights = [max(ROW_HEIGHT, 16.0 * len(label) + 8.0) for label in labels]
+    label_width = max(text_width(line, TITLE) for label in labels for line in label)
+    centers = (np.cumsum(heights) - np.array(heights) / 2).tolist()
+    numbers = [n for row in rows for n in (row.value, row.low, row.high, row.published) if _is_number(n)]
+    low, high = padded(*finite_range(numbers))
+    decimals = decimals_for(max(map(abs, numbers), default=0.0))
+    has_published = any(_is_number(row.published) for row in rows)
+    left, top = label_width + 22.0, 26.0
+    total_width = left + DOTS_WIDTH + (154.0 if has_published else 70.0)
+    total_height = top + sum(heights) + 42.0
+    with house_style():
+        figure = Figure(figsize=(total_width / 72, total_height / 72), dpi=72)
+        width, height = DOTS_WIDTH / total_width, sum(heights) / total_height
+        axes = figure.add_axes((left / total_width, 42.0 / total_height, width, height))
+        axes.set(xlim=(low, high), ylim=(sum(heights), 0))  # y in px, downwards
+        axes.grid(axis="y", visible=False)
+        ticks = nice_ticks(low, high, 5)
+        axes.set_xticks(ticks, format_ticks(ticks))
+        axes.set_xlabel(x_label, color=QUIET)
+        axes.set_yticks([])
+        _draw_marks(axes, rows, centers)
+        _draw_key(axes, has_published)
+        for row, label, center in zip(rows, labels, centers, strict=True):
+            _draw_texts(axes, row, label, center, decimals)
+        return to_svg(figure, f"Dot plot of {x_label}: " + ", ".join(row.label for row in rows))
 
 
-def _dot_row(
-    row: Dot, text: Sequence[str], axis: Axis, y: float, columns: tuple[float, float], decimals: int
-) -> list[str]:
-    first = y + 4 - 8 * (len(text) - 1)
-    parts = [marks.text(axis.start - 12, first + 16 * i, line, "ink", "end") for i, line in enumerate(text)]
-    if row.published is not None and math.isfinite(row.published):
-        parts.append(_hollow(axis.place(row.published), y, 8))
-        parts.append(marks.text(columns[1], y + 4, short(row.published, decimals), "quiet", "end"))
-    if _is_number(row.low) and _is_number(row.high):
-        parts.append(marks.line(axis.place(row.low or 0), y, axis.place(row.high or 0), y, "bar s1"))
-    if math.isfinite(row.value):
-        parts.append(_filled(axis.place(row.value), y))
-    return [*parts, marks.text(columns[0], y + 4, short(row.value, decimals), "ink", "end")]
+def _draw_marks(axes: Axes, rows: Sequence[Dot], centers: Sequence[float]) -> None:
+    """Bars, above them hollow ticks, above them dots."""
+    bars = []
+    for row, center in zip(rows, centers, strict=True):
+        if _is_number(row.low) and _is_number(row.high):
+            bars.append((center, row.low, row.high))
+        if _is_number(row.published):
+            _draw_hollow(axes, row.published, center, 8)
+    if bars:
+        axes.hlines(*zip(*bars, strict=True), color=HUES[0], **BAR)
+    _draw_filled(axes, _inside([row.value for row in rows], axes.get_xlim()), centers)
 
 
-def _filled(x: float, y: float) -> str:
-    return f'<circle class="dot s1" cx="{x:.1f}" cy="{y:.1f}" r="4.2"/>'
+def _draw_key(axes: Axes, has_published: bool) -> None:
+    """The heads of the two columns of numbers, with the marks that they stand for."""
+    here, published = _columns(axes)
+    per_px = _data_per_px(axes)
+    axes.text(here, -12, "here", ha="right", color=QUIET)
+    _draw_filled(axes, [here - 38 * per_px], [-16])
+    if has_published:
+        axes.text(published, -12, "published", ha="right", color=QUIET)
+        _draw_hollow(axes, published - 66 * per_px, -16, 6)
 
 
-def _hollow(x: float, y: float, half: float) -> str:
-    return f'<rect class="hollow" x="{x - 2.5:.1f}" y="{y - half:.1f}" width="5" height="{2 * half:.0f}" rx="0.8"/>'
+def _draw_texts(axes: Axes, row: Dot, label: Sequence[str], center: float, decimals: int) -> None:
+    here, published = _columns(axes)
+    before_axis = axes.get_xlim()[0] - 12 * _data_per_px(axes)
+    for number, line in enumerate(label):
+        baseline = center + 4 + 16 * number - 8 * (len(label) - 1)
+        axes.text(before_axis, baseline, line, ha="right", size=TITLE)
+    axes.text(here, center + 4, format_number(row.value, decimals), ha="right", size=TITLE)
+    if _is_number(row.published):
+        axes.text(published, center + 4, format_number(row.published, decimals), ha="right", color=QUIET)
 
 
-def _is_number(value: float | None) -> bool:
+def _columns(axes: Axes) -> tuple[float, float]:
+    """Right ends of the two columns of numbers, beside the axis."""
+    end = axes.get_xlim()[1]
+    return end + 62 * _data_per_px(axes), end + 146 * _data_per_px(axes)
+
+
+def _data_per_px(axes: Axes) -> float:
+    low, high = axes.get_xlim()
+    return (high - low) / DOTS_WIDTH
+
+
+def _draw_filled(axes: Axes, x: ArrayLike, y: ArrayLike) -> None:
+    axes.plot(x, y, "o", color=HUES[0], markersize=8.4, gid="dot")
+
+
+def _draw_hollow(axes: Axes, x: float, y: float, half: float) -> None:
+    width = 5 * _data_per_px(axes)
+    corner = (x - width / 2, y - half)
+    axes.add_patch(Rectangle(corner, width, 2 * half, facecolor=PAPER, edgecolor=QUIET, linewidth=1.3, gid="hollow"))
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
 from zfnet.core.files import atomic_write
+from zfnet.plots.font import load_font, shorten, text_width
 
 PAPER, INK = (255, 255, 255), (40, 40, 44)
 ACCENT, TRUTH = (230, 85, 40), (255, 255, 255)  # predicted box, true box
-SPELLED = str.maketrans({"×": "x", "–": "-", "—": "-", "’": "'", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l"})
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
 CUT = 0.995  # quantile at which the contrast of a deconvnet's projections is cut off [NS]
 
 
@@ -64,9 +62,9 @@ def mosaic(
     shapes = [tile.shape[:2] for row in tiles for tile in row if tile is not None]
     height, width = (scale * max(side) for side in zip(*shapes, strict=True))
     rows, columns = len(tiles), max(len(row) for row in tiles)
-    size = min(0.45, max(0.3, width / 260))
-    left = _label_width(row_labels, size) if row_labels else gap
-    top = (_label_height(size) if column_labels else 0) + gap
+    size = min(13, max(9, width // 9))  # px of the letters
+    left = 10 + math.ceil(max(text_width(label, size) for label in row_labels)) if row_labels else gap
+    top = (size + 6 if column_labels else 0) + gap
     canvas = np.full((top + rows * (height + gap), left + columns * (width + gap), 3), background, dtype=np.uint8)
     for i, row in enumerate(tiles):
         for j, tile in enumerate(row):
@@ -75,7 +73,7 @@ def mosaic(
                 block = enlarge(tile, scale)
                 canvas[y : y + block.shape[0], x : x + block.shape[1]] = block
             if i == 0 and column_labels:
-                write_text(canvas, _shorten(column_labels[j], width, size), (x, top - gap - 5), size)
+                write_text(canvas, shorten(column_labels[j], size, width), (x, top - gap - 5), size)
         if row_labels:
             write_text(canvas, row_labels[i], (4, top + i * (height + gap) + height // 2 + 4), size)
     return canvas
@@ -84,7 +82,7 @@ def mosaic(
 def heatmap(
     values: np.ndarray, low: float | None = None, high: float | None = None, size: int | None = None
 ) -> np.ndarray:
-    """(h, w) values as viridis colours between `low` and `high` (default: the extremes), enlarged to `size` px."""
+    """(h, w) values as viridis colors between `low` and `high` (default: the extremes), enlarged to `size` px."""
     values = np.asarray(values, dtype=np.float64)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -98,32 +96,29 @@ def signed_heatmap(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     scaled = values / max(float(np.abs(values).max()), 1e-12)
     red, blue = np.array([200.0, 30.0, 30.0]), np.array([30.0, 60.0, 190.0])
-    colour = np.where(scaled[..., None] >= 0, red, blue)
-    return np.round(255 + (colour - 255) * np.abs(scaled)[..., None]).astype(np.uint8)
+    color = np.where(scaled[..., None] >= 0, red, blue)
+    return np.round(255 + (color - 255) * np.abs(scaled)[..., None]).astype(np.uint8)
 
 
 def draw_box(
-    image: np.ndarray, box: Sequence[float], colour: tuple[int, int, int] = ACCENT, thickness: int = 1
+    image: np.ndarray, box: Sequence[float], color: tuple[int, int, int] = ACCENT, thickness: int = 1
 ) -> np.ndarray:
     """A copy of `image` with the box x0 y0 x1 y1 (inclusive pixels of this image) outlined."""
     copy = np.ascontiguousarray(image).copy()
     x0, y0, x1, y1 = (int(round(value)) for value in box)
-    cv2.rectangle(copy, (x0, y0), (x1, y1), colour, thickness)
+    cv2.rectangle(copy, (x0, y0), (x1, y1), color, thickness)
     return copy
 
 
 def write_text(
-    canvas: np.ndarray, text: str, at: tuple[int, int], size: float = 0.4, colour: tuple[int, int, int] = INK
+    canvas: np.ndarray, text: str, at: tuple[int, int], size: int = 12, color: tuple[int, int, int] = INK
 ) -> None:
-    """Write `text` on the canvas in place, its baseline starting at (x, y)."""
-    cv2.putText(canvas, spelled(text), at, _FONT, size, colour, 1, cv2.LINE_AA)
-
-
-def spelled(text: str, beyond: str = "") -> str:
-    """The text in ASCII and the letters `beyond` it that a font has: accents dropped, what has no like as "?"."""
-    taken_apart = unicodedata.normalize("NFKD", text.translate(SPELLED))
-    kept = "".join(letter for letter in taken_apart if not unicodedata.combining(letter))
-    return "".join(letter if letter.isascii() or letter in beyond else "?" for letter in kept)
+    """Write one line of `size` px letters on the canvas in place, its baseline starting at (x, y)."""
+    line = " ".join(text.split())
+    rows = slice(max(at[1] - 2 * size, 0), at[1] + size)
+    band = Image.fromarray(canvas[rows])
+    ImageDraw.Draw(band).text((at[0], at[1] - rows.start), line, color, load_font(size), anchor="ls")
+    canvas[rows] = band
 
 
 def write(path: Path, image: np.ndarray) -> None:
@@ -134,17 +129,3 @@ def write(path: Path, image: np.ndarray) -> None:
         raise ValueError(f"{path}: OpenCV cannot encode this picture")
     with atomic_write(path) as temporary:  # written here, since OpenCV does not say why it wrote nothing
         temporary.write_bytes(encoded.tobytes())
-
-
-def _label_width(labels: Sequence[str], size: float) -> int:
-    return 10 + max(cv2.getTextSize(label, _FONT, size, 1)[0][0] for label in labels)
-
-
-def _label_height(size: float) -> int:
-    return cv2.getTextSize("Ag", _FONT, size, 1)[0][1] + 9
-
-
-def _shorten(text: str, width: int, size: float) -> str:
-    while len(text) > 3 and cv2.getTextSize(text, _FONT, size, 1)[0][0] > width:
-        text = text[:-2].rstrip() + "."
-    return text

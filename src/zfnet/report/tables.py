@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from zfnet.core.numbers import decimals_for
 from zfnet.core.statistics import Measure
 from zfnet.plots import chart
-from zfnet.plots.axis import decimals_for
 from zfnet.report.page import inline
 from zfnet.report.paper import SURE, Artefact, Published, Row, Table
 from zfnet.report.results import Result, find, measure, number, scaled

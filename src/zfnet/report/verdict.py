@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zfnet.core.numbers import decimals_for, format_number, format_ticks
 from zfnet.core.statistics import Measure
-from zfnet.plots.axis import Axis, decimals_for, padded, short, tidy
+from zfnet.plots.scale import nice_ticks, padded
 from zfnet.report.claims import CLAIMS, Claim
 from zfnet.report.results import Result
 
@@ -106,9 +107,9 @@ def _sentence(found: Measure | None, claim: Claim, results: Mapping[str, Result]
     side = "above" if claim.above else "below"
     expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
     if found.low is None or found.high is None:
-        return f"{short(found.value)}{_unit(claim)}, without an interval; {expected}."
+        return f"{format_number(found.value)}{_unit(claim)}, without an interval; {expected}."
     decimals = decimals_for(max(abs(found.low), abs(found.high)))
-    value, low, high = (short(number, decimals) for number in (found.value, found.low, found.high))
+    value, low, high = (format_number(number, decimals) for number in (found.value, found.low, found.high))
     n = f" (n = {found.n})" if found.n else ""
     return f"{value}{_unit(claim)}, 95 % interval {low} to {high}{n}; {expected}."
 
@@ -118,17 +119,20 @@ def _gauge(found: Measure, claim: Claim) -> Gauge:
     low, high = padded(min(ends), max(ends))
     if claim.threshold in (low, high):  # leave room to see the side on which nothing lies
         low, high = padded(low - 0.08 * (high - low), high + 0.08 * (high - low))
-    axis = Axis(low, high, 0, 100)
-    threshold = axis.place(claim.threshold)
+
+    def place(value: float) -> float:
+        return 100 * min(max((value - low) / (high - low), 0.0), 1.0)
+
+    threshold = place(claim.threshold)
     interval = None
     if found.low is not None and found.high is not None:
-        interval = (axis.place(found.low), axis.place(found.high) - axis.place(found.low))
-    ticks = axis.ticks()
-    texts = tidy(ticks)
-    places = [axis.place(tick) for tick in ticks]
-    ends_at = ["first" if place < 3 else "last" if place > 97 else "" for place in places]
+        interval = (place(found.low), place(found.high) - place(found.low))
+    ticks = nice_ticks(low, high)
+    texts = format_ticks(ticks)
+    places = [place(tick) for tick in ticks]
+    ends_at = ["first" if x < 3 else "last" if x > 97 else "" for x in places]
     zone = (threshold, 100 - threshold) if claim.above else (0.0, threshold)
-    return Gauge(zone, threshold, axis.place(found.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
+    return Gauge(zone, threshold, place(found.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
 
 
 def _unit(claim: Claim) -> str:

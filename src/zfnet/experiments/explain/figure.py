@@ -1,8 +1,7 @@
 """The one picture of stage explain: photograph and classes on top, a tile a method, a pair of tiles a layer.
 
 All rows have the sheet's width: the methods stand in as many columns as fill their rows, labels under the tiles.
-Letters are the ones that Pillow brings along, so that the picture is the same on every machine; what those lack is
-spelled with their like.
+Letters are those that matplotlib ships, so that the picture is the same on every machine.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from zfnet.data.crops import resize
-from zfnet.plots.grid import spelled
+from zfnet.plots.font import load_font, shorten
 
 WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between tiles
 HEADER = 420  # px, height of the photograph
 HEADING = 74  # px from the end of a row to the tiles of the next, with a heading between
 LABEL = 66  # px under a tile: what it is, and how to read it
 PAPER, INK, QUIET, RULE, ACCENT = (253, 252, 249), (35, 33, 29), (107, 102, 93), (220, 215, 204), (168, 57, 42)
-TITLE, TEXT, SMALL = 30, 19, 15  # px of letters
+TITLE, TEXT, SMALL = 28, 18, 13  # px of letters
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,6 @@ def draw(sheet: Sheet) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def plain(text: str) -> str:
-    """The text in letters that Pillow's built-in font has."""
-    return spelled(text, "“”·")
-
-
 def _header(canvas: Image.Image, pen: ImageDraw.ImageDraw, sheet: Sheet) -> None:
     photo, scale = _shown_photo(sheet.photo, (WIDTH // 2 - GAP, HEADER))
     canvas.paste(Image.fromarray(photo), (MARGIN, MARGIN))
@@ -97,7 +91,7 @@ def _bar(
 ) -> None:
     number = f"{100 * p:.1f} %"
     _write(pen, (x, y), name, TEXT, INK, room - 90)
-    pen.text((x + room, y), number, INK, ImageFont.load_default(TEXT), anchor="ra")
+    pen.text((x + room, y), number, INK, load_font(TEXT), anchor="ra")
     pen.rectangle((x, y + 29, x + room - 1, y + 36), fill=RULE)
     if round(room * p):
         pen.rectangle((x, y + 29, x + round(room * p) - 1, y + 36), fill=colour)
@@ -137,8 +131,4 @@ def _write(
     pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
 ) -> None:
     """One line, shortened to `room` px."""
-    font, text = ImageFont.load_default(size), plain(text)
-    short = text
-    while short and font.getlength(short) > room:
-        short = short[:-1]
-    pen.text(at, short if short == text else short[:-1].rstrip() + "...", colour, font)
+    pen.text(at, shorten(text, size, room), colour, load_font(size))

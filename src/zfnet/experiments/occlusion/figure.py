@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from zfnet.plots import grid
+from zfnet.plots.font import shorten
 
 SIDE, CAPTION = 180, 20  # px of a tile and of the line below it
 COLOURS = (  # Okabe and Ito's palette for colour-blind readers; the first is the true class
@@ -112,14 +113,13 @@ def _legend(card: Card, colours: dict[int, tuple[int, int, int]]) -> np.ndarray:
     for i, (name, colour, share) in enumerate(entries):
         y = 4 + 22 * i
         cv2.rectangle(tile, (0, y), (12, y + 12), colour, cv2.FILLED)
-        short = name if len(name) <= 18 else name[:17] + "."
-        grid.write_text(tile, f"{short}  {share:.0%}", (18, y + 11), 0.38)
+        grid.write_text(tile, f"{shorten(name, 11, SIDE - 60)}  {share:.0%}", (18, y + 11), 11)
     return tile
 
 
 def _captioned(tile: np.ndarray, text: str) -> np.ndarray:
     strip = np.full((CAPTION, SIDE, 3), grid.PAPER, dtype=np.uint8)
-    grid.write_text(strip, text if len(text) <= 26 else text[:25] + ".", (0, 14), 0.4)
+    grid.write_text(strip, shorten(text, 12, SIDE), (0, 14))
     return np.concatenate([tile, strip])
 
 
