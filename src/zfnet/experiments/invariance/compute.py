@@ -26,7 +26,6 @@ Images whose class the network does not know have no probability of the true cla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +61,6 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
     "rotation by 180 degrees": ("rotation", (180.0,)),
 }
 TURNED = "translation of 10 % less rotation by 90 degrees"
-
-
-@dataclass(frozen=True)
-class Curves:
-    """One kind of transformation on n images at each of a amounts."""
-
-    amounts: np.ndarray  # (a,) px at 224, factor, or degrees
-    distances: dict[int, np.ndarray]  # layer -> (n, a)
-    straightness: dict[int, np.ndarray]  # layer -> (n,)
-    probability: np.ndarray  # (n, a) of the true class; nan where the network does not know it
 
 
 def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zfnet.core.statistics import bootstrap
 from zfnet.data.cache.images import Images
+from zfnet.experiments.invariance.curves import Curves
 from zfnet.networks.inputs import Inputs
 from zfnet.plots import chart, grid
-
-if TYPE_CHECKING:
-    from zfnet.experiments.invariance.compute import Curves
 
 X_LABELS = {"translation": "vertical shift (px at 224)", "scale": "scale (factor)", "rotation": "rotation (degrees)"}
 TILE = 112  # px, about

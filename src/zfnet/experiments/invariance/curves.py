@@ -1,0 +1,17 @@
+"""What is measured of one kind of transformation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One kind of transformation on n images at each of a amounts."""
+
+    amounts: np.ndarray  # (a,) px at 224, factor, or degrees
+    distances: dict[int, np.ndarray]  # layer -> (n, a)
+    straightness: dict[int, np.ndarray]  # layer -> (n,)
+    probability: np.ndarray  # (n, a) of the true class; nan where the network does not know it
