@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zfnet.plots.grid import INK, PAPER, contrast, enlarge, fit, mosaic, write, write_text
+from zfnet.plots.grid import PAPER, contrast, enlarge, fit, mosaic, write, write_text
 
 SHOWN, TILE = 4, 60  # the layer-2 picture: SHOWN x SHOWN maps of TILE px
 PICTURE = 380  # px: width of one network's filters
@@ -50,5 +50,5 @@ def write_figures(pictures: Mapping[str, Mapping[str, np.ndarray]], out: Path) -
 def _titled(picture: np.ndarray, title: str) -> np.ndarray:
     canvas = np.full((picture.shape[0] + 20, picture.shape[1], 3), PAPER, dtype=np.uint8)
     canvas[20:] = picture
-    write_text(canvas, title, (2, 14), 0.42, INK)
+    write_text(canvas, title, (2, 14))
     return canvas

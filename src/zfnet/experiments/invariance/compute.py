@@ -39,6 +39,7 @@ from zfnet.core.progress import track
 from zfnet.core.statistics import bootstrap, interval
 from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
+from zfnet.experiments.invariance.curves import Curves
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
