@@ -98,8 +98,10 @@ def test_googlenets_heads_are_left_out_and_its_inputs_are_made_outside(tmp_path)
     assert not any("aux" in name for name, _ in network.module.named_modules())
     frames = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
     known = models.GoogLeNet_Weights.DEFAULT.transforms()
-    expected = saved(known(frames.permute(0, 3, 1, 2)))
-    torch.testing.assert_close(network.scores(network.center(frames.numpy())), expected, rtol=1e-4, atol=1e-5)
+    expected = known(frames.permute(0, 3, 1, 2))
+    inputs = network.center(frames.numpy())
+    torch.testing.assert_close(inputs, saved._transform_input(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(network.scores(inputs), saved(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_densenets_old_names_are_those_of_its_module():
