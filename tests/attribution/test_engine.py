@@ -189,6 +189,20 @@ def test_an_in_place_relu_changes_its_input_for_later_users():
     assert torch.equal(Backprojection(InPlace(), "gradient").activations(x), InPlace()(x.clone()))
 
 
+@pytest.mark.parametrize("rectify", [F.relu_, lambda y: F.relu(y, inplace=True), nn.ReLU6(inplace=True)])
+def test_a_rectifier_in_place_has_its_rule_whoever_reads_the_result(rectify):
+    def function(x):
+        y = x * 2
+        rectify(y)
+        return -y
+
+    x = torch.tensor([[-1.0, 2.0]])
+    assert torch.equal(Backprojection(Calls(function), "guided").activations(x), torch.tensor([[0.0, -4.0]]))
+    method = replace(METHODS["guided"], start="one")
+    assert not project(Calls(function), x, Target(1), None, method).any()  # -1 is rectified
+    assert project(Calls(function), x, Target(1), None, "gradient")[0, 1] == -2
+
+
 def test_a_module_called_twice_must_be_named_with_its_call():
     model, x = resnet18(weights=None).eval(), images(1)
     with pytest.raises(UserError, match=r"layer1\.0\.relu is called 2 times: name one of layer1\.0\.relu:1, layer1"):

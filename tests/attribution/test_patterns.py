@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zfnet.attribution.engine import Target, project
@@ -23,6 +24,7 @@ from zfnet.attribution.patterns import (
     save_patterns,
     weight_patterns,
 )
+from zfnet.attribution.rules import METHODS
 from zfnet.core.errors import UserError
 
 
@@ -201,3 +203,146 @@ def test_positive_patterns_are_a_plus_of_all_batches_however_they_are_cut() -> N
     for name, a in positive_patterns(net, x.split(3)).items():
         assert a.dtype == torch.float32
         torch.testing.assert_close(a, expected[name].float(), rtol=1e-3, atol=1e-5 * float(expected[name].abs().max()))
+
+
+# ---------------------------------------------------------------- models that are no list of modules
+class Nested(nn.Module):
+    """The layers of `network`, nested, with one in-place ReLU for all and a functional convolution."""
+
+    def __init__(self, net: nn.Sequential):
+        super().__init__()
+        self.kernel, self.bias = net[0].weight, net[0].bias
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Sequential(nn.Sequential(net[3]), self.relu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(F.conv2d(x, weight=self.kernel, bias=self.bias, stride=2, padding=1))
+        return self.head(torch.flatten(y, 1))
+
+
+def test_nested_shared_and_functional_layers_have_the_patterns_of_the_list() -> None:
+    net, x = network(), inputs()
+    nested = Nested(net)
+    expected = fit(net, estimate(net, x.split(3))).kinds
+    patterns = fit(nested, estimate(nested, x.split(3))).kinds
+    assert list(patterns["a"]) == ["kernel", "head.0.0"]
+    for kind in KINDS:
+        assert torch.equal(patterns[kind]["kernel"], expected[kind]["conv1"])
+        assert torch.equal(patterns[kind]["head.0.0"], expected[kind]["fc2"])
+    listed = nn.Sequential(net, nn.ReLU())
+    theirs = project(listed, x, Target(2), None, "patternnet", {f"0.{name}": a for name, a in expected["a+"].items()})
+    torch.testing.assert_close(project(nested, x, Target(2), None, "patternnet", patterns["a+"]), theirs)
+    with pytest.raises(UserError, match="kernel: no pattern given"):
+        project(nested, x, Target(2), None, "patternnet", {"head.0.0": patterns["a+"]["head.0.0"]})
+
+
+def test_a_weight_used_twice_has_the_samples_of_both_uses() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(torch.tanh(self.fc(x)))
+
+    model, x = Twice(), torch.randn(30, 4, dtype=torch.float64)
+    both = torch.cat([x, torch.tanh(model.fc(x))]).detach()
+    expected = fit(nn.Sequential(model.fc), estimate(nn.Sequential(model.fc), [both]))
+    for kind, patterns in fit(model, estimate(model, [x])).kinds.items():
+        torch.testing.assert_close(patterns["fc"], expected.kinds[kind]["0"])
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_every_map_of_a_depthwise_convolution_is_a_convolution_of_its_own(padding: str) -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, (3, 2), groups=4, padding=padding)).double()
+    a = fit(model, estimate(model, [inputs()])).kinds["a+"]["0"]
+    for c in range(4):
+        single = nn.Sequential(nn.ZeroPad2d((0, 1, 1, 1) if padding == "same" else 0), nn.Conv2d(1, 1, (3, 2))).double()
+        single[1].load_state_dict({"weight": model[0].weight[c : c + 1], "bias": model[0].bias[c : c + 1]})
+        expected = fit(single, estimate(single, [inputs()[:, c : c + 1]])).kinds["a+"]["1"]
+        torch.testing.assert_close(a[c : c + 1], expected)
+    ours = project(model, inputs(), Target(2), None, "patternnet", {"0": a})
+    same = project(model, inputs(), Target(2), None, "patternnet", {"0": model[0].weight.detach()})
+    gradient = project(model, inputs(), Target(2), None, replace(METHODS["gradient"], start="activation"))
+    torch.testing.assert_close(same, gradient)
+    assert not torch.allclose(ours, same)
+
+
+def normalized_network() -> nn.Sequential:
+    """conv, batch-norm, ReLU, conv, batch-norm; scales of both signs, and neurons that fire for some samples."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 5, 2, bias=False))
+    net.append(nn.BatchNorm2d(5)).append(nn.Flatten()).double().eval()
+    for norm in (net[1], net[4]):
+        nn.init.uniform_(norm.weight, -2, 2)
+        nn.init.uniform_(norm.bias, -0.5, 0.5)
+        norm.running_var.uniform_(0.1, 2)
+        norm.running_mean.uniform_(-0.2, 0.2)
+    return net
+
+
+@pytest.mark.parametrize("method", ["patternnet", "patternattribution"])
+def test_a_batch_norm_is_as_if_folded_into_its_convolution(method: str) -> None:
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    net, x = normalized_network(), inputs(12)
+    folded = nn.Sequential(fuse_conv_bn_eval(net[0], net[1]), net[2], fuse_conv_bn_eval(net[3], net[4]), net[5])
+    ours, theirs = fit(net, estimate(net, [x])), fit(folded, estimate(folded, [x]))
+    scale = net[1].weight / (net[1].running_var + net[1].eps).sqrt()
+    torch.testing.assert_close(ours.kinds["a+"]["0"], theirs.kinds["a+"]["0"] * scale.view(-1, 1, 1, 1))
+    projected = project(net, x, Target(7), None, method, ours.kinds["a+"])
+    torch.testing.assert_close(projected, project(folded, x, Target(7), None, method, theirs.kinds["a+"]))
+    assert projected.abs().max() > 0
+
+
+@pytest.mark.parametrize("method", ["patternnet", "patternattribution"])
+def test_an_addition_sends_the_signal_to_both_summands(method: str) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + F.relu(self.fc(x))
+
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(6, 4, dtype=torch.float64)
+    a = torch.randn(4, 4, dtype=torch.float64)
+    back = a if method == "patternnet" else model.fc.weight.detach() * a
+    start = torch.zeros_like(x)
+    start[:, 1] = model(x)[:, 1].detach()
+    expected = start + (start * (model.fc(x) > 0)) @ back
+    torch.testing.assert_close(project(model, x, Target(1), None, method, {"fc": a}), expected)
+
+
+def test_a_product_with_a_constant_is_a_neuron_with_one_input() -> None:
+    x = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    std = torch.tensor([0.5, 2, 0.0]).view(3, 1, 1)
+
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x - 0.3) * std / 4
+
+    start = {method: replace(METHODS[method], start="one") for method in ("patternnet", "patternattribution")}
+    for unit, (signal, attribution) in enumerate([(8.0, 1.0), (2.0, 1.0), (0.0, 0.0)]):
+        assert (project(Scaled(), x, Target(unit), None, start["patternnet"])[:, unit] == signal).all()
+        assert (project(Scaled(), x, Target(unit), None, start["patternattribution"])[:, unit] == attribution).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(nn.ConvTranspose2d(3, 4, 3), "conv_transpose2d"), (nn.Sequential(nn.Unfold(2), nn.Conv1d(12, 2, 1)), "conv1d")],
+)
+def test_layers_without_patterns_are_refused_by_name(model: nn.Module, name: str) -> None:
+    x = torch.randn(1, 3, 8, 8)
+    with pytest.raises(UserError, match=rf"\({name}\): patterns are defined for"):
+        estimate(model, [x])
+    with pytest.raises(UserError, match=rf"\({name}\): has no pattern"):
+        project(model, x, Target(0), None, "patternnet")
+
+
+def test_a_weight_that_the_forward_computes_has_no_pattern() -> None:
+    model = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
+    with pytest.raises(UserError, match=r"0 \(linear\): its weight is computed in the forward pass"):
+        project(model, torch.randn(1, 4), Target(0), None, "patternnet")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from zfnet.attribution.engine import Backprojection, Target, project
+from zfnet.attribution.fields import survey
 from zfnet.attribution.rules import METHODS
 from zfnet.attribution.window import Field, cut, project_window, receptive_field
 from zfnet.core.errors import UserError
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.table import architecture
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torchvision.models import alexnet, resnet18
 
 LAYERS = ("conv1", "relu1", "pool1", "norm1", "relu2", "pool2", "norm2", "relu3", "conv4", "relu5", "pool5")
 
@@ -135,3 +144,125 @@ def test_the_padding_of_a_pool_is_never_its_maximum(pool):
     whole = project(net, some, Target(units, places), "2", "gradient")
     window = project_window(net, some, "2", units, places, "gradient")
     torch.testing.assert_close(window, cut(whole, receptive_field(net, "2"), places), rtol=0, atol=1e-10)
+
+
+# ---------------------------------------------------------------- any model
+def random_image(side: int, b: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, 3, side, side, generator=generator, dtype=torch.float64).expand(b, -1, -1, -1)
+
+
+def assert_window_is_the_cut(net: nn.Module, layer: str, side: int, method, is_chain: bool, patterns=None) -> None:
+    torch.manual_seed(0)
+    x = random_image(side)
+    maps = Backprojection(net, "gradient").activations(x, layer)
+    places = border_places(maps.shape[2])
+    units = torch.arange(len(places)) % maps.shape[1]
+    x = random_image(side, len(places))
+    assert survey(net, layer, (3, side, side)).is_chain == is_chain
+    field = receptive_field(net, layer, side)
+    whole = project(net, x, Target(units, places), layer, method, patterns)
+    window = project_window(net, x, layer, units, places, method, patterns)
+    assert whole.abs().max() > 0
+    torch.testing.assert_close(window, cut(whole, field, places), rtol=0, atol=1e-10 * float(whole.abs().max()))
+    torch.testing.assert_close(window.abs().sum(), whole.abs().sum(), rtol=1e-9, atol=0)  # nothing lies outside
+
+
+class InForward(nn.Module):
+    """Normalizes in forward, and calls its layers as functions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 3, padding=2)
+        self.bn1 = nn.BatchNorm2d(4)
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1))
+        self.last = nn.Identity()
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1((x - self.mean) / 0.2)), inplace=True)
+        return self.last(F.relu(self.conv2(F.max_pool2d(x, 3, 2, padding=1))))
+
+
+WINDOWED = {
+    "average pool": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(3, 1, 1), nn.ReLU()),
+    "nested": lambda: nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU6()), nn.Conv2d(4, 4, 3, padding=1)),
+    "batch-norm": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, 1, 1)),
+    "in forward": InForward,
+    "torchvision": lambda: alexnet(weights=None).features[:9],
+}
+WHOLE = {
+    "reflecting": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=2, padding_mode="reflect"), nn.ReLU()),
+    "average inside": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+    "upsampling": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Upsample(scale_factor=2)),
+    "branches": lambda: Residual(),
+}
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1)
+        self.pool = nn.MaxPool2d(3, 1, 1)
+
+    def forward(self, x):
+        x = F.relu(self.conv1(x))
+        return torch.cat([x + F.relu(self.conv2(x)), self.pool(x)], 1)
+
+
+def varied(net: nn.Module) -> nn.Module:
+    """Biases and statistics such that what lies outside a map is not what the layers would compute there."""
+    torch.manual_seed(0)
+    for name, value in [*net.named_parameters(), *net.named_buffers()]:
+        if name.endswith("bias") or name.endswith("running_mean"):
+            nn.init.uniform_(value, -0.1, 0.4)
+    return net.double().eval()
+
+
+@pytest.mark.parametrize("method", ["gradient", "deconvnet", "guided"])
+@pytest.mark.parametrize("kind", [*WINDOWED, *WHOLE])
+def test_a_window_of_any_model_is_the_cut_of_the_whole_frame(kind, method):
+    net = varied({**WINDOWED, **WHOLE}[kind]())
+    outer = nn.Sequential(net)
+    assert_window_is_the_cut(outer, "0", 96 if kind == "torchvision" else 32, method, kind in WINDOWED)
+
+
+def test_pools_that_overwrite_are_projected_whole_and_cut():
+    """Windows outside the cut overwrite too: on a window alone up to 70 % of the signal would be wrong."""
+    method = replace(METHODS["deconvnet"], pool="overwrite")
+    assert_window_is_the_cut(make("zfnet", 160), "relu3", 160, method, True)
+
+
+def test_layers_inside_a_module_of_torchvision_have_windows():
+    net = varied(alexnet(weights=None))
+    assert receptive_field(net, "features.4") == receptive_field(net.features, "4") == Field(51, 8, -18)
+    assert_window_is_the_cut(net, "features.4", 96, "deconvnet", True)
+
+
+@pytest.mark.parametrize("layer", ["maxpool", "layer1", "layer2.0", "layer2"])
+def test_the_field_of_a_branching_network_is_what_the_gradient_reaches(layer):
+    net = resnet18(weights=None).eval()
+    for parameter in net.parameters():
+        parameter.data.abs_()
+    net.maxpool = nn.AvgPool2d(3, 2, 1)  # every pixel counts
+    x = torch.rand(1, 3, 224, 224).requires_grad_()
+    y = Backprojection(net, "gradient").activations(x, layer)
+    at = y.shape[2] // 2
+    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
+    field = receptive_field(net, layer)
+    first = field.start(torch.tensor([[at, at]]))[0]
+    assert torch.equal(reached.min(0).values, first)
+    assert torch.equal(reached.max(0).values, first + field.size - 1)
+
+
+def test_a_model_that_looks_at_values_has_the_whole_frame():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x if x.sum() > 0 else -x)
+
+    net = nn.Sequential(Branching()).double()
+    assert receptive_field(net, "0", 16) == Field(16, 0, 0)
+    assert_window_is_the_cut(net, "0", 16, "deconvnet", False)

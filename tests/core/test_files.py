@@ -19,6 +19,15 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_a_file_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    path, done = tmp_path / "x.json", []
+    replace = files.os.replace
+    monkeypatch.setattr(files.os, "fsync", lambda descriptor: done.append(files.os.fstat(descriptor).st_size))
+    monkeypatch.setattr(files.os, "replace", lambda old, new: done.append("renamed") or replace(old, new))
+    files.write_json(path, {"a": 1})
+    assert done == [path.stat().st_size, "renamed"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for write in (files.write_json, lambda path, _: metrics.log_metrics(path.parent, epoch=1)):

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, strongest
-from zfnet.attribution.units import field_of, in_place, patches, project_units
+from zfnet.attribution.units import in_place, patches, project_units
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.top_activations.atlas import BETWEEN, describe, draw, write_atlas
@@ -55,7 +56,7 @@ def layers(network: Network, images: Images) -> dict[int, Strongest]:
 
 def test_a_tile_is_the_projection_of_its_own_activation(network, images, layers):
     layer, best, unit = "relu4", layers[4], 9
-    field, crop = field_of(network.module, layer, 56), network.inputs.crop
+    field, crop = receptive_field(network.module, layer, 56), network.inputs.crop
     picture = draw(network, images, layer, best, range(8, 11))[1]
     assert picture.shape == (BLOCK, 2 * BLOCK + BETWEEN, 3)
     rows, places = best.rows[unit].numpy(), best.places[unit].numpy()

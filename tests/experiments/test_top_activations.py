@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from zfnet.attribution.engine import Target, project
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, merge, strongest, update
-from zfnet.attribution.units import field_of, in_place, patches, project_units
+from zfnet.attribution.units import in_place, patches, project_units
 from zfnet.attribution.window import receptive_field
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
@@ -117,7 +118,7 @@ def test_the_patch_is_what_the_unit_sees(network, images):
     best = search(network, images, "relu2", 1)
     rows, places = best.rows[:6, 0].numpy(), best.places[:6, 0].numpy()
     field, crop = receptive_field(network.module, "relu2"), network.inputs.crop
-    assert field_of(network.module, "relu2", crop) == field
+    assert receptive_field(network.module, "relu2", crop) == field
     pixels = network.inputs.center_pixels(images.frames(rows))
     starts = field.start(torch.as_tensor(places)).tolist()
     for patch, picture, start in zip(patches(pixels, field, places), pixels, starts, strict=True):
@@ -159,7 +160,7 @@ def branching(images: Images, wrap: Callable[..., Network]) -> Network:
 def test_a_unit_of_a_branching_network_is_shown_with_the_whole_image(images, wrap):
     network = branching(images, wrap)
     units, places, rows = np.array([5, 8, 1]), np.array([[0, 3], [6, 6], [2, 2]]), np.array([4, 0, 4])
-    x, field = network.center(images.frames(rows)), field_of(network.module, "layer2", 56)
+    x, field = network.center(images.frames(rows)), receptive_field(network.module, "layer2", 56)
     whole = project(network.module, x, Target(torch.tensor(units), torch.tensor(places)), "layer2")
     ours = project_units(network.module, x.split(2), "layer2", units, places)
     np.testing.assert_allclose(ours, whole.permute(0, 2, 3, 1).numpy(), rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
@@ -170,7 +171,7 @@ def test_a_unit_of_a_branching_network_is_shown_with_the_whole_image(images, wra
 
 def test_layers_nested_in_a_sequence_have_no_field(module):
     nested = torch.nn.Sequential(torch.nn.Sequential(*list(module)[:4]), module.conv2)
-    assert field_of(nested, "1", 56).size == 56  # the window would take the first part for one layer
+    assert receptive_field(nested, "1", 56).size == 56  # the window would take the first part for one layer
 
 
 def test_the_stage_treats_a_branching_network(images, wrap, tmp_path):

@@ -14,20 +14,27 @@ Every patch of the image that a convolution looks at is a sample. The sum of x g
 of the convolution's weights for the output gradient g, which torch computes fast: g = y, 1(y > 0) and y 1(y > 0).
 A batch is summed in the layer's own precision, batches in float64. `merge` adds what was seen by different processes.
 
+The layers are seen as the model calls them, modules and functions alike. Where a batch-norm follows a convolution
+directly the two are one neuron: its output decides which samples have y > 0, as if it were folded into the weights.
+A weight that is used several times has the samples of all its uses.
+
 Where w . N vanishes against what was summed (a neuron that is constant, or never in that regime) there is no pattern:
 w / (w . w) takes its place and is counted [our choice; the authors' code divides by 1 and renormalises].
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
+from zfnet.attribution.layers import pad_same
+from zfnet.attribution.walk import Call, Walk, weight_names
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
 
@@ -67,42 +74,95 @@ def positive_patterns(module: nn.Module, batches: Iterable[Tensor]) -> dict[str,
 
 
 def estimate(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Moments]:
-    """Moments of every convolution and linear layer over network inputs (b, 3, h, w); `model` in eval mode."""
-    moments: dict[str, Moments] = {}
+    """Moments of every convolution and linear layer over network inputs (b, 3, h, w), by name; in evaluation mode.
+
+    A layer goes by its module's name; a functional one's by its parameter's. Raises UserError naming a layer with
+    weights of another kind.
+    """
+    walk = Walk.of(model)
+    observer = Observer(weight_names(walk.module))
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for x in batches:
-            for name, module in model.named_children():
-                y = module(x)
-                if isinstance(module, Layer):
-                    moments = merge(moments, {name: observe(module, x, y)})
-                x = y
-    return moments
+        for images in batches:
+            walk.run(images, treatment=observer)
+            observer.close()
+    return observer.moments
 
 
-def observe(layer: Layer, x: Tensor, y: Tensor) -> Moments:
-    """Moments of one batch: inputs x and outputs y of `layer`."""
+class Observer:
+    """A treatment that sums the moments of every convolution and linear layer that the model calls."""
+
+    def __init__(self, weights: Mapping[int, str]) -> None:
+        self.weights = weights  # id of a parameter -> its layer's name
+        self.moments: dict[str, Moments] = {}
+        self.last: tuple[Call, Tensor] | None = None  # a layer and its output, until it is known what follows
+
+    def __call__(self, call: Call) -> Any:
+        follows = self.last is not None and call.name == "batch_norm" and call.input is self.last[1]
+        if call.is_in_place or call.name in SAMPLES:
+            self.close()
+        result = call.compute()
+        if follows:
+            self.close(result)
+        if self._is_layer(call):
+            self.last = call, result
+        return result
+
+    def close(self, output: Tensor | None = None) -> None:
+        """Add the moments of the last layer; output: of its neurons, where it is not the layer's own."""
+        if self.last is not None:
+            call, own = self.last
+            moments = observe(call, own if output is None else output)
+            self.moments = merge(self.moments, {self.weights[id(call.weight)]: moments})
+            self.last = None
+
+    def _is_layer(self, call: Call) -> bool:
+        if not call.name.startswith(WEIGHTED) or id(call.weight) not in self.weights:
+            return False
+        if call.name not in SAMPLES:
+            raise UserError(f"{call.where}: patterns are defined for two-dimensional convolutions and linear layers")
+        return True
+
+
+def observe(call: Call, y: Tensor) -> Moments:
+    """Moments of one call of a convolution or linear layer whose neurons have the outputs y."""
+    x, groups, correlate = SAMPLES[call.name](*call.args, **call.kwargs)
+    y = y if y.ndim == 4 else y.flatten(0, -2)
     on = (y > 0).to(y.dtype)
     samples = [0, *range(2, y.ndim)]
-    groups = getattr(layer, "groups", 1)
     everywhere = torch.ones_like(y[:1, :1]).expand(1, groups, *y.shape[2:])
     sums = (
         torch.tensor(y.numel() / y.shape[1], device=y.device),
         y.sum(samples, dtype=torch.float64),
-        correlate(layer, x.sum(0, keepdim=True), everywhere),
-        correlate(layer, x, y),
+        correlate(x.sum(0, keepdim=True), everywhere),
+        correlate(x, y),
         on.sum(samples, dtype=torch.float64),
-        correlate(layer, x, on),
-        correlate(layer, x, y * on),
+        correlate(x, on),
+        correlate(x, y * on),
     )
     return Moments(*(value.double() for value in sums))
 
 
-def correlate(layer: Layer, x: Tensor, g: Tensor) -> Tensor:
-    """Sum over samples of x g: inputs (b, c, h, w) or (b, d), g one value a neuron and sample -> (neurons, ...)."""
-    if isinstance(layer, nn.Linear):
-        return g.T @ x
-    size = (g.shape[1], *layer.weight.shape[1:])
-    return conv2d_weight(x, size, g, layer.stride, layer.padding, layer.dilation, layer.groups)
+Samples = tuple[Tensor, int, Callable[[Tensor, Tensor], Tensor]]  # inputs, groups, (x, g) -> sum over samples of x g
+
+
+def _convolution(
+    input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Samples:  # fmt: skip
+    x, padding = pad_same(input, weight, padding, dilation)
+
+    def correlate(x: Tensor, g: Tensor) -> Tensor:
+        return conv2d_weight(x, (g.shape[1], *weight.shape[1:]), g, stride, padding, dilation, groups)
+
+    return x, groups, correlate
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Any = None) -> Samples:
+    return input.flatten(0, -2), 1, lambda x, g: g.T @ x
+
+
+SAMPLES: dict[str, Callable[..., Samples]] = {"conv2d": _convolution, "linear": _linear}
+WEIGHTED = ("conv", "linear")  # how the names of functions with weights begin
 
 
 def merge(first: Mapping[str, Moments], second: Mapping[str, Moments]) -> dict[str, Moments]:
@@ -112,13 +172,13 @@ def merge(first: Mapping[str, Moments], second: Mapping[str, Moments]) -> dict[s
 
 
 def fit(model: nn.Module, moments: Mapping[str, Moments]) -> Patterns:
-    """The patterns a, a+ and a- of every layer, float64."""
+    """The patterns a, a+ and a- of every layer that has moments, float64."""
+    weights = _weights(model)
     kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
     fallbacks: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
-    for name, layer in layers(model).items():
-        w, m = layer.weight.detach().double(), moments[name]
+    for name, m in moments.items():
         for kind, (numerator, size) in numerators(m).items():
-            a, vanished = _normalised(w, numerator, size)
+            a, vanished = _normalised(weights[name], numerator, size)
             kinds[kind][name], fallbacks[kind][name] = a, int(vanished.sum())
     return Patterns(kinds, fallbacks)
 
@@ -133,12 +193,19 @@ def numerators(m: Moments) -> dict[str, tuple[Tensor, Tensor]]:
 
 def layers(model: nn.Module) -> dict[str, Layer]:
     """The convolutions and linear layers by module name, in order."""
-    return {name: module for name, module in model.named_children() if isinstance(module, Layer)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
 
 
 def weight_patterns(model: nn.Module) -> dict[str, Tensor]:
-    """S_w: w / (w . w) by module name, float64; 0 for a neuron without weights."""
-    return {name: _over_square(layer.weight.detach().double()) for name, layer in layers(model).items()}
+    """S_w: w / (w . w) by the name of its layer, float64; 0 for a neuron without weights."""
+    return {name: _over_square(weight) for name, weight in _weights(model).items()}
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Every weight (neurons, ...) by the name of its layer, float64."""
+    module = Walk.of(model).module
+    names = weight_names(module)
+    return {names[id(w)]: w.detach().double() for w in module.parameters() if w.ndim > 1}
 
 
 def save_patterns(path: Path, patterns: Patterns) -> None:

@@ -7,27 +7,16 @@ the unit counts as seeing the whole image.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.attribution.engine import Backprojection, Target
-from zfnet.attribution.window import Field, cut, project_window, receptive_field
-from zfnet.core.errors import UserError
+from zfnet.attribution.window import Field, cut, project_window
 
 GRAY = 128  # what lies outside the image or the field
 CHUNK = 48  # projections at once, where no other number is given
-
-
-def field_of(module: nn.Module, layer: str, side: int) -> Field:
-    """What a unit of `layer` sees of an input of `side` px: its receptive field, or the whole image at every place."""
-    if isinstance(module, nn.Sequential) and not any(list(child.children()) for child in module):
-        with contextlib.suppress(UserError):  # for a layer whose units see no square
-            return receptive_field(module, layer)
-    return Field(side, stride=0, offset=0)
 
 
 def project_units(
@@ -42,18 +31,11 @@ def project_units(
     for x in batches:
         part = slice(start, start + len(x))
         here = torch.as_tensor(places[part], device=x.device)
-        pieces.append(_project(module, x, layer, torch.as_tensor(units[part], device=x.device), here).cpu())
+        pieces.append(project_window(module, x, layer, torch.as_tensor(units[part], device=x.device), here).cpu())
         start += len(x)
     if not pieces:
         return np.zeros((0, 1, 1, 3), np.float32)
     return torch.cat(pieces).permute(0, 2, 3, 1).numpy()
-
-
-def _project(module: nn.Module, x: Tensor, layer: str, units: Tensor, places: Tensor) -> Tensor:
-    field = field_of(module, layer, x.shape[-1])
-    if isinstance(module, nn.Sequential) and field.stride:
-        return project_window(module, x, layer, units, places)
-    return Backprojection(module, "deconvnet").project(x, Target(units, places), layer)
 
 
 def patches(pixels: np.ndarray, field: Field, places: np.ndarray) -> np.ndarray:

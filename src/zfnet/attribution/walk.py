@@ -54,6 +54,11 @@ class Call:
     def input(self) -> Any:
         return self.args[0] if self.args else self.kwargs.get("input")
 
+    @property
+    def weight(self) -> Any:
+        """Its second argument, which the functions of layers with weights call `weight`."""
+        return self.args[1] if len(self.args) > 1 else self.kwargs.get("weight")
+
     def on(self, x: Tensor) -> Call:
         """The same call with x as its input."""
         rest = {key: value for key, value in self.kwargs.items() if key != "input"}

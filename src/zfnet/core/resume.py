@@ -73,8 +73,7 @@ class Store:
 
     def _line(self, name: str, value: Any) -> str:
         record = {"name": name, "value": value}
-        checksum = _digest([self._header, record])
-        return json.dumps(record | {"checksum": checksum})
+        return json.dumps(record | {"checksum": _digest([self._header, record])})
 
     def _read(self) -> None:
         try:

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, strongest
-from zfnet.attribution.units import CHUNK, field_of, project_units
+from zfnet.attribution.units import CHUNK, project_units
 from zfnet.core.statistics import bootstrap
 from zfnet.data.cache.images import Images
 from zfnet.experiments.evolution.figure import draw, draw_chart, draw_steps
@@ -66,7 +67,7 @@ def run(
         if not len(maps):
             continue
         own, fixed = project_snapshots(networks, images, layer, best, maps)
-        name, shown, field = f"layer{number}", own[:, : options.n_maps], field_of(last.module, layer, crop)
+        name, shown, field = f"layer{number}", own[:, : options.n_maps], receptive_field(last.module, layer, crop)
         write(out / f"{name}.png", draw(shown, field, crop, best, maps, epochs))
         figures[f"{name}.png"] = (
             f"Layer {number}: the projection of the strongest training image of {shown.shape[1]} random feature maps "

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, strongest
-from zfnet.attribution.units import CHUNK, field_of, in_place, project_units
+from zfnet.attribution.units import CHUNK, in_place, project_units
 from zfnet.core.errors import UserError
 from zfnet.core.statistics import bootstrap
 from zfnet.data.cache.images import Images
@@ -145,4 +146,4 @@ def _second_layer(
         shares.append(float(power[steepest > 0.5 / stride].sum() / max(power.sum(), 1e-300)))
     numbers = {"aliased_layer2": float(np.mean(shares)), "aliased_layer2_interval": list(bootstrap(shares, seed))}
     crop = network.inputs.crop
-    return numbers, in_place(contrast(projections, CUT), field_of(network.module, layer, crop), places, crop)
+    return numbers, in_place(contrast(projections, CUT), receptive_field(network.module, layer, crop), places, crop)

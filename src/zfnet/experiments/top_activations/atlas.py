@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest
-from zfnet.attribution.units import GRAY, field_of
+from zfnet.attribution.units import GRAY
 from zfnet.core.files import write_json
 from zfnet.core.progress import track
 from zfnet.data.cache.images import Images
@@ -36,7 +37,7 @@ def write_atlas(network: Network, images: Images, layers: Mapping[int, Strongest
     content: dict[str, Any] = {}
     for number, best in layers.items():
         name = network.feature_maps[number]
-        field = field_of(network.module, name, network.inputs.crop)
+        field = receptive_field(network.module, name, network.inputs.crop)
         shown = range(min(n_maps or len(best.values), len(best.values)))
         maps = [describe(images, best, unit) for unit in shown]
         content[str(number)] = {"module": name, "field": field.size, "maps": maps}

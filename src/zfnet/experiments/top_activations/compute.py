@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, strongest
-from zfnet.attribution.units import field_of
 from zfnet.core.files import atomic_write
 from zfnet.core.statistics import bootstrap
 from zfnet.data.cache.images import Images
@@ -50,7 +50,7 @@ def run(options: TopActivationsOptions, network: Network, images: Images, out: P
     figures = {}
     for (number, best), n_maps in zip(layers.items(), chain(options.n_maps, repeat(options.n_maps[-1])), strict=False):
         layer = network.feature_maps[number]
-        field = field_of(network.module, layer, network.inputs.crop)
+        field = receptive_field(network.module, layer, network.inputs.crop)
         numbers["layers"][str(number)] = purity(best, images.index.labels, seed) | {"field": field.size}
         maps = choose_maps(best, n_maps, np.random.default_rng([seed, number]))
         if not len(maps):

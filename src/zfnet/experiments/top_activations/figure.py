@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest
-from zfnet.attribution.units import CHUNK, field_of, in_place, patches, project_units
+from zfnet.attribution.units import CHUNK, in_place, patches, project_units
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
@@ -24,7 +25,7 @@ def side_by_side(
     Returns their projections as pictures and the patches that they see, each (n, h, h, 3) uint8.
     """
     crop = network.inputs.crop
-    field = field_of(network.module, layer, crop)
+    field = receptive_field(network.module, layer, crop)
     batches = center_batches(network, images, rows, CHUNK)
     projections = contrast(project_units(network.module, batches, layer, units, places), CUT)
     seen = patches(network.inputs.center_pixels(images.frames(rows)), field, places)
