@@ -269,8 +269,8 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
 
 def test_check_names_nested_keys_and_list_elements():
     config = schema.Config()
-    config.transfer.layers = [1, 9]
-    with pytest.raises(UserError, match=r"transfer\.layers: 9 is not at most 7"):
+    config.localization.guesses = 9
+    with pytest.raises(UserError, match=r"localization\.guesses: 9 is not at most 5"):
         options.check(config)
 
 

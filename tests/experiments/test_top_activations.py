@@ -14,7 +14,7 @@ from zfnet.attribution.engine import Target, project
 from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, merge, strongest, update
 from zfnet.attribution.units import in_place, patches, project_units
-from zfnet.attribution.window import receptive_field
+from zfnet.attribution.window import cut
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.top_activations.compute import purity, run
@@ -118,7 +118,6 @@ def test_the_patch_is_what_the_unit_sees(network, images):
     best = search(network, images, "relu2", 1)
     rows, places = best.rows[:6, 0].numpy(), best.places[:6, 0].numpy()
     field, crop = receptive_field(network.module, "relu2"), network.inputs.crop
-    assert receptive_field(network.module, "relu2", crop) == field
     pixels = network.inputs.center_pixels(images.frames(rows))
     starts = field.start(torch.as_tensor(places)).tolist()
     for patch, picture, start in zip(patches(pixels, field, places), pixels, starts, strict=True):
@@ -157,27 +156,28 @@ def branching(images: Images, wrap: Callable[..., Network]) -> Network:
     return replace(wrap(resnet18(num_classes=3), images), layers=maps, feature_maps=maps)
 
 
-def test_a_unit_of_a_branching_network_is_shown_with_the_whole_image(images, wrap):
+def test_a_unit_of_a_branching_network_is_shown_with_all_that_it_sees(images, wrap):
     network = branching(images, wrap)
     units, places, rows = np.array([5, 8, 1]), np.array([[0, 3], [6, 6], [2, 2]]), np.array([4, 0, 4])
     x, field = network.center(images.frames(rows)), receptive_field(network.module, "layer2", 56)
-    whole = project(network.module, x, Target(torch.tensor(units), torch.tensor(places)), "layer2")
+    at = torch.tensor(places)
+    whole = cut(project(network.module, x, Target(torch.tensor(units), at), "layer2"), field, at)
     ours = project_units(network.module, x.split(2), "layer2", units, places)
     np.testing.assert_allclose(ours, whole.permute(0, 2, 3, 1).numpy(), rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
     pixels = network.inputs.center_pixels(images.frames(rows))
-    np.testing.assert_array_equal(patches(pixels, field, places), pixels)
-    np.testing.assert_array_equal(in_place(pixels, field, places, 56), pixels)
+    shown = in_place(patches(pixels, field, places), field, places, 56)
+    assert shown.shape == (3, 56, 56, 3) and (shown[1, -1, -1] == pixels[1, -1, -1]).all()
 
 
-def test_layers_nested_in_a_sequence_have_no_field(module):
+def test_layers_nested_in_a_sequence_have_the_field_of_the_list(module):
     nested = torch.nn.Sequential(torch.nn.Sequential(*list(module)[:4]), module.conv2)
-    assert receptive_field(nested, "1", 56).size == 56  # the window would take the first part for one layer
+    assert receptive_field(nested, "1", 56) == receptive_field(module, "conv2", 56)
 
 
 def test_the_stage_treats_a_branching_network(images, wrap, tmp_path):
     outcome = run(TopActivationsOptions(n_maps=[2], top=2, atlas_maps=3), branching(images, wrap), images, tmp_path, 0)
     assert set(outcome.figures) == {"layer1.png", "layer2.png", "layer3.png"}
-    assert [layer["field"] for layer in outcome.numbers["layers"].values()] == [56, 56, 56]
+    assert [layer["field"] for layer in outcome.numbers["layers"].values()] == [7, 43, 99]
 
 
 def test_a_layer_without_maps_is_refused(network, images):

@@ -54,7 +54,7 @@ def test_uncommitted_code_is_refused_and_what_was_published_stays(run: Path, tmp
 def published(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run published by the command, from inside its folder; no page is written."""
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(reference, "write_readme", lambda readme, folder: None)
+    monkeypatch.setattr(reference, "write_results", lambda page, folder: None)
     monkeypatch.chdir(run)
     reference.main(["."])
     return tmp_path / "reference"
