@@ -216,8 +216,10 @@ def _shape_of_result(call: Call) -> Any:
     """The result of a call whose only input without values is its first, without torch's slow search for its shape."""
     x, sliding = call.input, sliding_layer(call)
     if sliding is not None:
-        maps = call.args[1].shape[0] if call.name == "conv2d" else x.shape[1]
+        maps = call.weight.shape[0] if call.name == "conv2d" else x.shape[1]
         return x.new_empty(len(x), maps, sliding.above(x.shape[2]), sliding.above(x.shape[3]))
+    if call.name == "linear":
+        return x.new_empty(*x.shape[:-1], call.weight.shape[0])
     is_alone = len(_tensors((*call.args, *call.kwargs.values()))) == 1 or call.name == "batch_norm"
     if not (is_alone and _is_pointwise(call)):
         return call.compute()
@@ -248,11 +250,11 @@ def _can_be_windowed(call: Call, constants: Sequence[Tensor]) -> bool:
 
 def _union(fields: Sequence[Field | None]) -> Field | None:
     """The smallest field that holds all of them, None where there is none."""
-    known = [one for one in fields if one is not None]
-    if len(known) < len(fields) or len({one.stride for one in known}) != 1:
+    known = [field for field in fields if field is not None]
+    if len(known) < len(fields) or len({field.stride for field in known}) != 1:
         return None
-    first = min(one.offset for one in known)
-    end = max(one.offset + one.size for one in known)
+    first = min(field.offset for field in known)
+    end = max(field.offset + field.size for field in known)
     return Field(end - first, known[0].stride, first)
 
 
