@@ -46,7 +46,7 @@ def test_the_interval_over_repeats_is_scipys_t():
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (measure.low, measure.high, measure.n) == pytest.approx((low, high, 3))
     alone = Measure.over_repeats([5.0], "seeds")
-    assert (alone.value, alone.low, alone.high, alone.std) == (5.0, None, None, 0.0)
+    assert (alone.value, alone.low, alone.high, alone.std) == (5.0, None, None, None)
 
 
 def test_a_measure_survives_json_and_has_no_nan_there():
