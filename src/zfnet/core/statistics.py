@@ -142,9 +142,3 @@ def bootstrap(
         drawn.append(np.asarray(statistic(array[rows], axis=1)))
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def interval(values: np.ndarray, seed: int, name: str = "value") -> dict[str, float]:
-    """{name, low, high}: the mean of samples (n,) and its bootstrap interval; nan without samples."""
-    low, high = bootstrap(values, seed)
-    return {name: float(values.mean()) if len(values) else math.nan, "low": low, "high": high}

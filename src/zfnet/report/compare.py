@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import UserError, exit_code
-from zfnet.core.statistics import Measure
 from zfnet.pipeline.record import RESULT
 from zfnet.plots import chart
 from zfnet.report.build import Report, copy_style, in_order
@@ -33,7 +32,7 @@ from zfnet.report.page import Figure, copy_figures, inline, write_page
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, find, read
 from zfnet.report.scale import describe
-from zfnet.report.tables import Cell, key_rows, show
+from zfnet.report.tables import Cell, key_rows, show, show_interval
 from zfnet.report.verdict import UNMEASURED, judge_all, tally
 
 OUT = Path("outputs/compare")
@@ -256,13 +255,9 @@ def _change(cell: Cell | None, first: Cell | None) -> str:
     if change is None:
         return ""
     places = max(_places(cell), _places(first))
-    return f"{'+' if change.value >= 0 else ''}{show(change.value, places)}{_interval(change, places)}"
-
-
-def _interval(change: Measure, places: int) -> str:
-    if change.low is None or change.high is None:
-        return ""
-    return f" ({show(change.low, places)} to {show(change.high, places)})"
+    interval = show_interval(change, places)
+    sign = "+" if change.value >= 0 else ""
+    return f"{sign}{show(change.value, places)}" + (f" ({interval})" if interval else "")
 
 
 def _places(cell: Cell) -> int:

@@ -177,7 +177,10 @@ def tables(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     """(path, class -> number) of everything that was measured class by class."""
     for key, value in numbers.items():
         if isinstance(value, dict) and key in BY_CLASS:
-            yield f"{prefix}{key}", value
+            yield (
+                f"{prefix}{key}",
+                {name: cell["value"] if isinstance(cell, dict) else cell for name, cell in value.items()},
+            )
         elif isinstance(value, dict):
             yield from tables(value, f"{prefix}{key}/")
 
