@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from zfnet.core import files, metrics
+from zfnet.core import files, metrics, resume
 from zfnet.core.errors import UserError
 
 
@@ -26,6 +26,14 @@ def test_a_file_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "replace", lambda old, new: done.append("renamed") or replace(old, new))
     files.write_json(path, {"a": 1})
     assert done == [path.stat().st_size, "renamed"]
+
+
+def test_json_is_strict(tmp_path):
+    files.write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5], "b": {"c": (float("inf"), -float("inf"))}})
+    assert "NaN" not in (tmp_path / "x.json").read_text() and "Infinity" not in (tmp_path / "x.json").read_text()
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, 1.5], "b": {"c": [None, None]}}
+    resume.write_checked(tmp_path / "y.json", {"a": float("nan")})
+    assert resume.read_checked(tmp_path / "y.json") == {"a": None}  # its checksum is that of what was written
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

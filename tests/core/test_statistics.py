@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zfnet.core.statistics import Measure, bootstrap, interval, mean_std
+from zfnet.core.statistics import Measure, bootstrap, mean_std
 
 
 def test_mean_and_sample_standard_deviation():
@@ -20,17 +20,21 @@ def test_the_bootstrap_interval_is_the_normal_one_for_many_samples():
     assert bootstrap(values, seed=1) == (low, high)
 
 
-def test_an_interval_names_the_mean_and_has_the_bootstraps_ends():
+def test_a_measure_has_the_statistic_and_the_bootstraps_ends():
     values = np.array([1.0, 2.0, 6.0])
     low, high = bootstrap(values, seed=4)
-    assert interval(values, 4) == {"value": 3.0, "low": low, "high": high}
-    assert interval(values, 4, "mean") == {"mean": 3.0, "low": low, "high": high}
+    measure = Measure.bootstrapped(values, 4, "images")
+    assert measure == Measure(3.0, low, high, 3, "bootstrap over images") and measure.ends == (low, high)
+    largest = Measure.bootstrapped(values, 4, "images", np.max)
+    assert (largest.value, largest.ends) == (6.0, bootstrap(values, 4, np.max))
 
 
 def test_degenerate_samples():
     assert all(np.isnan(bootstrap([], seed=0)))
     assert bootstrap([2.0, 2.0], seed=0) == (2.0, 2.0)
-    assert all(np.isnan(value) for value in interval(np.array([]), 0).values())
+    nothing = Measure.bootstrapped([], 0, "images")
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all() and nothing.n == 0
+    assert Measure(1.0).ends is None
 
 
 def test_the_interval_of_a_percentage_is_scipys_wilson():
@@ -46,7 +50,7 @@ def test_the_interval_over_repeats_is_scipys_t():
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (measure.low, measure.high, measure.n) == pytest.approx((low, high, 3))
     alone = Measure.over_repeats([5.0], "seeds")
-    assert (alone.value, alone.low, alone.high, alone.std) == (5.0, None, None, 0.0)
+    assert (alone.value, alone.low, alone.high, alone.std) == (5.0, None, None, None)
 
 
 def test_a_measure_survives_json_and_has_no_nan_there():

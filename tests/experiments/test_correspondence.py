@@ -103,8 +103,8 @@ def test_equal_pictures_with_equal_parts_do_not_disagree(tmp_path: Path) -> None
     config = CorrespondenceOptions(n_images=3, repeats=2, n_random=2)
     numbers = run(config, network(), images, path, tmp_path, seed=0).numbers
     for part in PARTS:
-        assert numbers["layer5"][part]["mean"] == numbers["layer7"][part]["mean"] == 0.0
-        assert numbers["nonzero"]["layer5"][part]["mean"] == 0.0
+        assert numbers["layer5"][part]["value"] == numbers["layer7"][part]["value"] == 0.0
+        assert numbers["nonzero"]["layer5"][part]["value"] == 0.0
 
 
 def test_the_changes_are_those_of_a_square_in_the_mean_color() -> None:
@@ -150,10 +150,10 @@ def test_the_stage_reports_table_1_and_draws_fig_8(tmp_path: Path) -> None:
     outcome = run(config, network(), store(), part_file(tmp_path), tmp_path, seed=0)
     for layer in (outcome.numbers["layer5"], outcome.numbers["layer7"], outcome.numbers["nonzero"]["layer5"]):
         assert set(layer) == {*PARTS, "random", "difference"}
-        assert all(0 < layer[kind]["mean"] < 1 for kind in (*PARTS, "random"))
-    gaps = [outcome.numbers[layer]["difference"]["mean"] for layer in ("layer5", "layer7")]
-    assert outcome.numbers["shrinks"]["mean"] == pytest.approx(gaps[0] - gaps[1])
-    literal, nonzero = outcome.numbers["layer5"]["nose"]["mean"], outcome.numbers["nonzero"]["layer5"]["nose"]["mean"]
+        assert all(0 < layer[kind]["value"] < 1 for kind in (*PARTS, "random"))
+    gaps = [outcome.numbers[layer]["difference"]["value"] for layer in ("layer5", "layer7")]
+    assert outcome.numbers["shrinks"]["value"] == pytest.approx(gaps[0] - gaps[1])
+    literal, nonzero = outcome.numbers["layer5"]["nose"]["value"], outcome.numbers["nonzero"]["layer5"]["nose"]["value"]
     assert literal < nonzero
     assert outcome.numbers["same_class"] is True and (tmp_path / "correspondence.jpg").exists()
 
@@ -168,8 +168,8 @@ def test_more_repeats_of_the_same_faces_do_not_make_noise_certain() -> None:
             {kind: np.array([[noise[kind][pair]] * 2 for pair in combinations(rows, 2)]) for kind in KINDS}
             for rows in chosen.tolist()
         ]
-        gap = summarize(tables, 0, draw_faces(chosen, 0))["difference"]
-        assert gap["low"] < gap["mean"] < gap["high"]
+        gap = summarize(tables, 0, draw_faces(chosen, 0), 6)["difference"]
+        assert gap["low"] < gap["value"] < gap["high"]
         return gap["high"] - gap["low"]
 
     assert width(400) > 0.7 * width(20) > 0.05

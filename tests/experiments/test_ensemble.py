@@ -80,24 +80,25 @@ def test_the_average_is_that_of_every_crop_of_every_network(stores, wrap):
     found = [ten_crop_probabilities(network, images, "fp32") for network in networks]
     assert found[0].dtype == np.float64 and np.allclose(found[0].sum(1), 1, atol=1e-12)
     rows = table2(found[:2], found[2], images.index.labels)
-    assert rows["average"] == pytest.approx({"n_networks": 2, **literal_errors(networks[:2], images)})
-    assert rows["all"] == pytest.approx({"n_networks": 3, **literal_errors(networks, images)})
-    assert rows["other"] == pytest.approx(literal_errors(networks[2:], images))
+    assert rows["average"]["n_networks"] == 2 and rows["all"]["n_networks"] == 3
+    for row, together in {"average": networks[:2], "all": networks, "other": networks[2:]}.items():
+        for kind, percent in literal_errors(together, images).items():
+            assert rows[row][kind]["value"] == pytest.approx(percent) and rows[row][kind]["n"] == len(images)
     singles = [literal_errors([network], images)["top1_error"] for network in networks[:2]]
-    assert rows["single"]["top1_error"]["runs"] == pytest.approx(singles)
+    assert rows["single"]["top1_error"]["repeats"] == pytest.approx(singles)
 
 
 def test_averaging_turns_a_minority_of_confident_errors():
     sure, wrong = [0.6, 0.4], [0.1, 0.9]
     labels = np.array([0])
     rows = table2([np.array([p]) for p in (sure, sure, [0.9, 0.1])], np.array([wrong]), labels)
-    assert rows["average"]["top1_error"] == 0 and rows["other"]["top1_error"] == 100
-    assert rows["all"]["top1_error"] == 0 and rows["single"]["top1_error"]["std"] == 0  # mean (0.55, 0.45)
+    assert rows["average"]["top1_error"]["value"] == 0 and rows["other"]["top1_error"]["value"] == 100
+    assert rows["all"]["top1_error"]["value"] == 0 and rows["single"]["top1_error"]["std"] == 0  # mean (0.55, 0.45)
 
 
 def test_one_network_alone_has_no_average():
     rows = table2([np.array([[0.6, 0.4]])], None, np.array([1]))
-    assert set(rows) == {"single"} and rows["single"]["top1_error"]["mean"] == 100
+    assert set(rows) == {"single"} and rows["single"]["top1_error"]["value"] == 100
 
 
 def test_the_fifth_class_counts_and_the_sixth_does_not():
@@ -112,7 +113,7 @@ def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(confi
     assert numbers["seeds"] == [0, 1, 2] and numbers["all"]["n_networks"] == 4
     assert sorted(path.name for path in (folder / "ensemble").iterdir()) == ["seed_1", "seed_2", "wide"]
     first = json.loads((folder / "train" / "trained.json").read_text())
-    assert numbers["single"]["top1_error"]["runs"][0] == first["top1_error"]
+    assert numbers["single"]["top1_error"]["repeats"][0] == first["top1_error"]
     assert len(weights(folder / "ensemble" / "wide")["conv4.weight"]) == 128  # an eighth of 1024
     parts = [
         json.loads((folder / "ensemble" / name / "trained.json").read_text()) for name in ("seed_1", "seed_2", "wide")

@@ -91,7 +91,7 @@ def test_the_stage_finds_the_layer_that_settled_first(snapshots, images, tmp_pat
     checkpoints = [(epoch, Path(str(i))) for i, epoch in enumerate(EPOCHS)]
     options = EvolutionOptions(n_maps=3, n_measured=6, batch=16)
     outcome = run(options, checkpoints, images, tmp_path, 0, lambda path: snapshots[int(str(path))])
-    settled = {n: values["settled"] for n, values in outcome.numbers["layers"].items()}
+    settled = {n: values["settled"]["value"] for n, values in outcome.numbers["layers"].items()}
     assert 1 < settled["1"] < 2 < settled["3"] < 5
     assert outcome.numbers["layers"]["2"]["similarity_fixed"][-1] == pytest.approx(1)
     assert set(outcome.figures) == {*(f"layer{n}.png" for n in range(1, 6)), "convergence.svg"}

@@ -48,14 +48,14 @@ def test_dead_filters_neither_respond_nor_weigh():
     w[3] *= 1e-4  # no weight
     responses = np.ones(10)
     responses[[5, 6]] = 0  # never fire
-    assert measure(w, 2, responses, 0)["dead"] == pytest.approx(0.3)
+    assert measure(w, 2, responses, 0)["dead"]["value"] == pytest.approx(0.3)
 
 
 def test_dominance_is_a_tenth_when_all_are_equal_and_one_when_one_dominates():
     w = np.ones((20, 3, 3, 3))
-    assert measure(w, 2, np.ones(20), 0)["dominance"] == pytest.approx(0.1)
+    assert measure(w, 2, np.ones(20), 0)["dominance"]["value"] == pytest.approx(0.1)
     w[7] *= 1e4
-    assert measure(w, 2, np.ones(20), 0)["dominance"] == pytest.approx(1, abs=1e-6)
+    assert measure(w, 2, np.ones(20), 0)["dominance"]["value"] == pytest.approx(1, abs=1e-6)
 
 
 def noise(n: int = 12) -> Images:
@@ -74,7 +74,9 @@ def test_the_stage_sets_networks_side_by_side(wrap: Callable[..., Network], tmp_
     assert all((tmp_path / name).exists() for name in outcome.figures)
     ours, theirs = (outcome.numbers["networks"][name] for name in modules)
     assert (ours["size"], ours["stride"], theirs["size"], theirs["stride"]) == (7, 2, 11, 4)
-    assert 0 <= ours["aliased_layer2"] <= theirs["aliased_layer2"] <= 1  # white noise: more lies above 1/8 than 1/4
+    assert (
+        0 <= ours["aliased_layer2"]["value"] <= theirs["aliased_layer2"]["value"] <= 1
+    )  # white noise: more lies above 1/8 than 1/4
     assert outcome.numbers["n_images"] == 10
     assert filters(modules["zfnet"].conv1).shape == (24, 7, 7, 3)
 
@@ -85,7 +87,7 @@ def test_a_filter_that_never_fires_is_dead(wrap: Callable[..., Network], tmp_pat
     with torch.no_grad():
         module.conv1.bias[:6] = -1e3  # its output is far below zero, which counts as no response
     outcome = run(FirstLayerOptions(n_images=10, batch=8), {"ours": wrap(module, images)}, images, tmp_path, 0)
-    assert outcome.numbers["networks"]["ours"]["dead"] == pytest.approx(6 / 24)
+    assert outcome.numbers["networks"]["ours"]["dead"]["value"] == pytest.approx(6 / 24)
 
 
 def test_a_dead_second_layer_has_no_picture(wrap: Callable[..., Network], tmp_path):
@@ -93,7 +95,7 @@ def test_a_dead_second_layer_has_no_picture(wrap: Callable[..., Network], tmp_pa
     torch.nn.init.constant_(module.conv2.bias, -1e6)
     outcome = run(FirstLayerOptions(n_images=4), {"ours": wrap(module, images)}, images, tmp_path, 0)
     assert set(outcome.figures) == {"filters_own.png", "filters_common.png"}
-    assert np.isnan(outcome.numbers["networks"]["ours"]["aliased_layer2"])
+    assert outcome.numbers["networks"]["ours"]["aliased_layer2"]["value"] is None
 
 
 def test_a_branching_network_of_others_is_measured_likewise(wrap: Callable[..., Network], tmp_path):
@@ -105,7 +107,7 @@ def test_a_branching_network_of_others_is_measured_likewise(wrap: Callable[..., 
     numbers = run(FirstLayerOptions(n_images=4), {"resnet18": network}, images, tmp_path, 0).numbers
     values = numbers["networks"]["resnet18"]
     assert (values["n_filters"], values["size"], values["stride"]) == (64, 7, 2)
-    assert 0 < values["aliased_layer2"] < 1
+    assert 0 < values["aliased_layer2"]["value"] < 1
     bare = replace(network, feature_maps={})
     assert "aliased_layer2" not in run(FirstLayerOptions(n_images=4), {"r": bare}, images, tmp_path, 0).numbers
 

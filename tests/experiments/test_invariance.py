@@ -146,7 +146,7 @@ def test_pictures_without_structure_keep_their_class_under_everything() -> None:
     images = store()
     images.pixels[:] = 77
     shares = stability(network(), images, np.arange(3), seed=0)
-    assert shares.pop(TURNED)["mean"] == 0.0 and {part["mean"] for part in shares.values()} == {1.0}
+    assert shares.pop(TURNED)["value"] == 0.0 and {part["value"] for part in shares.values()} == {1.0}
 
 
 def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
     assert translation["layer7"]["curve"][2] == 0.0 and outcome.numbers["scale"]["layer1"]["curve"][0] == 0.0
     for layer in ("layer1", "layer7"):
         linear = translation[layer]["linearity"]
-        assert linear["low"] <= linear["mean"] <= linear["high"]
+        assert linear["low"] <= linear["value"] <= linear["high"]
     assert outcome.numbers["n_images"] == 4
 
 
@@ -167,7 +167,7 @@ def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_
     images.pixels[2] = 90
     outcome = run(InvarianceOptions(n_images=1, n_score=6, steps=5), network(), images, tmp_path, seed=0)
     straight = outcome.numbers["scale"]["layer7"]["straightness"]
-    assert np.isfinite([straight["mean"], straight["low"], straight["high"]]).all()
+    assert np.isfinite([straight["value"], straight["low"], straight["high"]]).all()
 
 
 def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
@@ -175,7 +175,7 @@ def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
     first, last = np.array([[9.0, 3, 0, 1, 9], [9, 2, 0, 2, 9]]), np.array([[9.0, 1, 0, 1, 9], [9, 1, 0, 1, 9]])
     curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, np.ones((2, 5)))
     numbers = summarize("translation", curves, seed=0)
-    assert numbers["layer7"]["layer1_further"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert numbers["layer7"]["layer1_further"]["low"] == 1.0 == numbers["layer7"]["layer1_further"]["high"]
 
 
 def test_images_of_unknown_classes_have_no_probability_and_are_measured_otherwise(tmp_path: Path) -> None:

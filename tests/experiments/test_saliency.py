@@ -102,8 +102,8 @@ def test_score_by_hand():
     m[0, 0] = 9
     numbers = score(np.stack([m, m[::-1], 0 * m]), [mask, mask, mask], 0)
     assert numbers["n_images"] == 2  # an empty map has no share
-    assert numbers["inside"] == pytest.approx((16 / 24 + 8 / 24) / 2)
-    assert numbers["area"] == pytest.approx(0.5) and numbers["pointing"] == pytest.approx(0.5)
+    assert numbers["inside"]["value"] == pytest.approx((16 / 24 + 8 / 24) / 2)
+    assert numbers["area"]["value"] == pytest.approx(0.5) and numbers["pointing"]["value"] == pytest.approx(0.5)
 
 
 def test_maps_have_the_side_of_the_networks_own_frame(network, images):
@@ -122,7 +122,7 @@ def test_without_boxes_there_is_nothing_to_score(network, images, tmp_path):
 def test_the_stage_draws_and_scores(network, images, tmp_path):
     outcome = run(SaliencyOptions(n_images=5, n_score=6, batch=4), network, images, tmp_path, 0)
     assert (tmp_path / "saliency.png").exists() and outcome.numbers["n_images"] == 6
-    assert 0 < outcome.numbers["inside"] < 1
+    assert 0 < outcome.numbers["inside"]["value"] < 1
 
 
 def test_boxes_are_measured_in_the_frame_of_a_network_of_others(images, wrap, tmp_path):
@@ -133,4 +133,4 @@ def test_boxes_are_measured_in_the_frame_of_a_network_of_others(images, wrap, tm
     network = replace(network, inputs=Inputs.of_colors(48, 40, IMAGENET_MEAN, IMAGENET_STD))
     outcome = run(SaliencyOptions(n_images=2, n_score=3), network, images, tmp_path, 0)
     assert outcome.numbers["n_images"] == 3
-    assert outcome.numbers["area"] == pytest.approx((63 / 128) ** 2, rel=0.1)
+    assert outcome.numbers["area"]["value"] == pytest.approx((63 / 128) ** 2, rel=0.1)

@@ -190,7 +190,7 @@ def test_purity_counts_the_most_frequent_class():
     rows = torch.tensor([[0, 1, 2], [0, 3, 4], [0, 1, 3]])
     best = Strongest(torch.tensor([[3.0, 2, 1], [3, 2, 1], [3, 2, 0]]), rows, torch.zeros(3, 3, 2, dtype=torch.int64))
     numbers = purity(best, labels, 0)
-    assert numbers["purity"] == pytest.approx((1 + 1 / 3) / 2)  # the third map fires on two images only
+    assert numbers["purity"]["value"] == pytest.approx((1 + 1 / 3) / 2)  # the third map fires on two images only
     assert 1 / 3 < numbers["chance"] < 1 and numbers["n_dead"] == 0
 
 

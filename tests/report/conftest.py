@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zfnet.core.statistics import Measure
 from zfnet.plots import chart
 
 HOSTILE = '<script>alert("x")</script> & "quotes" 日本'
@@ -38,20 +39,22 @@ CONFIG = {
 SVM = {1: 31.2, 2: 42.7, 3: 50.4, 4: 53.8, 5: 57.9, 7: 56.1}
 
 
-def interval(value: float, half: float, name: str = "mean") -> dict[str, float]:
-    return {name: value, "low": value - half, "high": value + half}
+def interval(value: float, half: float, **known: Any) -> dict[str, Any]:
+    return Measure(value, value - half, value + half, interval="made up", **known).to_json()
 
 
 def folds(percent: float, spread: float = 0.008) -> dict[str, Any]:
     values = [percent / 100 + spread * step for step in (-1.2, -0.5, 0.0, 0.4, 1.3)]
-    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "folds": values}
+    return Measure.over_repeats(values, "folds").to_json()
+
+
+def error(percent: float) -> dict[str, Any]:
+    return Measure.percentage(percent, 960).to_json()
 
 
 def errors(top5: float, top1: float, known: float) -> dict[str, Any]:
     kinds = {"top5_error": top5, "top1_error": top1, "known_error": known}
-    return {kind: interval(value, 3.0, "value") for kind, value in kinds.items()} | {
-        "mean_iou": interval(0.46, 0.02, "value")
-    }
+    return {kind: interval(value, 3.0) for kind, value in kinds.items()} | {"mean_iou": interval(0.46, 0.02)}
 
 
 def all_numbers() -> dict[str, dict[str, Any]]:
@@ -59,29 +62,21 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         {"epoch": e, "loss": 3.2 * 0.9**e, "val_top1_error": 96 * 0.93**e + 12, "lr": 0.01} for e in range(1, 21)
     ]
     train = {
-        "top1_error": 34.8, "top5_error": 9.6, "center": {"top1_error": 36.7, "top5_error": 10.9},
-        "chance_top1": 95.8, "linear_pixels": {"top1_error": 78.4, "n_val": 960}, "history": history,
+        "top1_error": error(34.8), "top5_error": error(9.6),
+        "center": {"top1_error": error(36.7), "top5_error": error(10.9)},
+        "chance_top1": 95.8, "linear_pixels": {"top1_error": error(78.4), "n_val": 960}, "history": history,
         "n_train": 5760, "n_val": 960, "n_classes": 24, "epochs": 20, "parameters": 1_204_312, "pictures": 56,
     }  # fmt: skip
     rows = {
-        name: {
-            kind: {"mean": value, "std": 0.0, "runs": [value]}
-            for kind, value in zip(ERRORS, (a, b + 1.5, b, b / 3.1), strict=True)
-        }
+        name: {kind: error(value) for kind, value in zip(ERRORS, (a, b + 1.5, b, b / 3.1), strict=True)}
         for name, (a, b) in VARIANTS.items()
     }
-    layers = {
-        str(n): {"purity": 0.2 + 0.11 * n, "interval": [0.17 + 0.11 * n, 0.23 + 0.11 * n], "chance": 0.19, "n_maps": 64}
-        for n in range(1, 6)
-    }
-    settled = {
-        str(n): {"settled": 2 * n - 1, "settled_interval": [2 * n - 2, 2 * n], "n_maps": 64} for n in range(1, 6)
-    }
+    layers = {str(n): {"purity": interval(0.2 + 0.11 * n, 0.03), "chance": 0.19, "n_maps": 64} for n in range(1, 6)}
+    settled = {str(n): {"settled": interval(2 * n - 1, 1.0), "n_maps": 64} for n in range(1, 6)}
     networks = {
         name: {
-            "dead": dead, "n_filters": 32, "dominance": dominance,
-            "dominance_interval": [dominance - 0.04, dominance + 0.04],
-            "aliased_layer2": aliased, "aliased_layer2_interval": [aliased - 0.02, aliased + 0.02],
+            "dead": Measure.percentage(100 * dead, 32, "filters").scaled(0.01).to_json(), "n_filters": 32,
+            "dominance": interval(dominance, 0.04), "aliased_layer2": interval(aliased, 0.02),
         }
         for name, dead, dominance, aliased in (
             ("zfnet", 0.06, 0.21, 0.04), ("zfnet, no RMS clipping", 0.19, 0.55, 0.05), ("krizhevsky", 0.16, 0.24, 0.17)
@@ -103,18 +98,18 @@ def all_numbers() -> dict[str, dict[str, Any]]:
     return {
         "patterns": {
             "rho": {
-                layer: {name: interval(value, 0.02, "value") for name, value in qualities.items()}
+                layer: {name: interval(value, 0.02) for name, value in qualities.items()}
                 for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
             },
             "rho_differences": {
-                target: {name: interval(value, 0.02, "value") for name, value in advantages.items()}
+                target: {name: interval(value, 0.02) for name, value in advantages.items()}
                 for target in ("y", "output")
             },
             "degradation": {
                 name: {
-                    "area": interval(value, 0.05, "value"),
-                    "above_a+": interval(value - 0.41, 0.04, "value"),
-                    "below_random": interval(0.8 - value, 0.03, "value"),
+                    "area": interval(value, 0.05),
+                    "above_a+": interval(value - 0.41, 0.04),
+                    "below_random": interval(0.8 - value, 0.03),
                 }
                 for name, value in methods.items()
             },
@@ -141,7 +136,7 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             "stability": {
                 "translation of 10 %": interval(0.86, 0.04), "scale 1.2": interval(0.81, 0.05),
                 "rotation by 30 degrees": interval(0.44, 0.06), "rotation by 90 degrees": interval(0.2, 0.05),
-                "translation of 10 % less rotation by 90 degrees": interval(0.66, 0.06),
+                "translation of 10 % minus rotation by 90 degrees": interval(0.66, 0.06),
             }
         },
         "occlusion": {
@@ -150,7 +145,7 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             "projection_difference": interval(0.12, 0.03),
         },
         "correspondence": {
-            f"layer{n}": {part: {"mean": value * f, "std": 0.014, "low": value * f - 0.006, "high": value * f + 0.006}
+            f"layer{n}": {part: interval(value * f, 0.006, std=0.014)
                           for part, value in parts.items()}
             | {"difference": interval(0.035 if n == 5 else 0.006, 0.007)}
             for n, f in ((5, 1.0), (7, 0.9))
@@ -160,7 +155,8 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             "posterior": {"score": [29.0, 27.3, 30.1, 28.8], "rivals": [1.9, 2.2, 1.7, 2.0]},
             "classes": [HOSTILE, "fox", "barn", "bus"],
         },
-        "saliency": {"n_images": 300, "inside": 0.52, "excess": 0.14, "excess_interval": [0.12, 0.16], "area": 0.38},
+        "saliency": {"n_images": 300, "inside": interval(0.52, 0.04), "area": {"value": 0.38},
+                     "excess": interval(0.14, 0.02, n=300)},
         "transfer": {
             "table7": {
                 "svm": {str(n): folds(value) for n, value in SVM.items()},
@@ -175,8 +171,8 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         },
         "voc": {
             "table6": {
-                kind: {"ap": {k: interval(ap, 0.04, "value") for k in ("aeroplane", "cat", "sheep")},
-                       "mean": interval(ap, 0.02, "value")}
+                kind: {"ap": {k: interval(ap, 0.04) for k in ("aeroplane", "cat", "sheep")},
+                       "mean": interval(ap, 0.02)}
                 for kind, ap in (("softmax", 0.41), ("svm", 0.44))
             },
             "n_train": 100, "n_test": 100, "n_classes": 20, "year": 2012, "split": "val", "rule": "all points",
@@ -184,8 +180,8 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         "localization": {
             "grabcut": errors(47.0, 58.1, 40.2), "threshold": errors(52.2, 62.0, 45.9),
             "centre": errors(55.9, 66.7, 51.3), "whole": errors(70.4, 79.9, 68.0),
-            "classification": {"top5_error": interval(9.8, 1.8, "value"), "top1_error": interval(35.0, 3.0, "value")},
-            "differences": {name: {"known_error": interval(-d, 3.4, "value")}
+            "classification": {"top5_error": interval(9.8, 1.8), "top1_error": interval(35.0, 3.0)},
+            "differences": {name: {"known_error": interval(-d, 3.4)}
                             for name, d in (("centre", 11.1), ("threshold", 5.7), ("whole", 27.8))},
         },
     }  # fmt: skip

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from zfnet.core.errors import UserError
+from zfnet.core.statistics import Measure
 from zfnet.report.compare import (
     compare,
     compare_claims,
@@ -55,7 +56,11 @@ def sweep(make_outputs, tmp_path) -> Path:
 
     for path in second.glob("*/result.json"):
         edit(second, path.parent.name, lambda content: content["config"]["train"].update(lr=0.02))
-    edit(second, "train", lambda content: content["numbers"].update(top1_error=24.8))
+    edit(
+        second,
+        "train",
+        lambda content: content["numbers"]["top1_error"].update(Measure.percentage(24.8, 960).to_json()),
+    )
     (second / "saliency" / "result.json").unlink()
     return tmp_path / "sweep"
 

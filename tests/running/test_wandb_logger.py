@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from zfnet.core import metrics
+from zfnet.core.statistics import Measure
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import write
@@ -273,3 +274,4 @@ def test_nested_numbers_become_one_level_and_classes_become_tables():
     numbers = {"a": {"b": 1.0, "c": [1], "ap": {"cat": 0.5}}, "d": "x"}
     assert flat(numbers) == {"a/b": 1.0, "d": "x"}
     assert dict(tables(numbers)) == {"a/ap": {"cat": 0.5}}
+    assert dict(tables({"ap": {"cat": Measure(0.5, 0.4, 0.7).to_json()}})) == {"ap": {"cat": 0.5}}

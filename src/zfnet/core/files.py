@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -45,5 +46,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Write plain content as JSON, whole or not at all; numbers that are not finite become null."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(strict(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def strict(content: Any) -> Any:
+    """Plain content with None for every number that is not finite, which JSON has no word for."""
+    if isinstance(content, dict):
+        return {key: strict(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [strict(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import atomic_write, os_errors_named, write_json
+from zfnet.core.files import atomic_write, os_errors_named, strict, write_json
 
 FORMAT = 1  # of the lines; another format is another key
 BLOCK = 1 << 20  # bytes read at a time
@@ -168,7 +168,7 @@ def is_whole(path: Path, part: Part) -> bool:
 
 def write_checked(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object with a checksum over its content, whole or not at all."""
-    plain = json.loads(json.dumps(content))
+    plain = strict(json.loads(json.dumps(content)))
     write_json(path, plain | {"checksum": _digest(plain)})
 
 

@@ -44,13 +44,13 @@ class Measure:
 
     @classmethod
     def over_repeats(cls, values: Sequence[float], over: str) -> Measure:
-        """The mean of a few repeats with Student's interval; without an interval for a single one."""
+        """The mean of repeats with Student's interval and their deviation; a single one has neither."""
         from scipy.stats import t
 
         mean, std = mean_std(values)
         n, repeats = len(values), tuple(float(value) for value in values)
         if n < 2:
-            return cls(mean, n=n, std=std, repeats=repeats)
+            return cls(mean, n=n, repeats=repeats)
         half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
         return cls(mean, mean - half, mean + half, n, f"Student over {over}", std, repeats)
 
@@ -67,6 +67,11 @@ class Measure:
         half = z / (1 + square / n) * math.sqrt(p * (1 - p) / n + square / (4 * n * n))
         return cls(percent, 100 * (middle - half), 100 * (middle + half), int(n), f"Wilson over {over}")
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """(low, high), None without an interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def scaled(self, factor: float) -> Measure:
         """The measure in another unit."""
         low = None if self.low is None else self.low * factor
@@ -79,29 +84,30 @@ class Measure:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in result.json: what is known, null for what is not finite."""
-        content: dict[str, Any] = {"value": _finite(self.value)}
+        content: dict[str, Any] = {"value": finite(self.value)}
         if self.low is not None or self.high is not None:
-            content |= {"low": _finite(self.low), "high": _finite(self.high), "interval": self.interval}
+            content |= {"low": finite(self.low), "high": finite(self.high), "interval": self.interval}
         if self.n is not None:
             content["n"] = self.n
         if self.std is not None:
-            content["std"] = _finite(self.std)
+            content["std"] = finite(self.std)
         if self.repeats:
-            content["repeats"] = [_finite(value) for value in self.repeats]
+            content["repeats"] = [finite(value) for value in self.repeats]
         return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Measure | None:
         """What `to_json` wrote; None where there is no finite value."""
-        value = _finite(content.get("value"))
+        value = finite(content.get("value"))
         if value is None:
             return None
-        repeats = tuple(float(repeat) for repeat in content.get("repeats", ()) if _finite(repeat) is not None)
-        low, high, std = (_finite(content.get(key)) for key in ("low", "high", "std"))
+        repeats = tuple(float(repeat) for repeat in content.get("repeats", ()) if finite(repeat) is not None)
+        low, high, std = (finite(content.get(key)) for key in ("low", "high", "std"))
         return cls(value, low, high, content.get("n"), content.get("interval", ""), std, repeats)
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """A finite number as a float, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
@@ -136,9 +142,3 @@ def bootstrap(
         drawn.append(np.asarray(statistic(array[rows], axis=1)))
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def interval(values: np.ndarray, seed: int, name: str = "value") -> dict[str, float]:
-    """{name, low, high}: the mean of samples (n,) and its bootstrap interval; nan without samples."""
-    low, high = bootstrap(values, seed)
-    return {name: float(values.mean()) if len(values) else math.nan, "low": low, "high": high}

@@ -5,10 +5,12 @@ A row of an ablation is a network of the table with a suffix that changes its re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zfnet.core.statistics import Measure
 from zfnet.experiments.context import Context
 from zfnet.networks.options import ModelOptions
 from zfnet.training.options import TrainOptions
@@ -32,6 +34,13 @@ def train_one(
     train, val = str(folder / "train"), str(folder / "val")
     job = Job(model, recipe, config.checkpoints, str(out), device, train, val)
     return train_network(job, processes, config.nodes, config.rendezvous)
+
+
+def error_measure(percents: Sequence[float], n_images: int) -> dict[str, Any]:
+    """The mean of an error in percent with its interval over seeds, or of one network over its images; as JSON."""
+    if len(percents) > 1:
+        return Measure.over_repeats(percents, "seeds").to_json()
+    return Measure.percentage(percents[0], n_images).to_json()
 
 
 def check_training(context: Context, *rows: str) -> None:

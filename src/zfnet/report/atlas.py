@@ -43,9 +43,9 @@ class Map:
     @property
     def fires_on(self) -> str:
         """The most frequent classes in words: 7 tabby cat, 2 lynx."""
-        told = [f"{count} {name}" for name, count in self.counts[:LISTED]]
+        classes = [f"{count} {name}" for name, count in self.counts[:LISTED]]
         rest = sum(count for _, count in self.counts[LISTED:])
-        return ", ".join(told + ([f"{rest} other"] if rest else []))
+        return ", ".join(classes + ([f"{rest} other"] if rest else []))
 
     @property
     def found_by(self) -> str:
@@ -101,7 +101,7 @@ def write_atlas(layers: list[Layer], result: Result, out: Path, shared: Mapping[
 
 def _layer(folder: Path, number: str, row: Mapping[str, Any], names: list[str]) -> Layer:
     number = str(int(number))
-    maps = [_map(folder, number, one, names) for one in row["maps"]]
+    maps = [_map(folder, number, content, names) for content in row["maps"]]
     first = next((m.picture for m in maps if m.picture), None)
     shape = (0, 0)
     if first:
@@ -110,13 +110,13 @@ def _layer(folder: Path, number: str, row: Mapping[str, Any], names: list[str]) 
     return Layer(number, int(row["field"]), maps, shape)
 
 
-def _map(folder: Path, number: str, one: Mapping[str, Any], names: list[str]) -> Map:
-    unit, values = int(one["unit"]), [float(value) for value in one["values"]]
+def _map(folder: Path, number: str, content: Mapping[str, Any], names: list[str]) -> Map:
+    unit, values = int(content["unit"]), [float(value) for value in content["values"]]
     picture = f"layer{number}/{unit}.jpg"
     images = [
         (f"{value:.3g}", names[k], str(file))
-        for value, k, file in zip(values, one["classes"], one["files"], strict=True)
+        for value, k, file in zip(values, content["classes"], content["files"], strict=True)
     ]
-    counts = [(names[k], int(count)) for k, count in one["counts"]]
+    counts = [(names[k], int(count)) for k, count in content["counts"]]
     there = (folder / FOLDER / picture).is_file()
-    return Map(unit, picture if there else "", images, counts, float(one["purity"]), max(values, default=0.0))
+    return Map(unit, picture if there else "", images, counts, float(content["purity"]), max(values, default=0.0))

@@ -80,7 +80,7 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
         "report": Report(title, outputs.name, pages),
         "scale": describe(results),
         "missing": missing,
-        "judged": [_with_paper(one, results) for one in judged],
+        "judged": [_with_paper(claim, results) for claim in judged],
         "counts": tally(judged),
     }
     _write_overview(out, results, figures, shared)
@@ -183,9 +183,10 @@ def _part(
     return Part(artefact, result, side_by_side(claimed(artefact, figures)), tables, notes, command, page)
 
 
-def _with_paper(one: Judged, results: Mapping[str, Result]) -> dict[str, Any]:
-    order, paper = next((i, paper) for i, paper in enumerate(papers()) if paper.key == one.claim.paper)
-    return {**vars(one), "paper": paper, "short": paper.short, "order": order, "result": results.get(one.claim.stage)}
+def _with_paper(judged: Judged, results: Mapping[str, Result]) -> dict[str, Any]:
+    claim = judged.claim
+    order, paper = next((i, paper) for i, paper in enumerate(papers()) if paper.key == claim.paper)
+    return {**vars(judged), "paper": paper, "short": paper.short, "order": order, "result": results.get(claim.stage)}
 
 
 def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[str, Any]) -> None:

@@ -34,9 +34,7 @@ class Claim:
 
 def val_error(results: Results, variant: str, kind: str = "val_top1_error") -> Measure | None:
     """An error of one row of the ablation table, in percent."""
-    return at(
-        results, "ablations", f"rows.{variant}.{kind}", "n_train_measured" if kind.startswith("train") else "n_val"
-    )
+    return at(results, "ablations", f"rows.{variant}.{kind}")
 
 
 def error_rise(results: Results, variant: str, base: str) -> Measure | None:
@@ -45,23 +43,20 @@ def error_rise(results: Results, variant: str, base: str) -> Measure | None:
 
 
 def beyond_either(results: Results) -> Measure | None:
-    """Points of error that taking away layers 3, 4, 6, 7 costs more than the dearer of 3, 4 alone and 6, 7 alone."""
-    both, *parts = (val_error(results, f"krizhevsky-{cut}") for cut in ("no3467", "no34", "no67"))
+    """Points of error that removing layers 3, 4, 6, 7 costs more than the worse of 3, 4 alone and 6, 7 alone."""
+    both = val_error(results, "krizhevsky-no3467")
+    parts = (val_error(results, "krizhevsky-no34"), val_error(results, "krizhevsky-no67"))
     return minus(both, evidence.larger(*parts))
 
 
 def overfit_gap(results: Results, variant: str) -> Measure | None:
-    """Validation less training top-1 error, both of the centre crop."""
-    return minus(*(val_error(results, variant, f"{kind}_top1_error") for kind in ("center", "train")))
+    """Validation minus training top-1 error, both of the center crop."""
+    return minus(val_error(results, variant, "center_top1_error"), val_error(results, variant, "train_top1_error"))
 
 
 def settled(results: Results, layer: int) -> Measure | None:
     """When a layer's projections come to stay like the last ones, in epochs."""
-    found = evidence.raw(results, "evolution", f"layers.{layer}")
-    if not isinstance(found, dict) or "settled" not in found:
-        return None
-    low, high = found.get("settled_interval", (None, None))
-    return Measure(float(found["settled"]), low, high, n=found.get("n_maps"))
+    return at(results, "evolution", f"layers.{layer}.settled")
 
 
 def settled_share(results: Results, layer: int) -> Measure | None:
@@ -70,34 +65,19 @@ def settled_share(results: Results, layer: int) -> Measure | None:
     return scaled(settled(results, layer), 100 / max(epochs)) if epochs else None
 
 
-def with_interval(results: Results, stage: str, path: str, key: str) -> Measure | None:
-    """A number `key` of the mapping at the path whose interval lies beside it as `<key>_interval`."""
-    found = evidence.raw(results, stage, path) if path else results[stage].numbers if stage in results else None
-    if not isinstance(found, dict) or evidence.number(found.get(key)) is None:
-        return None
-    low, high = found.get(f"{key}_interval") or (None, None)
-    return Measure(float(found[key]), low, high, n=found.get("n_images"))
-
-
-def network(results: Results, name: str, key: str) -> Measure | None:
-    return with_interval(results, "first_layer", f"networks.{name}", key)
-
-
-def dead_filters(results: Results, name: str) -> Measure | None:
-    """Dead first-layer filters, in percent of all, with a Wilson interval."""
-    share = at(results, "first_layer", f"networks.{name}.dead")
-    count = at(results, "first_layer", f"networks.{name}.n_filters")
-    return evidence.measure(100 * share.value, count.value) if share and count else None
+def first_layer_rise(results: Results, key: str, variant: str, base: str) -> Measure | None:
+    """How much larger a number of the first layer is in one network than in another."""
+    return minus(*(at(results, "first_layer", f"networks.{name}.{key}") for name in (variant, base)))
 
 
 def unclipped_dominance(results: Results) -> Measure | None:
-    """Energy share of the strongest tenth of the first-layer filters, without RMS clipping less with it."""
-    pairs = ([network(results, name, "dominance") for name in names] for names in CLIPPING)
-    return next((minus(*pair) for pair in pairs if all(pair)), None)
+    """Energy share of the strongest tenth of the first-layer filters, without RMS clipping minus with it."""
+    rises = [first_layer_rise(results, "dominance", *names) for names in CLIPPING]
+    return next((rise for rise in rises if rise), None)
 
 
 def purity(results: Results, layer: int) -> Measure | None:
-    return at(results, "top_activations", f"layers.{layer}", key="purity")
+    return at(results, "top_activations", f"layers.{layer}.purity")
 
 
 def moved(results: Results, kind: str, layer: int, what: str) -> Measure | None:
@@ -107,13 +87,16 @@ def moved(results: Results, kind: str, layer: int, what: str) -> Measure | None:
 
 def kept_class(results: Results, transformation: str) -> Measure | None:
     """Share of images, in percent, that keep their predicted class."""
-    shares = evidence.raw(results, "invariance", "stability")
-    return scaled(evidence.measure(shares.get(transformation)), 100) if isinstance(shares, dict) else None
+    shares = evidence.raw(results, "invariance", "stability") or {}
+    return scaled(evidence.measure(shares.get(transformation)), 100)
 
 
 def depth_slope(results: Results) -> Measure | None:
     """Points of accuracy a layer, over SVMs on layers 1 to 7."""
-    rows = [(n, evidence.folds(results, "transfer", f"table7.svm.{n}")) for n in (1, 2, 3, 4, 5, 7)]
+    rows = []
+    for layer in (1, 2, 3, 4, 5, 7):
+        accuracy = at(results, "transfer", f"table7.svm.{layer}")
+        rows.append((layer, accuracy.repeats if accuracy else ()))
     return scaled(evidence.slope(rows), 100)
 
 
@@ -122,20 +105,22 @@ def pretrained_gain(results: Results, own_size: Callable[[list[int]], int]) -> M
 
     Fold by fold; where only one fold was trained, by the sampling of its test images.
     """
-    curve, scratch = (evidence.raw(results, "transfer", path) for path in ("few_shot", "table4.scratch"))
-    if not curve or not scratch:
+    curve, trained = (evidence.raw(results, "transfer", path) for path in ("few_shot", "table4.scratch"))
+    if not curve or not trained:
         return None
-    ours, theirs = f"few_shot.{own_size([int(m) for m in curve])}", f"table4.scratch.{max(scratch, key=int)}"
-    pair = [evidence.folds(results, "transfer", path) or [] for path in (ours, theirs)]
-    if min(map(len, pair)) > 1:
-        return scaled(evidence.paired(*pair), 100)
-    n_test = evidence.number(evidence.raw(results, "transfer", "n_test"))
-    return minus(*(evidence.measure(100 * values[0], n_test) if values else None for values in pair))
+    frozen = at(results, "transfer", f"few_shot.{own_size([int(size) for size in curve])}")
+    scratch = at(results, "transfer", f"table4.scratch.{max(trained, key=int)}")
+    if frozen is None or scratch is None:
+        return None
+    if min(len(frozen.repeats), len(scratch.repeats)) > 1:
+        return scaled(evidence.paired(frozen.repeats, scratch.repeats), 100)
+    n_test = evidence.raw(results, "transfer", "n_test") or 0
+    return minus(*(Measure.percentage(100 * accuracy.repeats[0], n_test) for accuracy in (frozen, scratch)))
 
 
 def a_tenth(sizes: list[int]) -> int:
     """The largest training size of at most a tenth of the largest, else the smallest."""
-    return max([m for m in sizes if 10 * m <= max(sizes)] or [min(sizes)])
+    return max([size for size in sizes if 10 * size <= max(sizes)] or [min(sizes)])
 
 
 def rivals_fall(results: Results) -> Measure | None:
@@ -144,7 +129,7 @@ def rivals_fall(results: Results) -> Measure | None:
 
 
 def worst_beside_random(results: Results) -> Measure | None:
-    """Area under the degradation curve, random order less the method that comes nearest to it."""
+    """Area under the degradation curve, random order minus the method that comes nearest to it."""
     methods = [name for name in evidence.raw(results, "patterns", "degradation") or {} if name != "random"]
     return evidence.smaller(*(at(results, "patterns", f"degradation.{name}.below_random") for name in methods))
 
@@ -166,7 +151,7 @@ CLAIMS = (
         "hierarchy", ZF, "4", "Fig. 2",
         "The features are hierarchical: lower layers answer to edges and colours, upper ones to parts and whole "
         "objects of a class.",
-        "Share of a map's nine strongest images that are of one class, layer 5 less layer 1; interval over maps.",
+        "Share of a map's nine strongest images that are of one class, layer 5 minus layer 1; interval over maps.",
         "top_activations", lambda r: minus(purity(r, 5), purity(r, 1)),
     ),
     Claim(
@@ -179,13 +164,13 @@ CLAIMS = (
     Claim(
         "upper-settle-late", ZF, "4", "Fig. 4",
         "The upper layers only develop after a considerable number of epochs (40 to 50 of 70).",
-        "The epoch at which layer 5 has settled, less that of layer 1; interval over maps.",
+        "The epoch at which layer 5 has settled, minus that of layer 1; interval over maps.",
         "evolution", lambda r: minus(settled(r, 5), settled(r, 1)), unit="epochs",
     ),
     Claim(
         "layer-1-jumps", ZF, "4", "Fig. 5",
         "Small transformations have a dramatic effect in the first layer and a lesser one at the top.",
-        "Mean distance of the features over vertical shifts of at most a tenth, layer 1 less layer 7, image by image; "
+        "Mean distance of the features over vertical shifts of at most a tenth, layer 1 minus layer 7, image by image; "
         "1 is the distance of two pictures.",
         "invariance", lambda r: moved(r, "translation", 7, "layer1_further"),
     ),
@@ -212,33 +197,33 @@ CLAIMS = (
     Claim(
         "not-rotation", ZF, "4", "Fig. 5",
         "In general the output is not invariant to rotation.",
-        "Share of images that keep their predicted class when shifted by a tenth, less that when turned by 90 degrees; "
-        "image by image.",
-        "invariance", lambda r: kept_class(r, "translation of 10 % less rotation by 90 degrees"), unit="points",
+        "Share of images that keep their predicted class when shifted by a tenth, minus that when turned by 90 "
+        "degrees; image by image.",
+        "invariance", lambda r: kept_class(r, "translation of 10 % minus rotation by 90 degrees"), unit="points",
     ),
     Claim(
         "clipping", ZF, "3", "Fig. 6a",
         "Without renormalising the filters, a few of them dominate the first layer.",
-        "Share of the filters' energy in the strongest tenth, trained without renormalisation less with it.",
+        "Share of the filters' energy in the strongest tenth, trained without renormalisation minus trained with it.",
         "first_layer", unclipped_dominance,
     ),
     Claim(
         "fewer-dead", ZF, "4.1", "Fig. 6b, c",
         "The smaller stride and filter size leave fewer features dead.",
-        "Dead first-layer filters in Krizhevsky's network less those in ZF's.",
-        "first_layer", lambda r: minus(dead_filters(r, "krizhevsky"), dead_filters(r, "zfnet")), unit="points",
+        "Dead first-layer filters in Krizhevsky's network minus those in ZF's.",
+        "first_layer", lambda r: scaled(first_layer_rise(r, "dead", "krizhevsky", "zfnet"), 100), unit="points",
     ),
     Claim(
         "aliasing", ZF, "4.1", "Fig. 6d, e",
         "The large stride of the first convolution causes aliasing in the second layer.",
         "Share of energy in layer 2's projections above what the network's own first stride can sample, Krizhevsky's "
-        "network less ZF's.",
-        "first_layer", lambda r: minus(*(network(r, name, "aliased_layer2") for name in ("krizhevsky", "zfnet"))),
+        "network minus ZF's.",
+        "first_layer", lambda r: first_layer_rise(r, "aliased_layer2", "krizhevsky", "zfnet"),
     ),
     Claim(
         "beats-krizhevsky", ZF, "5.1", "Table 3",
         "The changed architecture beats Krizhevsky's.",
-        f"Validation top-1 error of Krizhevsky's network less ZF's, trained alike; {NETWORKS}.",
+        f"Validation top-1 error of Krizhevsky's network minus ZF's, trained alike; {NETWORKS}.",
         "ablations", lambda r: error_rise(r, "krizhevsky", "zfnet"), unit="points",
     ),
     Claim(
@@ -252,7 +237,7 @@ CLAIMS = (
     Claim(
         "depth-not-sections", ZF, "5.1", "Table 3",
         "Overall depth matters more than any single section.",
-        "Validation top-1 error without layers 3, 4, 6 and 7, less the larger of those without 3 and 4 and without 6 "
+        "Validation top-1 error without layers 3, 4, 6 and 7, minus the larger of those without 3 and 4 and without 6 "
         f"and 7; {NETWORKS}.",
         "ablations", beyond_either, unit="points",
     ),
@@ -266,58 +251,58 @@ CLAIMS = (
     Claim(
         "wide-overfits", ZF, "5.1", "Table 3",
         "Enlarging the middle and the fully connected layers together overfits.",
-        f"Gap between validation and training error of the centre crop, largest network less ZF's; {NETWORKS}.",
+        f"Gap between validation and training error of the centre crop, largest network minus ZF's; {NETWORKS}.",
         "ablations", lambda r: minus(overfit_gap(r, "zfnet-wide345-fc8192"), overfit_gap(r, "zfnet")), unit="points",
     ),
     Claim(
         "wide-helps", ZF, "5.1", "Table 3",
         "Increasing the size of the middle convolutions gives a useful gain.",
-        f"Validation top-1 error of ZF's network less that with layers 3, 4, 5 enlarged; {NETWORKS}.",
+        f"Validation top-1 error of ZF's network minus that with layers 3, 4, 5 enlarged; {NETWORKS}.",
         "ablations", lambda r: error_rise(r, "zfnet", "zfnet-wide345"), unit="points",
     ),
     Claim(
         "occlusion-drop", ZF, "4.2", "Fig. 7d",
         "When the object is covered, the probability of its class drops significantly.",
-        "Fall of the true class's probability with the square inside the object's box, less that with it outside.",
+        "Fall of the true class's probability with the square inside the object's box, minus that with it outside.",
         "occlusion", lambda r: at(r, "occlusion", "drop_difference"),
     ),
     Claim(
         "occlusion-place", ZF, "4.2", "Fig. 7d",
         "The model locates the object in the scene and does not just use the context around it.",
-        "How often the deepest fall lies inside the object's box, less how often a random place does.",
+        "How often the deepest fall lies inside the object's box, minus how often a random place does.",
         "occlusion", lambda r: at(r, "occlusion", "above_chance"),
     ),
     Claim(
         "occlusion-activity", ZF, "4.2", "Fig. 7b",
         "Covering what the strongest layer-5 map is seen to show makes its activity drop: the projections are genuine.",
-        "Share of the map's projection under the square where its activity is lowest, less the mean over all places.",
+        "Share of the map's projection under the square where its activity is lowest, minus the mean over all places.",
         "occlusion", lambda r: at(r, "occlusion", "projection_difference"),
     ),
     Claim(
         "correspondence-5", ZF, "4.3", "Table 1",
         "At layer 5 the model establishes some correspondence between the same parts of different images.",
-        "Sign disagreement when random places are covered, less that for eyes and nose, as the equation has it: "
+        "Sign disagreement when random places are covered, minus that for eyes and nose, as the equation has it: "
         "features that do not move count as agreeing (Table 1 is also shown without them); interval over faces.",
         "correspondence", lambda r: at(r, "correspondence", "layer5.difference"),
     ),
     Claim(
         "correspondence-7", ZF, "4.3", "Table 1",
         "At layer 7 that difference shrinks, since the layer tells breeds apart rather than parts.",
-        "The difference at layer 5 less the difference at layer 7; interval over faces.",
+        "The difference at layer 5 minus the difference at layer 7; interval over faces.",
         "correspondence", lambda r: at(r, "correspondence", "shrinks"),
     ),
     Claim(
         "pretraining", ZF, "5.2", "Table 4",
         "Features learnt on ImageNet beat a network trained from scratch on the small set by a wide margin.",
-        "Mean per-class accuracy, pretrained less from scratch, both with the largest training set; interval over "
-        "folds, of one fold over its test images; “wide” is put at 10 points (our choice; in the paper it is 40).",
+        "Mean per-class accuracy, pretrained minus trained from scratch, both with the largest training set; interval "
+        "over folds, of one fold over its test images; “wide” is put at 10 points (our choice; in the paper it is 40).",
         "transfer", lambda r: pretrained_gain(r, max), 10.0, unit="points",
     ),
     Claim(
         "few-examples", ZF, "5.2", "Fig. 9",
         "Pretrained features need only a tenth of the training images to pass what is learnt without them.",
-        "Accuracy of pretrained features with at most a tenth of the images, less from scratch with all; interval over "
-        "folds, of one fold over its test images.",
+        "Accuracy of pretrained features with at most a tenth of the images, minus that from scratch with all; "
+        "interval over folds, of one fold over its test images.",
         "transfer", lambda r: pretrained_gain(r, a_tenth), unit="points",
     ),
     Claim(
@@ -336,56 +321,56 @@ CLAIMS = (
     Claim(
         "saliency-on-object", SVZ, "3", "Fig. 2",
         "The gradient of the class score shows where in the image the object is.",
-        "Share of saliency inside the true box less the box's share of the image.",
-        "saliency", lambda r: with_interval(r, "saliency", "", "excess"),
+        "Share of saliency inside the true box minus the box's share of the image.",
+        "saliency", lambda r: at(r, "saliency", "excess"),
     ),
     Claim(
         "localization", SVZ, "3.2", "",
         "A classification network localises objects although it was never taught where they are.",
-        "Error with the class known, saliency and graph cut less the box in the centre; image by image.",
+        "Error with the class known, saliency and graph cut minus the box in the centre; image by image.",
         "localization", lambda r: at(r, "localization", "differences.centre.known_error"), above=False, unit="points",
     ),
     Claim(
         "graph-cut", SVZ, "3.2", "",
         "Saliency may cover only the most telling part of an object; colour continuity carries it over the whole.",
-        "Error with the class known, graph cut less the box of the thresholded saliency; image by image.",
+        "Error with the class known, graph cut minus the box of the thresholded saliency; image by image.",
         "localization", lambda r: at(r, "localization", "differences.threshold.known_error"),
         above=False, unit="points",
     ),
     Claim(
         "weights-turn", K, "2", "Fig. 2",
         "The direction of a weight vector is set by the distractor; a pattern learnt from data keeps to the signal.",
-        "Degrees from the signal of the toy model, weights less pattern; interval over turns of the distractor.",
+        "Degrees from the signal of the toy model, weights minus pattern; interval over turns of the distractor.",
         "patterns", toy_angles, unit="degrees",
     ),
     Claim(
         "weights-no-signal", K, "5", "Fig. 3",
         "The weights (which deconvnet and guided back-propagation use) take out hardly more signal than chance.",
-        "ρ of S_w less ρ of a random direction, neuron by neuron; “hardly” is put at 0.1 (our choice).",
+        "ρ of S_w minus ρ of a random direction, neuron by neuron; “hardly” is put at 0.1 (our choice).",
         "patterns", lambda r: at(r, "patterns", "rho_differences.y.w above random"), 0.1, False,
     ),
     Claim(
         "patterns-signal", K, "5", "Fig. 3",
         "The estimators learnt from data take out much more of the signal than the weights.",
-        "ρ of S_a± less ρ of S_w, neuron by neuron over all layers; “much” is put at 0.1 (our choice).",
+        "ρ of S_a± minus ρ of S_w, neuron by neuron over all layers; “much” is put at 0.1 (our choice).",
         "patterns", lambda r: at(r, "patterns", "rho_differences.y.a+ above w"), 0.1,
     ),
     Claim(
         "two-component", K, "5", "Fig. 3",
         "In fully connected ReLU layers the two-component estimator is needed.",
-        "ρ of S_a± less ρ of S_a in those layers, read off the neuron's output (our reading); neuron by neuron.",
+        "ρ of S_a± minus ρ of S_a in those layers, read off the neuron's output (our reading); neuron by neuron.",
         "patterns", lambda r: at(r, "patterns", "rho_differences.output.a+ above a, fully connected"),
     ),
     Claim(
         "degradation", K, "5", "Fig. 4",
         "PatternAttribution finds what the answer rests on better than gradient times input.",
-        "Area under the degradation curve, gradient × input less PatternAttribution; image by image.",
+        "Area under the degradation curve, gradient × input minus PatternAttribution; image by image.",
         "patterns", lambda r: at(r, "patterns", "degradation.gradient x input.above_a+"),
     ),
     Claim(
         "degradation-random", K, "5", "Fig. 4",
         "A random order of patches hurts the answer least.",
-        "Area under the degradation curve, random order less the method nearest to it; image by image.",
+        "Area under the degradation curve, random order minus the method nearest to it; image by image.",
         "patterns", worst_beside_random,
     ),
 )  # fmt: skip

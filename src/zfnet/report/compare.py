@@ -3,7 +3,7 @@
     zfnet compare outputs/menagerie outputs/tiny_imagenet
     zfnet compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
 
-A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page tells what
+A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page shows what
 the configurations differ in, the key numbers with their intervals and the differences from the first run, the training
 curves in one chart, the verdicts on the claims, and pictures beside each other. A difference takes the runs as
 independent: half intervals add in quadrature.
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import UserError, exit_code
-from zfnet.core.statistics import Measure
 from zfnet.pipeline.record import RESULT
 from zfnet.plots import chart
 from zfnet.report.build import Report, copy_style, in_order
@@ -33,7 +32,7 @@ from zfnet.report.page import Figure, copy_figures, inline, write_page
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, find, read
 from zfnet.report.scale import describe
-from zfnet.report.tables import Cell, key_rows, show
+from zfnet.report.tables import Cell, key_rows, show, show_interval
 from zfnet.report.verdict import UNMEASURED, judge_all, tally
 
 OUT = Path("outputs/compare")
@@ -121,16 +120,17 @@ def find_runs(words: Sequence[str]) -> list[Run]:
     if len(folders) < 2:
         raise UserError(f"RUNS: {len(folders)} with results in {' '.join(words) or 'nothing'}; at least two are needed")
     names = short_names(folders)
-    return named_by_settings([Run(*one, in_order(read(one[1]))) for one in zip(names, folders, strict=True)])
+    runs = [Run(name, folder, in_order(read(folder))) for name, folder in zip(names, folders, strict=True)]
+    return named_by_settings(runs)
 
 
 def named_by_settings(runs: list[Run]) -> list[Run]:
     """The points of a sweep, which are only numbered, under the one or two keys that tell them apart."""
-    told = [row for row in differing([settings(run) for run in runs]) if not row[0].startswith("(")]
+    rows = [row for row in differing([settings(run) for run in runs]) if not row[0].startswith("(")]
     names = [
-        ", ".join(f"{key.rpartition('.')[2]} {values[place]}" for key, values in told) for place in range(len(runs))
+        ", ".join(f"{key.rpartition('.')[2]} {values[place]}" for key, values in rows) for place in range(len(runs))
     ]
-    if len(told) not in (1, 2) or len(set(names)) < len(names) or not all(run.name.isdigit() for run in runs):
+    if len(rows) not in (1, 2) or len(set(names)) < len(names) or not all(run.name.isdigit() for run in runs):
         return runs
     return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
@@ -147,18 +147,18 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def settings(run: Run) -> dict[str, Any]:
     """Every key of the configuration that the run's stages read, dotted, and what it ran on."""
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for result in run.results.values():
-        told |= {key: value for key, value in _dotted(result.content.get("config") or {}) if key not in told}
+        values = dict(_dotted(result.content.get("config") or {})) | values
     first = next(iter(run.results.values())).content
-    return told | {"(device)": first["device"], "(commit)": first["commit"][:10]}
+    return values | {"(device)": first["device"], "(commit)": first["commit"][:10]}
 
 
-def differing(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+def differing(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
     """(key, its value in each run) of the keys whose values are not all the same; "" where a run has none."""
     rows = []
-    for key in sorted({key for one in told for key in one}):
-        values = [json.dumps(one[key], ensure_ascii=False).strip('"') if key in one else "" for one in told]
+    for key in sorted(set().union(*runs)):
+        values = [json.dumps(run[key], ensure_ascii=False).strip('"') if key in run else "" for run in runs]
         if len(set(values)) > 1:
             rows.append((key, values))
     return rows
@@ -166,13 +166,13 @@ def differing(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
 
 def compare_numbers(runs: Sequence[Run]) -> list[Compared]:
     """The key numbers of the overview, in the order of the papers, for every run that has them."""
-    found: dict[tuple[str, str, str], dict[int, Cell]] = {}
+    numbers: dict[tuple[str, str, str], dict[int, Cell]] = {}
     for artefact in (artefact for paper in papers() for artefact in paper.artefacts):
         for place, run in enumerate(runs):
             for key in key_rows(artefact, run.results):
-                found.setdefault((artefact.where, key.label, key.what), {})[place] = key.cell
+                numbers.setdefault((artefact.where, key.label, key.what), {})[place] = key.cell
     rows = []
-    for (where, label, what), cells in found.items():
+    for (where, label, what), cells in numbers.items():
         row = tuple(cells.get(place) for place in range(len(runs)))
         rows.append(Compared(label, f"{where} · {what}", row, tuple(_change(cell, row[0]) for cell in row)))
     return rows
@@ -182,9 +182,9 @@ def compare_claims(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Each claim that a run measured, with its verdict in every run, and whether the runs disagree."""
     rows = zip(*(judge_all(run.results) for run in runs), strict=True)
     return [
-        {"claim": row[0].claim, "judged": row, "differ": len({one.verdict.words for one in row}) > 1}
+        {"claim": row[0].claim, "judged": row, "differ": len({judged.verdict.words for judged in row}) > 1}
         for row in rows
-        if any(one.verdict is not UNMEASURED for one in row)
+        if any(judged.verdict is not UNMEASURED for judged in row)
     ]
 
 
@@ -217,8 +217,9 @@ def copy_pictures(runs: Sequence[Run], out: Path) -> list[tuple[str, list[Figure
             stage: _only(run.results[stage], pattern) for stage, pattern in PICTURES.items() if stage in run.results
         }
         copied = copy_figures(chosen, out / f"run{place}")
-        figures = [replace(figure, href=f"run{place}/{figure.href}") for some in copied.values() for figure in some]
-        columns.append({figure.name: figure for figure in figures if figure.raster})
+        figures = itertools.chain.from_iterable(copied.values())
+        rasters = [replace(figure, href=f"run{place}/{figure.href}") for figure in figures if figure.raster]
+        columns.append({figure.name: figure for figure in rasters})
     names = dict.fromkeys(itertools.chain.from_iterable(columns))
     rows = [(name, [column.get(name) for column in columns]) for name in names]
     return [row for row in rows if sum(figure is not None for figure in row[1]) > 1]
@@ -256,13 +257,9 @@ def _change(cell: Cell | None, first: Cell | None) -> str:
     if change is None:
         return ""
     places = max(_places(cell), _places(first))
-    return f"{'+' if change.value >= 0 else ''}{show(change.value, places)}{_interval(change, places)}"
-
-
-def _interval(change: Measure, places: int) -> str:
-    if change.low is None or change.high is None:
-        return ""
-    return f" ({show(change.low, places)} to {show(change.high, places)})"
+    interval = show_interval(change, places)
+    sign = "+" if change.value >= 0 else ""
+    return f"{sign}{show(change.value, places)}" + (f" ({interval})" if interval else "")
 
 
 def _places(cell: Cell) -> int:

@@ -1,7 +1,7 @@
-"""The little arithmetic of the claims: numbers of a result, their differences, slopes and sizes, with intervals.
+"""The arithmetic of the claims: numbers of a result, their differences, slopes and sizes, with intervals.
 
 Differences of independent numbers add their half intervals in quadrature; numbers over the same folds are compared
-fold by fold (Student). Whatever is missing makes the statistic missing: None in, None out.
+fold by fold (Student). Where a number is missing, the statistic is None.
 """
 
 from __future__ import annotations
@@ -11,90 +11,74 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zfnet.core.statistics import Measure
-from zfnet.report.results import Result, find, measure, number, scaled, student
-
-__all__ = [
-    "Results", "at", "folds", "larger", "measure", "minus", "number", "paired", "raw", "scaled", "size", "slope",
-    "smaller",
-]  # fmt: skip
+from zfnet.report.results import Result, find, measure, scaled
 
 Results = Mapping[str, Result]
 
 
-def at(results: Results, stage: str, path: str, count: str | None = None, key: str = "") -> Measure | None:
-    """The number at the path; `count` is the path of the number of images, `key` what a mapping calls its value."""
-    result = results.get(stage)
-    found = find(result, path)
-    if key and isinstance(found, Mapping):
-        found = {**found, "mean": found.get(key)}
-    return measure(found, number(find(result, count)) if count else None)
+def raw(results: Results, stage: str, path: str) -> Any:
+    """The content at the path, None when there is none."""
+    return find(results.get(stage), path)
 
 
-def folds(results: Results, stage: str, path: str) -> list[float] | None:
-    """The values over folds at the path, None when there are none."""
-    found = find(results.get(stage), path)
-    found = found.get("folds") if isinstance(found, Mapping) else found
-    return [float(v) for v in found] if isinstance(found, Sequence) and not isinstance(found, str) and found else None
+def at(results: Results, stage: str, path: str) -> Measure | None:
+    """The number at the path."""
+    return measure(raw(results, stage, path))
 
 
 def minus(a: Measure | None, b: Measure | None) -> Measure | None:
     """a - b of two independent numbers; without an interval when either has none."""
     if a is None or b is None:
         return None
-    half = _together(_half(a), _half(b))
-    value = a.value - b.value
-    return Measure(value, None if half is None else value - half, None if half is None else value + half)
+    value, half_a, half_b = a.value - b.value, _half(a), _half(b)
+    if half_a is None or half_b is None:
+        return Measure(value)
+    half = math.hypot(half_a, half_b)
+    return Measure(value, value - half, value + half)
 
 
-def size(found: Measure | None) -> Measure | None:
+def _half(measured: Measure) -> float | None:
+    """Half of the interval, on its wider side."""
+    if measured.ends is None:
+        return None
+    low, high = measured.ends
+    return max(high - measured.value, measured.value - low, 0.0)
+
+
+def size(measured: Measure | None) -> Measure | None:
     """|a|, whose interval begins at 0 where that of a reaches over 0."""
-    if found is None or found.low is None or found.high is None:
-        return None if found is None else Measure(abs(found.value), n=found.n)
-    ends = sorted((abs(found.low), abs(found.high)))
-    return Measure(abs(found.value), 0.0 if found.low < 0 < found.high else ends[0], ends[1], n=found.n)
+    if measured is None or measured.ends is None:
+        return None if measured is None else Measure(abs(measured.value), n=measured.n)
+    low, high = measured.ends
+    nearest = 0.0 if low < 0 < high else min(abs(low), abs(high))
+    return Measure(abs(measured.value), nearest, max(abs(low), abs(high)), n=measured.n)
 
 
-def smaller(*numbers: Measure | None) -> Measure | None:
-    """The smallest of numbers that are all there."""
-    known = [found for found in numbers if found is not None]
-    return min(known, key=lambda found: found.value) if known and len(known) == len(numbers) else None
+def smaller(*measures: Measure | None) -> Measure | None:
+    """The smallest, None where one is missing."""
+    known = [measured for measured in measures if measured is not None]
+    return min(known, key=lambda measured: measured.value) if known and len(known) == len(measures) else None
 
 
-def larger(*numbers: Measure | None) -> Measure | None:
-    """The largest of numbers that are all there."""
-    return scaled(smaller(*(scaled(found, -1) for found in numbers)), -1)
+def larger(*measures: Measure | None) -> Measure | None:
+    """The largest, None where one is missing."""
+    return scaled(smaller(*(scaled(measured, -1) for measured in measures)), -1)
 
 
 def paired(a: Sequence[float] | None, b: Sequence[float] | None) -> Measure | None:
-    """a - b repeat by repeat, over the first ones that both have."""
-    if a is None or b is None:
+    """The mean of a - b repeat by repeat, over the first ones that both have."""
+    if not a or not b:
         return None
-    return student([x - y for x, y in zip(a, b, strict=False)])
+    pairs = [(x, y) for x, y in zip(a, b, strict=False) if None not in (x, y)]  # null: not finite
+    return Measure.over_repeats([x - y for x, y in pairs], "repeats") if pairs else None
 
 
-def slope(rows: Sequence[tuple[float, Sequence[float] | None]]) -> Measure | None:
+def slope(rows: Sequence[tuple[float, Sequence[float]]]) -> Measure | None:
     """Least-squares slope of values on x, one slope a fold, with its interval over folds; rows are (x, folds)."""
-    kept = [(x, values) for x, values in rows if values]
-    if len(kept) < 2 or len({len(values) for _, values in kept}) > 1:
+    known = [(x, folds) for x, folds in rows if folds]
+    if len(known) < 2 or len({len(folds) for _, folds in known}) > 1:
         return None
-    x = [x for x, _ in kept]
-    middle = sum(x) / len(x)
-    weights = [(v - middle) / sum((u - middle) ** 2 for u in x) for v in x]
-    n = len(kept[0][1])
-    return student([sum(w * values[i] for w, (_, values) in zip(weights, kept, strict=True)) for i in range(n)])
-
-
-def _half(found: Measure) -> float | None:
-    if found.low is None or found.high is None:
-        return None
-    return max(found.high - found.value, found.value - found.low, 0.0)
-
-
-def _together(*halves: float | None) -> float | None:
-    known = [half for half in halves if half is not None]
-    return math.hypot(*known) if len(known) == len(halves) else None
-
-
-def raw(results: Results, stage: str, path: str) -> Any:
-    """Whatever lies at the path, None when nothing does."""
-    return find(results.get(stage), path)
+    mean = sum(x for x, _ in known) / len(known)
+    squares = sum((x - mean) ** 2 for x, _ in known)
+    weighted = [[(x - mean) / squares * value for value in folds] for x, folds in known]
+    return Measure.over_repeats([sum(fold) for fold in zip(*weighted, strict=True)], "folds")

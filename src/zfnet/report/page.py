@@ -92,8 +92,8 @@ def inline(svg: str, alt: str = "") -> tuple[Markup | None, float]:
         root = ElementTree.fromstring(svg)
     except ElementTree.ParseError:
         return None, 0.0
-    found = re.match(r"[\d.]+", root.get("width", ""))
-    width = float(found[0]) if found else 600.0
+    number = re.match(r"[\d.]+", root.get("width", ""))
+    width = float(number[0]) if number else 600.0
     if ACTIVE.search(svg) or "<!" in svg:
         return None, width
     start = svg.index("<svg")

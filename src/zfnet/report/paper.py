@@ -37,7 +37,6 @@ class Row:
     label: str
     published: tuple[Published | None, ...]  # one a column
     field: tuple[str | None, ...]  # path of our number, one a column
-    count: tuple[str | None, ...]  # path of the number of images behind a percentage, one a column
     stage: str
     key: bool  # shown on the overview
     sure: str
@@ -128,14 +127,13 @@ def _artefact(entry: Mapping[str, Any]) -> Artefact:
 def _table(entry: Mapping[str, Any], artefact: str, stage: str, sure: str) -> Table:
     entry = {"title": "", "unit": "", "dots": None, "factor": 1.0, "when": None, "sure": sure, **entry}
     columns = tuple(entry.pop("columns"))
-    count = entry.pop("count", [None] * len(columns))
-    defaults = {"field": [None] * len(columns), "count": count, "stage": stage, "sure": entry["sure"], "key": False}
+    defaults = {"field": [None] * len(columns), "stage": stage, "sure": entry["sure"], "key": False}
     rows = tuple(_row({**defaults, **row}, artefact, len(columns)) for row in entry.pop("rows"))
     return Table(columns=columns, rows=rows, notes=tuple(entry.pop("notes", ())), **entry)
 
 
 def _row(entry: dict[str, Any], artefact: str, n_columns: int) -> Row:
-    cells, field, count = (entry.pop(name) for name in ("published", "field", "count"))
-    if not len(cells) == len(field) == len(count) == n_columns:
+    cells, field = entry.pop("published"), entry.pop("field")
+    if not len(cells) == len(field) == n_columns:
         raise ValueError(f"paper.yaml: {artefact}, {entry['label']}: {n_columns} columns need as many entries")
-    return Row(published=tuple(map(published, cells)), field=tuple(field), count=tuple(count), **entry)
+    return Row(published=tuple(map(published, cells)), field=tuple(field), **entry)

@@ -117,12 +117,12 @@ def _made(results: Mapping[str, Result], stage: str) -> str:
 
 
 def _seconds(result: Result) -> float:
-    """How long a stage took: of a training that was gone on with, all its parts."""
+    """How long a stage took: of a resumed training, all its parts."""
     return max(float(result.content.get("seconds") or 0), result.numbers.get("train_seconds", 0))
 
 
 def summary(folder: Path) -> str:
-    """What a published run found, in Markdown: scale, key numbers, claims, how it was made."""
+    """The results of a published run in Markdown: scale, key numbers, claims, how it was made."""
     results = read(folder)
     if not results:
         return f"Nothing has been published yet: `make reference PROFILE={folder.name}`."
@@ -141,9 +141,9 @@ def summary(folder: Path) -> str:
         "| claim | | measured |",
         "|---|---|---|",
         *(
-            f"| [{one.claim.paper}] {_cell(one.claim.text)} | {one.verdict.sign} {one.verdict.words} "
-            f"| {_cell(one.claim.statistic).rstrip('.')}: {_cell(one.sentence)} |"
-            for one in judged
+            f"| [{row.claim.paper}] {_cell(row.claim.text)} | {row.verdict.sign} {row.verdict.words} "
+            f"| {_cell(row.claim.statistic).rstrip('.')}: {_cell(row.sentence)} |"
+            for row in judged
         ),
         "",
         "</details>",
@@ -173,10 +173,10 @@ def _publish_stage(result: Result, folder: Path) -> None:
 def _without_places(value: Any) -> Any:
     """The same with FOLDER/name for every absolute path in it."""
     if isinstance(value, Mapping):
-        return {key: _without_places(one) for key, one in value.items()}
+        return {key: _without_places(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_without_places(one) for one in value]
-    return PLACE.sub(lambda found: f"FOLDER/{Path(found[0]).name}", value) if isinstance(value, str) else value
+        return [_without_places(part) for part in value]
+    return PLACE.sub(lambda match: f"FOLDER/{Path(match[0]).name}", value) if isinstance(value, str) else value
 
 
 def _shrink(source: Path, target: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zfnet.core.statistics import finite
 from zfnet.report.paper import papers
-from zfnet.report.results import Result, find, number
+from zfnet.report.results import Result, find
 
 PARTS = ("training images", "classes", "crop, px", "epochs", "parameters")  # rows of the artefact "training"
 
@@ -15,7 +16,7 @@ def describe(results: Mapping[str, Result]) -> str:
     train = results.get("train")
     if train is None:
         return "No network has been trained in this run, so most numbers are missing."
-    ours = {row.label: number(find(train, row.field[0])) if row.field[0] else None for row in _rows()}
+    ours = {row.label: finite(find(train, row.field[0])) if row.field[0] else None for row in _rows()}
     theirs = {row.label: row.published[0].value if row.published[0] else None for row in _rows()}
     here, there = (_phrase(values) for values in (ours, theirs))
     same = all(_close(ours[part], theirs[part]) for part in PARTS[:3])

@@ -18,8 +18,9 @@ from zfnet.core.statistics import Measure
 from zfnet.plots import chart
 from zfnet.report.page import inline
 from zfnet.report.paper import SURE, Artefact, Published, Row, Table
-from zfnet.report.results import Result, find, measure, number, scaled
+from zfnet.report.results import Result, find, measure, scaled
 
+PLACEHOLDER = re.compile(r"\{([\w.]+)\}")  # of one of our numbers in a note
 BROAD = 5  # columns of numbers from which a table leaves the text column
 
 
@@ -104,18 +105,18 @@ def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumbe
         for row in (row for row in table.rows if row.key):
             cells = list(zip(table.columns, _line(row, table, own).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
-            if found := [(name, cell) for name, cell in [*preferred, *cells] if cell.here]:
-                shown.append(KeyNumber(row.label.removeprefix("– "), _measured(found[0][0], table), found[0][1]))
+            column, cell = next(((name, cell) for name, cell in [*preferred, *cells] if cell.here), ("", None))
+            if cell is not None:
+                shown.append(KeyNumber(row.label.removeprefix("– "), _measured(column, table), cell))
     return shown
 
 
 def fill(note: str, result: Result | None) -> str:
     """The note with {path} replaced by our numbers; "" where one is missing."""
-    paths = re.findall(r"\{([\w.]+)\}", note)
-    found = {path: find(result, path) for path in paths}
-    if any(value is None for value in found.values()):
+    numbers = {path: find(result, path) for path in PLACEHOLDER.findall(note)}
+    if None in numbers.values():
         return ""
-    return re.sub(r"\{([\w.]+)\}", lambda match: f"{found[match[1]]}", note)
+    return PLACEHOLDER.sub(lambda match: f"{numbers[match[1]]}", note)
 
 
 def decimals(value: float, like: Published | None, unit: str) -> int:
@@ -128,37 +129,40 @@ def decimals(value: float, like: Published | None, unit: str) -> int:
 
 
 def show(value: float, places: int) -> str:
-    """A number with so many decimals, thin spaces from ten thousand on, and a true minus."""
+    """A number with `places` decimals, thin spaces from ten thousand on, and a true minus."""
     text = f"{value:,.{places}f}" if abs(value) >= 10000 else f"{value:.{places}f}"
     return text.replace(",", "\u2009").replace("-", "−")
 
 
-def around(found: Measure, places: int) -> str:
+def around(measured: Measure, places: int) -> str:
     """The spread (± 0.5) or the interval (29.8 to 32.6) of a measured number, or nothing."""
-    if found.std is not None:
-        return f"± {show(found.std, places)}"
-    if found.low is not None and found.high is not None:
-        return f"{show(found.low, places)} to {show(found.high, places)}"
-    return ""
+    if measured.std is not None:
+        return f"± {show(measured.std, places)}"
+    return show_interval(measured, places)
+
+
+def show_interval(measured: Measure, places: int) -> str:
+    """The interval of a measured number (29.8 to 32.6), or nothing."""
+    return " to ".join(show(end, places) for end in measured.ends or ())
 
 
 def _line(row: Row, table: Table, results: Mapping[str, Result]) -> Line:
     result = results.get(row.stage)
     if table.when and find(result, table.when["path"]) not in table.when["among"]:
         result = None
-    cells = []
-    for published, path, images in zip(row.published, row.field, row.count, strict=True):
-        count = number(find(result, images)) if images else None
-        cells.append(_cell(published, find(result, path) if path else None, count, table))
+    cells = [
+        _cell(published, find(result, path) if path else None, table)
+        for published, path in zip(row.published, row.field, strict=True)
+    ]
     sure = "" if row.sure == "V" else SURE[row.sure]
     return Line(row.label.removeprefix("– "), tuple(cells), sure, row.label.startswith("– "))
 
 
-def _cell(published: Published | None, found: object, count: float | None, table: Table) -> Cell:
+def _cell(published: Published | None, content: object, table: Table) -> Cell:
     text, value = (published.text, published.value) if published else ("", None)
-    if isinstance(found, str):
-        return Cell(text, found, "", None, value)
-    ours = scaled(measure(found, count), table.factor)
+    if isinstance(content, str):
+        return Cell(text, content, "", None, value)
+    ours = scaled(measure(content), table.factor)
     if ours is None:
         return Cell(text, "", "", None, value)
     places = decimals(ours.value, published, table.unit)

@@ -2,9 +2,9 @@
 
 Every claim says "the statistic lies above (or below) a threshold". With the 95 % interval [low, high]:
 
-    holds           the whole interval lies on the claim's side of the threshold
-    does not hold   the whole interval lies on the other side
-    cannot be told  the threshold is inside the interval, or there is no interval to judge by
+    holds          the whole interval lies on the claim's side of the threshold
+    does not hold  the whole interval lies on the other side
+    inconclusive   the threshold is inside the interval, or there is no interval to judge by
 
 An interval that only touches the threshold is not on either side. No verdict is ever written by hand.
 """
@@ -32,9 +32,7 @@ class Verdict:
 
 HOLDS = Verdict("holds", "hold", "Holds.", "✓", "holds")
 FAILS = Verdict("does not hold", "do not hold", "Does not hold here.", "✕", "fails")
-OPEN = Verdict(
-    "cannot be told at this scale", "cannot be told at this scale", "Cannot be told at this scale.", "?", "open"
-)
+OPEN = Verdict("inconclusive", "inconclusive", "Inconclusive at this scale.", "?", "open")
 UNMEASURED = Verdict("not measured", "not measured", "Not measured.", "·", "unmeasured")
 VERDICTS = (HOLDS, FAILS, OPEN, UNMEASURED)
 
@@ -55,7 +53,7 @@ class Judged:
     """A claim with what was measured and what follows from it."""
 
     claim: Claim
-    found: Measure | None
+    measure: Measure | None
     verdict: Verdict
     sentence: str
     gauge: Gauge | None
@@ -68,55 +66,54 @@ def judge_all(results: Mapping[str, Result]) -> list[Judged]:
 
 def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
     """One claim; a missing stage or number leaves it unmeasured."""
-    found = None if claim.stage in results and results[claim.stage].borrowed else claim.measure(results)
-    verdict = decide(found, claim.threshold, claim.above)
-    gauge = _gauge(found, claim) if found else None
-    return Judged(claim, found, verdict, _sentence(found, claim, results), gauge)
+    measured = None if claim.stage in results and results[claim.stage].borrowed else claim.measure(results)
+    verdict = decide(measured, claim.threshold, claim.above)
+    gauge = _gauge(measured, claim) if measured else None
+    return Judged(claim, measured, verdict, _sentence(measured, claim, results), gauge)
 
 
-def decide(found: Measure | None, threshold: float, above: bool) -> Verdict:
+def decide(measured: Measure | None, threshold: float, above: bool) -> Verdict:
     """The verdict on "the statistic lies above (below) the threshold"."""
-    if found is None:
+    if measured is None:
         return UNMEASURED
-    if found.low is None or found.high is None:
-        return OPEN
-    if found.low > threshold:
+    low, high = measured.ends or (threshold, threshold)
+    if low > threshold:
         return HOLDS if above else FAILS
-    if found.high < threshold:
+    if high < threshold:
         return FAILS if above else HOLDS
     return OPEN
 
 
 def counted(verdict: Verdict, count: int) -> str:
-    """How many claims came out so, in words: "1 holds", "13 hold"."""
+    """The number of claims with a verdict, in words: "1 holds", "13 hold"."""
     return f"{count} {verdict.words if count == 1 else verdict.many}"
 
 
 def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
-    """How often each verdict came out, those that did not left away."""
-    counts = [(verdict, sum(one.verdict is verdict for one in judged)) for verdict in VERDICTS]
+    """The verdicts that came out, each with its number of claims."""
+    counts = [(verdict, sum(claim.verdict is verdict for claim in judged)) for verdict in VERDICTS]
     return [(verdict, count) for verdict, count in counts if count]
 
 
-def _sentence(found: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
-    if found is None:
+def _sentence(measured: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
+    if measured is None:
         if (result := results.get(claim.stage)) is None:
             return f"The stage {claim.stage} has not been run."
-        whose = "The network was torchvision's, of which the paper claims nothing." if result.borrowed else ""
-        return result.skipped or whose or f"The result of {claim.stage} does not hold this number."
+        borrowed = "The network was torchvision's, of which the paper claims nothing." if result.borrowed else ""
+        return result.skipped or borrowed or f"The result of {claim.stage} does not hold this number."
     side = "above" if claim.above else "below"
     expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
-    if found.low is None or found.high is None:
-        return f"{format_number(found.value)}{_unit(claim)}, without an interval; {expected}."
-    decimals = decimals_for(max(abs(found.low), abs(found.high)))
-    value, low, high = (format_number(number, decimals) for number in (found.value, found.low, found.high))
-    n = f" (n = {found.n})" if found.n else ""
-    return f"{value}{_unit(claim)}, 95 % interval {low} to {high}{n}; {expected}."
+    if measured.ends is None:
+        return f"{format_number(measured.value)}{_unit(claim)}, without an interval; {expected}."
+    decimals = decimals_for(max(abs(end) for end in measured.ends))
+    interval = " to ".join(format_number(end, decimals) for end in measured.ends)
+    n = f" (n = {measured.n})" if measured.n else ""
+    return f"{format_number(measured.value, decimals)}{_unit(claim)}, 95 % interval {interval}{n}; {expected}."
 
 
-def _gauge(found: Measure, claim: Claim) -> Gauge:
-    ends = [v for v in (found.value, found.low, found.high, claim.threshold) if v is not None]
-    low, high = padded(min(ends), max(ends))
+def _gauge(measured: Measure, claim: Claim) -> Gauge:
+    shown = [measured.value, claim.threshold, *(measured.ends or ())]
+    low, high = padded(min(shown), max(shown))
     if claim.threshold in (low, high):  # leave room to see the side on which nothing lies
         low, high = padded(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
@@ -125,14 +122,15 @@ def _gauge(found: Measure, claim: Claim) -> Gauge:
 
     threshold = place(claim.threshold)
     interval = None
-    if found.low is not None and found.high is not None:
-        interval = (place(found.low), place(found.high) - place(found.low))
+    if measured.ends is not None:
+        left, right = map(place, measured.ends)
+        interval = (left, right - left)
     ticks = nice_ticks(low, high)
     texts = format_ticks(ticks)
     places = [place(tick) for tick in ticks]
     ends_at = ["first" if x < 3 else "last" if x > 97 else "" for x in places]
     zone = (threshold, 100 - threshold) if claim.above else (0.0, threshold)
-    return Gauge(zone, threshold, place(found.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
+    return Gauge(zone, threshold, place(measured.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
 
 
 def _unit(claim: Claim) -> str:

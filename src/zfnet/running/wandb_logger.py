@@ -42,9 +42,9 @@ class Mirror:
     """The W&B run of one stage; whatever goes wrong in it is a warning."""
 
     def __init__(
-        self, config: WandbOptions, group: str, stage: str, told: dict[str, Any], folder: Path, root: Path
+        self, config: WandbOptions, group: str, stage: str, settings: dict[str, Any], folder: Path, root: Path
     ) -> None:
-        """Open the run, whose own files lie in root/wandb; `told` is the configuration, `folder` the stage's."""
+        """Open the run, whose own files lie in root/wandb; `settings` is the configuration, `folder` the stage's."""
         self._run: Any = None
         self._folder, self._stage, self._artifacts = folder, stage, config.artifacts
         self._sent: dict[Path, int] = {}  # lines of each file that have been sent
@@ -53,7 +53,7 @@ class Mirror:
         if config.mode == "disabled":
             return
         try:
-            self._run = _open(_possible(config.mode), config, group, stage, told, root)
+            self._run = _open(_possible(config.mode), config, group, stage, settings, root)
         except Exception as error:  # no service, a refused key, a full disk: never a dead run
             self._close(error)
             return
@@ -133,13 +133,13 @@ def _logged_in() -> bool:
     return wandb.run is not None or wandb.login(prompt=False, verify=False)
 
 
-def _open(mode: Any, config: WandbOptions, group: str, stage: str, told: dict[str, Any], root: Path) -> Any:
+def _open(mode: Any, config: WandbOptions, group: str, stage: str, settings: dict[str, Any], root: Path) -> Any:
     import wandb
 
-    settings = wandb.Settings(silent=True, console="off", init_timeout=PATIENCE)
+    quiet = wandb.Settings(silent=True, console="off", init_timeout=PATIENCE)
     run = wandb.init(
-        mode=mode, project=config.project, group=config.group or group, name=stage, job_type=stage, config=told,
-        dir=str(root), settings=settings,
+        mode=mode, project=config.project, group=config.group or group, name=stage, job_type=stage, config=settings,
+        dir=str(root), settings=quiet,
     )  # fmt: skip
     for axis, pattern in (("epoch", "epoch/*"), ("images", "images/*"), ("epoch", f"{stage}/*")):
         run.define_metric(axis, hidden=True)
@@ -164,20 +164,23 @@ def keyed(line: Mapping[str, Any], network: str = "") -> dict[str, Any]:
 
 def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested numbers as one level of keys, a/b; lists and tables are left out."""
-    found: dict[str, Any] = {}
+    level: dict[str, Any] = {}
     for key, value in numbers.items():
         if isinstance(value, dict) and key not in BY_CLASS:
-            found |= flat(value, f"{prefix}{key}/")
+            level |= flat(value, f"{prefix}{key}/")
         elif isinstance(value, int | float | str | bool):
-            found[f"{prefix}{key}"] = value
-    return found
+            level[f"{prefix}{key}"] = value
+    return level
 
 
 def tables(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, float]]]:
     """(path, class -> number) of everything that was measured class by class."""
     for key, value in numbers.items():
         if isinstance(value, dict) and key in BY_CLASS:
-            yield f"{prefix}{key}", value
+            yield (
+                f"{prefix}{key}",
+                {name: cell["value"] if isinstance(cell, dict) else cell for name, cell in value.items()},
+            )
         elif isinstance(value, dict):
             yield from tables(value, f"{prefix}{key}/")
 

@@ -75,7 +75,7 @@ def test_of_a_borrowed_network_the_frozen_features_alone_are_made(config, tmp_pa
     assert numbers["network"] == TITLE and outcome.headline.endswith(TITLE)
     assert list(numbers["table4"]) == ["pretrained"] and list(numbers["few_shot"]) == ["1", "2"]
     assert list(numbers["table7"]["svm"]) == list(numbers["table7"]["softmax"]) == ["5", "7"]
-    assert numbers["table7"]["svm"]["5"]["mean"] > 0.6 and len(numbers["per_class"]) == 3 and numbers["depth"] == 7
+    assert numbers["table7"]["svm"]["5"]["value"] > 0.6 and len(numbers["per_class"]) == 3 and numbers["depth"] == 7
     assert not {"reverse", "duplicates"} & set(numbers) and set(outcome.figures) == {"layers.svg", "few_shot.svg"}
     assert np.load(tmp_path / "features/classifier.5.npy").shape == (18, 4096)
     assert open_cache(tmp_path / "images").size == 72  # the network's frame, not the profile's

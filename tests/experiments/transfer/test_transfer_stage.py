@@ -41,7 +41,7 @@ def test_the_tables_are_whole_plain_and_better_than_chance(network, images, tmp_
     assert list(numbers["table7"]["svm"]) == ["1", "7"] and list(numbers["table7"]["softmax"]) == ["1", "7"]
     assert list(numbers["table4"]["pretrained"]) == ["2", "6"] and list(numbers["few_shot"]) == ["1", "2", "6"]
     cell = numbers["table7"]["svm"]["1"]
-    assert len(cell["folds"]) == len(cell["c"]) == 2 and cell["mean"] > 0.9
+    assert len(cell["repeats"]) == len(cell["c"]) == 2 and cell["value"] > 0.9
     assert numbers["chance"] == pytest.approx(1 / 3)
     assert all((tmp_path / name).is_file() for name in outcome.figures) and (tmp_path / "splits.json").is_file()
     assert "at 6 images a class" in outcome.headline
@@ -82,7 +82,7 @@ def test_whole_networks_are_trained_on_the_same_splits(network, images, tmp_path
 
     outcome = stage.run(CONFIG, network, images, tmp_path, seed=5, trained={"scratch": train})
     assert seen == [(2, 0, 5), (6, 0, 5)]
-    assert outcome.numbers["table4"]["scratch"]["6"] == {"mean": 0.75, "std": 0.0, "folds": [0.75]}
+    assert outcome.numbers["table4"]["scratch"]["6"] == {"value": 0.75, "n": 1, "repeats": [0.75]}
     assert "scratch 75.0 %" in outcome.headline
 
 
@@ -157,4 +157,4 @@ def test_the_splits_can_be_repeated_from_the_file_alone(network, images, tmp_pat
     peer.fit((x - x.mean(0)) / scale, labels[split["train"]])
     right = peer.predict((features[split["test"]] - x.mean(0)) / scale) == labels[split["test"]]
     by_class = [right[labels[split["test"]] == k].mean() for k in range(3)]
-    assert np.mean(by_class) == pytest.approx(cell["folds"][1])
+    assert np.mean(by_class) == pytest.approx(cell["repeats"][1])

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.core.statistics import mean_std
 from zfnet.experiments.ablations.options import AblationsOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
-from zfnet.experiments.trainings import NOCLIP, PAPERSCALE, check_training, train_one, variant
+from zfnet.experiments.trainings import NOCLIP, PAPERSCALE, check_training, error_measure, train_one, variant
 from zfnet.pipeline.record import Outcome
 
 
@@ -43,7 +42,7 @@ def run(context: Context) -> Outcome:
             runs.append(train_one(context, model, replace(changed, seed=seed), folder, caches))
         table[row] = summary(runs)
         train_seconds += sum(run["train_seconds"] for run in runs)
-        print(f"  {row:22} val top-1 error {table[row]['val_top1_error']['mean']:.1f} %", flush=True)
+        print(f"  {row:22} val top-1 error {table[row]['val_top1_error']['value']:.1f} %", flush=True)
     last = runs[0]
     numbers = {
         "epochs": recipe.epochs,
@@ -56,7 +55,7 @@ def run(context: Context) -> Outcome:
         "n_train_measured": min(last["n_train"], MEASURED),
         "full_units": architecture("zfnet", last["pictures"], config.model.width).fulls[6].units,
     }
-    best = min(table, key=lambda row: table[row]["val_top1_error"]["mean"])
+    best = min(table, key=lambda row: table[row]["val_top1_error"]["value"])
     return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
 
 
@@ -81,23 +80,20 @@ def few_classes(context: Context, count: int, folder: Path) -> Path:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over seeds of the errors of one row, all in percent."""
-    errors = {
-        "train_top1_error": [run["train"]["top1_error"] for run in runs],  # of the center crop
-        "center_top1_error": [run["center"]["top1_error"] for run in runs],
-        "val_top1_error": [run["top1_error"] for run in runs],
-        "val_top5_error": [run["top5_error"] for run in runs],
-    }
+    """The errors of one row in percent: means over seeds, or of one network."""
+    from zfnet.training.fit import MEASURED
+
+    n_val, n_measured = runs[0]["n_val"], min(runs[0]["n_train"], MEASURED)
     last_epochs = [run["history"][-1] for run in runs]
-    row: dict[str, Any] = {
+    return {
+        "train_top1_error": error_measure([run["train"]["top1_error"] for run in runs], n_measured),  # center crop
+        "center_top1_error": error_measure([run["center"]["top1_error"] for run in runs], n_val),
+        "val_top1_error": error_measure([run["top1_error"] for run in runs], n_val),
+        "val_top5_error": error_measure([run["top5_error"] for run in runs], n_val),
         "parameters": runs[0]["parameters"],
         "clipped_conv1": float(np.mean([line["clipped_filters"]["conv1"] for line in last_epochs])),
         "rms_conv1": float(np.max([line["rms_max"]["conv1"] for line in last_epochs])),
     }
-    for name, values in errors.items():
-        mean, std = mean_std(values)
-        row[name] = {"mean": mean, "std": std, "runs": values}
-    return row
 
 
 ABLATIONS = Stage(
@@ -108,7 +104,7 @@ ABLATIONS = Stage(
     options=AblationsOptions,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
-    version=3,
+    version=4,
     keeps=True,
     trains=True,
 )

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
-from zfnet.core.statistics import mean_std
+from zfnet.core.statistics import Measure, mean_std
 from zfnet.data.cache.images import Images
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.correspondence.parts import PARTS, faces, read_parts
@@ -129,8 +129,8 @@ def run(options: CorrespondenceOptions, network: Network, images: Images, parts:
         "repeats": options.repeats,
         "n_random": options.n_random,
         "same_class": bool(_one_class(images, choices)),
-        **_layers(tables, 0, redrawn),
-        "nonzero": _layers(tables, 1, redrawn),
+        **_layers(tables, 0, redrawn, len(known)),
+        "nonzero": _layers(tables, 1, redrawn, len(known)),
     }
     alt = f"{options.n_images} faces, untouched and with the left eye, right eye, nose and a random place covered."
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
@@ -162,11 +162,11 @@ def draw_faces(choices: np.ndarray, seed: int) -> np.ndarray:
     return (drawn[:, :, first] * drawn[:, :, second]).reshape(DRAWS, -1)
 
 
-def _layers(tables: dict[int, list[Table]], column: int, redrawn: np.ndarray) -> dict[str, Any]:
+def _layers(tables: dict[int, list[Table]], column: int, redrawn: np.ndarray, n_faces: int) -> dict[str, Any]:
     """Both layers' summary, and how much larger the first one's `difference` is."""
-    numbers: dict[str, Any] = {f"layer{n}": summarize(table, column, redrawn) for n, table in tables.items()}
+    numbers: dict[str, Any] = {f"layer{n}": summarize(table, column, redrawn, n_faces) for n, table in tables.items()}
     first, last = [tighter(by_pair(table, column)) for table in tables.values()]
-    numbers["shrinks"] = spread(first - last, redrawn)
+    numbers["shrinks"] = over_faces(first - last, redrawn, n_faces).to_json()
     return numbers
 
 
@@ -181,23 +181,23 @@ def tighter(disagreements: dict[str, np.ndarray]) -> np.ndarray:
     return disagreements["random"] - np.mean([disagreements[part] for part in PARTS], axis=0)
 
 
-def spread(values: np.ndarray, redrawn: np.ndarray) -> dict[str, float]:
+def over_faces(values: np.ndarray, redrawn: np.ndarray, n_faces: int, std: float | None = None) -> Measure:
     """Mean over pairs (repeats * pairs,) and its 95 % interval over faces; nan where no draw has two of them."""
     weights = redrawn[redrawn.any(1)]
     means = weights @ values / weights.sum(1)
     low, high = np.quantile(means, (0.025, 0.975)) if len(means) else (np.nan, np.nan)
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    return Measure(float(values.mean()), float(low), float(high), n_faces, "bootstrap over faces", std)
 
 
-def summarize(tables: list[Table], column: int, redrawn: np.ndarray) -> dict[str, dict[str, float]]:
+def summarize(tables: list[Table], column: int, redrawn: np.ndarray, n_faces: int) -> dict[str, dict[str, Any]]:
     """Delta of each kind, and `difference`: random minus the mean of the parts."""
     result, pairs = {}, by_pair(tables, column)
     for kind in KINDS:
         every = np.concatenate([table[kind][:, column] for table in tables])
-        repeats = [float(table[kind][:, column].mean()) for table in tables]
-        stds = {"std": mean_std(every.tolist())[1], "std_repeats": mean_std(repeats)[1]}
-        result[kind] = {**spread(pairs[kind], redrawn), **stds}
-    result["difference"] = spread(tighter(pairs), redrawn)
+        _, std_repeats = mean_std([table[kind][:, column].mean() for table in tables])
+        delta = over_faces(pairs[kind], redrawn, n_faces, mean_std(every.tolist())[1])
+        result[kind] = delta.to_json() | {"std_repeats": std_repeats}
+    result["difference"] = over_faces(tighter(pairs), redrawn, n_faces).to_json()
     return result
 
 
@@ -240,5 +240,5 @@ def _one_class(images: Images, choices: np.ndarray) -> bool:
 
 def _headline(numbers: dict[str, Any]) -> str:
     gap = numbers["layer5"]["difference"]
-    looser = f"layer 5: random places disagree by {gap['mean']:+.3f} more than parts"
+    looser = f"layer 5: random places disagree by {gap['value']:+.3f} more than parts"
     return f"{looser} (95 %: {gap['low']:+.3f} to {gap['high']:+.3f})"

@@ -52,5 +52,5 @@ CORRESPONDENCE = Stage(
     options=CorrespondenceOptions,
     needs=("train",),
     reads=("network", "correspondence", "seed"),
-    version=4,
+    version=5,
 )

@@ -8,14 +8,14 @@ table compares, average in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from zfnet.core.progress import track
-from zfnet.core.statistics import mean_std
 from zfnet.data.cache.images import Images
+from zfnet.experiments.trainings import error_measure
 from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 
@@ -41,18 +41,17 @@ def table2(alike: Sequence[np.ndarray], other: np.ndarray | None, labels: np.nda
 
     alike: of the networks that differ by their seed alone, at least one. other: of net (b), where there is one.
     """
-    singles = [ranking_errors(probabilities, labels) for probabilities in alike]
-    rows: dict[str, Any] = {"single": {kind: _over_runs(singles, kind) for kind in ("top1_error", "top5_error")}}
+    rows = {"single": _measures(alike, labels)}
     if len(alike) > 1:
-        rows["average"] = {"n_networks": len(alike), **ranking_errors(np.mean(alike, axis=0), labels)}
+        rows["average"] = {"n_networks": len(alike)} | _measures([np.mean(alike, axis=0)], labels)
     if other is not None:
-        rows["other"] = ranking_errors(other, labels)
+        rows["other"] = _measures([other], labels)
         everyone = [*alike, other]
-        rows["all"] = {"n_networks": len(everyone), **ranking_errors(np.mean(everyone, axis=0), labels)}
+        rows["all"] = {"n_networks": len(everyone)} | _measures([np.mean(everyone, axis=0)], labels)
     return rows
 
 
-def _over_runs(errors: Sequence[Mapping[str, float]], kind: str) -> dict[str, Any]:
-    runs = [error[kind] for error in errors]
-    mean, std = mean_std(runs)
-    return {"mean": mean, "std": std, "runs": runs}
+def _measures(alike: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, Any]:
+    """Both errors of the probabilities of each network, over the networks or, of a single one, over the images."""
+    errors = [ranking_errors(probabilities, labels) for probabilities in alike]
+    return {kind: error_measure([error[kind] for error in errors], len(labels)) for kind in errors[0]}

@@ -49,8 +49,8 @@ def run(context: Context) -> Outcome:
         "train_seconds": sum(run["train_seconds"] for run in trained),
     }
     best = rows.get("all") or rows["average"]
-    single = rows["single"]["top1_error"]["mean"]
-    headline = f"{best['n_networks']} networks: top-1 error {best['top1_error']:.1f} %, singly {single:.1f} %"
+    single = rows["single"]["top1_error"]["value"]
+    headline = f"{best['n_networks']} networks: top-1 error {best['top1_error']['value']:.1f} %, singly {single:.1f} %"
     return Outcome(numbers, {}, headline)
 
 
@@ -62,7 +62,7 @@ ENSEMBLE = Stage(
     options=EnsembleOptions,
     needs=("train",),
     reads=("ensemble", "model", "train"),
-    version=3,
+    version=4,
     keeps=True,
     trains=True,
 )

@@ -25,7 +25,7 @@ import numpy as np
 from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, strongest
 from zfnet.attribution.units import CHUNK, project_units
-from zfnet.core.statistics import bootstrap
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.evolution.figure import draw, draw_chart, draw_steps
 from zfnet.experiments.evolution.options import EvolutionOptions
@@ -78,7 +78,7 @@ def run(
         of_shown = cosine(own, own[-1]).T
         numbers["layers"][str(number)] = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)
     figures |= draw_chart(similarities, epochs, out, seed)
-    settled = {n: values["settled"] for n, values in numbers["layers"].items()}
+    settled = {n: values["settled"]["value"] for n, values in numbers["layers"].items()}
     headline = "settled at epoch " + ", ".join(f"{epoch:.1f} (layer {n})" for n, epoch in settled.items())
     return Outcome(numbers, figures, headline, steps)
 
@@ -149,12 +149,13 @@ def _choose(best: Strongest, n_maps: int, rng: np.random.Generator) -> np.ndarra
 def _numbers(
     fixed: np.ndarray, shown: np.ndarray, best: Sequence[Strongest], maps: np.ndarray, epochs: Sequence[int], seed: int
 ) -> dict[str, Any]:
-    interval = bootstrap(fixed, seed, lambda v, axis: settled_epoch(v.mean(axis), epochs))
+    settled = Measure.bootstrapped(
+        fixed, seed, "maps", lambda similarity, axis: settled_epoch(similarity.mean(axis), epochs)
+    )
     return {
         "n_maps": len(maps),
         "similarity_fixed": fixed.mean(0).tolist(),
         "similarity_shown": shown.mean(0).tolist(),
         "changed": changed(best, maps),
-        "settled": float(settled_epoch(fixed.mean(0), epochs)),
-        "settled_interval": list(interval),
+        "settled": settled.to_json(),
     }

@@ -35,7 +35,7 @@ EVOLUTION = Stage(
     options=EvolutionOptions,
     needs=("train",),
     reads=("evolution", "seed"),
-    version=4,
+    version=5,
     trains=True,
     uses_network=False,
 )

@@ -29,7 +29,7 @@ from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, strongest
 from zfnet.attribution.units import CHUNK, in_place, project_units
 from zfnet.core.errors import UserError
-from zfnet.core.statistics import bootstrap
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.first_layer.figure import common_contrast, draw_filters, draw_projections, write_figures
 from zfnet.experiments.first_layer.options import FirstLayerOptions
@@ -69,7 +69,8 @@ def run(options: FirstLayerOptions, networks: Mapping[str, Network], images: Ima
                 pictures["layer2"][title] = draw_projections(tiles)
     figures = write_figures(pictures, out)
     title, values = next(iter(numbers["networks"].items()))
-    headline = f"{title}: {values['dead']:.0%} dead filters, {values['dominance']:.0%} of energy in the top tenth"
+    dead, strongest_tenth = values["dead"]["value"], values["dominance"]["value"]
+    headline = f"{title}: {dead:.0%} dead filters, {strongest_tenth:.0%} of energy in the top tenth"
     return Outcome(numbers, figures, headline)
 
 
@@ -104,9 +105,8 @@ def measure(w: np.ndarray, stride: int, responses: np.ndarray, seed: int) -> dic
         "n_filters": len(w),
         "size": w.shape[1],
         "stride": stride,
-        "dead": float(dead.mean()),
-        "dominance": float(dominance(energy)),
-        "dominance_interval": list(bootstrap(energy, seed, dominance)),
+        "dead": Measure.percentage(100 * dead.mean(), len(w), "filters").scaled(0.01).to_json(),
+        "dominance": Measure.bootstrapped(energy, seed, "filters", dominance).to_json(),
         "bands": {band: float(part.sum() / total) for band, part in shares.items()},
         "aliased_filters": float(power[steepest > 0.5 / stride].sum() / total),
     }
@@ -137,13 +137,13 @@ def _second_layer(
     chosen = choose_maps(best, N_PROJECTED, np.random.default_rng([seed, 3]))
     maps = np.random.default_rng([seed, 2]).permutation(chosen)
     if not len(maps):  # a dead layer
-        return {"aliased_layer2": float("nan"), "aliased_layer2_interval": list(bootstrap([], seed))}, maps
+        return {"aliased_layer2": Measure.bootstrapped([], seed, "maps").to_json()}, maps
     rows, places = best.rows[maps, 0].numpy(), best.places[maps, 0].numpy()
     projections = project_units(network.module, center_batches(network, images, rows, CHUNK), layer, maps, places)
     shares = []
     for projection in projections:
         power, _, steepest = spectrum(projection[None])
         shares.append(float(power[steepest > 0.5 / stride].sum() / max(power.sum(), 1e-300)))
-    numbers = {"aliased_layer2": float(np.mean(shares)), "aliased_layer2_interval": list(bootstrap(shares, seed))}
+    numbers = {"aliased_layer2": Measure.bootstrapped(shares, seed, "maps").to_json()}
     crop = network.inputs.crop
     return numbers, in_place(contrast(projections, CUT), receptive_field(network.module, layer, crop), places, crop)

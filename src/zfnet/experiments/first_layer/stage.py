@@ -55,5 +55,5 @@ FIRST_LAYER = Stage(
     options=FirstLayerOptions,
     needs=("train", "ablations"),
     reads=("network", "first_layer", "seed"),
-    version=3,
+    version=4,
 )

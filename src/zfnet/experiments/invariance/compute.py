@@ -36,7 +36,7 @@ from torch import Tensor
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
-from zfnet.core.statistics import bootstrap, interval
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
 from zfnet.experiments.invariance.curves import Curves
@@ -61,7 +61,7 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
     "rotation by 90 degrees": ("rotation", (90.0,)),
     "rotation by 180 degrees": ("rotation", (180.0,)),
 }
-TURNED = "translation of 10 % less rotation by 90 degrees"
+TURNED = "translation of 10 % minus rotation by 90 degrees"
 
 
 def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
@@ -147,7 +147,7 @@ def measure(
     )
 
 
-def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
+def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> dict[str, Any]:
     """Share of images whose most probable class stays under each of STABILITY, and the difference TURNED, image by
     image; with bootstrap intervals.
     """
@@ -161,7 +161,7 @@ def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> 
             kept[name].append(bool((part[1:] == part[0]).all()))
     shares = {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
     shares[TURNED] = shares["translation of 10 %"] - shares["rotation by 90 degrees"]
-    return {name: interval(values, seed, "mean") for name, values in shares.items()}
+    return {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in shares.items()}
 
 
 def mean_distance(network: Network, images: Images, layers: tuple[int, ...], seed: int) -> dict[int, float]:
@@ -240,26 +240,31 @@ def summarize(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
     "probability" is left out where the network knows the class of no image.
     """
     amounts = curves.amounts
+
+    def mean_over_images(values: np.ndarray) -> dict[str, Any]:
+        return Measure.bootstrapped(values, seed, "images").to_json()
+
     result: dict[str, Any] = {"amounts": amounts.tolist()}
     probability = curves.probability[np.isfinite(curves.probability).all(1)]
     if len(probability):
         result["probability"] = {
             "curve": probability.mean(0).tolist(),
-            "area": interval(area(amounts, probability), seed, "mean"),
+            "area": mean_over_images(area(amounts, probability)),
         }
     small = (amounts != 0) & (np.abs(amounts) <= TENTH)
     for n, distances in curves.distances.items():
         result[f"layer{n}"] = {
             "curve": distances.mean(0).tolist(),
-            "area": interval(area(amounts, distances), seed, "mean"),
-            "largest": interval(distances.max(1), seed, "mean"),
+            "area": mean_over_images(area(amounts, distances)),
+            "largest": mean_over_images(distances.max(1)),
         }
         if kind == "translation" and small.any():
             further = curves.distances[1] - distances
-            result[f"layer{n}"]["layer1_further"] = interval(further[:, small].mean(1), seed, "mean")
+            result[f"layer{n}"]["layer1_further"] = mean_over_images(further[:, small].mean(1))
         if kind != "rotation":  # turning comes back to where it began
-            result[f"layer{n}"]["linearity"] = _linearity_interval(amounts - (kind == "scale"), distances, seed)
-            result[f"layer{n}"]["straightness"] = interval(_known(curves.straightness[n]), seed, "mean")
+            shift = amounts - IDENTITY[kind]
+            result[f"layer{n}"]["linearity"] = _linearity(shift, distances, seed).to_json()
+            result[f"layer{n}"]["straightness"] = mean_over_images(_known(curves.straightness[n]))
     return result
 
 
@@ -284,9 +289,9 @@ def _known(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _linearity_interval(shift: np.ndarray, distances: np.ndarray, seed: int) -> dict[str, float]:
-    low, high = bootstrap(distances, seed, lambda values, axis: linearity(shift, values.mean(axis)))
-    return {"mean": float(linearity(shift, distances.mean(0))), "low": low, "high": high}
+def _linearity(shift: np.ndarray, distances: np.ndarray, seed: int) -> Measure:
+    """R^2 of the mean curve of distances (n, a)."""
+    return Measure.bootstrapped(distances, seed, "images", lambda values, axis: linearity(shift, values.mean(axis)))
 
 
 def _names(images: Images, rows: np.ndarray) -> list[str]:
@@ -304,5 +309,5 @@ def _figures(n_shown: int, n_score: int, layers: tuple[int, int]) -> dict[str, s
 
 
 def _headline(numbers: dict[str, Any], layers: tuple[int, int]) -> str:
-    low, high = (numbers["translation"][f"layer{n}"]["area"]["mean"] for n in layers)
+    low, high = (numbers["translation"][f"layer{n}"]["area"]["value"] for n in layers)
     return f"translation moves layer {layers[0]} by {low:.2f}, layer {layers[1]} by {high:.2f} of another image"

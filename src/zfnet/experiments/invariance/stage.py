@@ -26,5 +26,5 @@ INVARIANCE = Stage(
     options=InvarianceOptions,
     needs=("train",),
     reads=("network", "invariance", "seed"),
-    version=3,
+    version=4,
 )

@@ -67,7 +67,7 @@ def run(
     processes: int,
     further: Images | None = None,
 ) -> Outcome:
-    """Errors in percent and mean IoU of the method and the baselines, each {value, low, high}, and the picture.
+    """Errors in percent and mean IoU of the method and the baselines, each a measure, and the picture.
 
     sources: by name, those of `options.saliency` and `options.compare`. further: images with boxes beside `images`;
     their numbers are in "images". Raises UserError when no image has a box, a blacklist names none of the images, or a

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,8 +88,8 @@ def read_blacklist(path: Path) -> set[int]:
     return named
 
 
-def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) -> dict[str, dict[str, float]]:
-    """{value, low, high} in percent of top-5 and top-1 localization and classification errors of a file.
+def score_file(predictions: Path, truth: Path, blacklist: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Measures in percent of top-5 and top-1 localization and classification errors of a file.
 
     Needs no network and no images. Raises UserError when the two files do not have the same number of lines, or no
     image is left to score.

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from zfnet.core.statistics import interval
+from zfnet.core.statistics import Measure
 from zfnet.experiments.localization.boxes import iou
 
 ENOUGH = 0.5  # IoU
@@ -88,19 +89,15 @@ def score(labels: np.ndarray, boxes: np.ndarray, known_boxes: np.ndarray, truth:
     }
 
 
-def summarize(outcomes: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, float]]:
-    """{value, low, high} of each kind of outcome: errors in percent, IoU as it is."""
-    return {key: _interval(values, _unit(key), seed) for key, values in outcomes.items()}
+def summarize(outcomes: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, Any]]:
+    """The measure of each kind of outcome as JSON: errors in percent, IoU as it is."""
+    measures = {}
+    for key, values in outcomes.items():
+        unit = 100.0 if key.endswith("error") else 1.0
+        measures[key] = Measure.bootstrapped(unit * values[~np.isnan(values)], seed, "images").to_json()
+    return measures
 
 
-def compare(ours: dict[str, np.ndarray], baseline: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, float]]:
-    """{value, low, high} of ours - baseline over the same images; a negative error difference favours ours."""
-    return {key: _interval(ours[key] - baseline[key], _unit(key), seed) for key in ours}
-
-
-def _unit(key: str) -> float:
-    return 100.0 if key.endswith("error") else 1.0
-
-
-def _interval(values: np.ndarray, unit: float, seed: int) -> dict[str, float]:
-    return interval(unit * values[~np.isnan(values)], seed)
+def compare(ours: dict[str, np.ndarray], baseline: dict[str, np.ndarray], seed: int) -> dict[str, dict[str, Any]]:
+    """Measures of ours - baseline over the same images; a negative difference of an error favors ours."""
+    return summarize({key: ours[key] - baseline[key] for key in ours}, seed)

@@ -81,6 +81,6 @@ LOCALIZATION = Stage(
     needs=("train",),
     borrowed_needs=("data",),
     reads=("network", "localization", "seed"),
-    version=2,
+    version=3,
     keeps=True,
 )

@@ -32,7 +32,7 @@ from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid, Occluder, Responses, Watch, respond
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
-from zfnet.core.statistics import interval
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
@@ -154,20 +154,21 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
     pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
     table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
     hit, chance, activity_hit, within, outside = table.T
-    return {
-        "n_scored": len(pairs),
-        "deepest_drop_in_box": interval(hit, seed, "mean"),
-        "chance": interval(chance, seed, "mean"),
-        "above_chance": interval(hit - chance, seed, "mean"),
-        "deepest_activity_in_box": interval(activity_hit, seed, "mean"),
-        "activity_above_chance": interval(activity_hit - chance, seed, "mean"),
-        **_projections(maps, seed),
-        "drop_inside": interval(within, seed, "mean"),
-        "drop_outside": interval(outside, seed, "mean"),
-        "drop_difference": interval(within - outside, seed, "mean"),
-        "clean_probability": interval(np.array([m.clean_probability for m in maps]), seed, "mean"),
-        "lowest_probability": interval(np.array([m.probability.min() for m in maps]), seed, "mean"),
+    samples = {
+        "deepest_drop_in_box": hit,
+        "chance": chance,
+        "above_chance": hit - chance,
+        "deepest_activity_in_box": activity_hit,
+        "activity_above_chance": activity_hit - chance,
+        **_projections(maps),
+        "drop_inside": within,
+        "drop_outside": outside,
+        "drop_difference": within - outside,
+        "clean_probability": np.array([m.clean_probability for m in maps]),
+        "lowest_probability": np.array([m.probability.min() for m in maps]),
     }
+    measures = {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in samples.items()}
+    return {"n_scored": len(pairs), **measures}
 
 
 def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
@@ -177,17 +178,17 @@ def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _projections(maps: list[Maps], seed: int) -> dict[str, Any]:
-    """How much of the projection is covered where the map's activity is lowest, and on average; {} without any."""
+def _projections(maps: list[Maps]) -> dict[str, np.ndarray]:
+    """Share of each projection that is covered where the map's activity is lowest, and on average; {} without any."""
     known = [(m.projected, m.activity == m.activity.min()) for m in maps if m.projected is not None]
     seen = [(projected[quietest].mean(), projected.mean()) for projected, quietest in known]
     if not seen:
         return {}
     lowest, anywhere = np.array(seen).T
     return {
-        "projection_at_lowest_activity": interval(lowest, seed, "mean"),
-        "projection_anywhere": interval(anywhere, seed, "mean"),
-        "projection_difference": interval(lowest - anywhere, seed, "mean"),
+        "projection_at_lowest_activity": lowest,
+        "projection_anywhere": anywhere,
+        "projection_difference": lowest - anywhere,
     }
 
 
@@ -245,7 +246,7 @@ def _facts(network: Network, images: Images, row: int, maps: Maps) -> dict[str, 
 
 def _headline(numbers: dict[str, Any]) -> str:
     if not numbers["n_scored"]:
-        lowest = numbers["lowest_probability"]["mean"]
+        lowest = numbers["lowest_probability"]["value"]
         return f"p(true class) falls to {lowest:.2f} under the square on average; no boxes to score against"
-    hit, chance = numbers["deepest_drop_in_box"]["mean"], numbers["chance"]["mean"]
+    hit, chance = numbers["deepest_drop_in_box"]["value"], numbers["chance"]["value"]
     return f"deepest drop inside the box for {hit:.0%} of {numbers['n_scored']} images (chance {chance:.0%})"

@@ -30,5 +30,5 @@ OCCLUSION = Stage(
     OcclusionOptions,
     needs=("train",),
     reads=("network", "occlusion", "seed"),
-    version=4,
+    version=5,
 )

@@ -94,8 +94,8 @@ def _quality_numbers(qualities: dict[str, Quality], module: nn.Module, seed: int
 
 def _differences(
     qualities: dict[str, Quality], dense: dict[str, Quality], target: str, seed: int
-) -> dict[str, dict[str, float]]:
-    """Differences of rho between estimators over all layers, and over the fully connected ones (nan without any)."""
+) -> dict[str, dict[str, Any]]:
+    """Differences of rho between estimators over all layers, and over the fully connected ones."""
     return {
         "a+ above w": signal_quality.advantage(qualities, "a+", "w", target, seed),
         "a above w": signal_quality.advantage(qualities, "a", "w", target, seed),
@@ -127,7 +127,8 @@ def _draw_methods(network: Network, patterns: Patterns, images: Images, rows: np
 
 
 def _headline(numbers: dict[str, Any]) -> str:
-    rho = {e: np.mean([layer[e]["value"] for layer in numbers["rho"].values()]) for e in ("a+", "w")}
+    layers = [layer for layer in numbers["rho"].values() if layer["w"]["value"] is not None]
+    rho = {estimator: np.mean([layer[estimator]["value"] for layer in layers]) for estimator in ("a+", "w")}
     area = {name: values["area"]["value"] for name, values in numbers["degradation"].items()}
     return (
         f"rho {rho['a+']:.2f} for a+-, {rho['w']:.2f} for w; area under degradation {area['a+']:.2f} for "

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.patterns import Patterns, weight_patterns
-from zfnet.core.statistics import interval
+from zfnet.core.statistics import Measure
 
 WINDOW, HOP = 5, 3  # patches: side of the window that occlusion covers, and between windows
 
@@ -145,15 +145,12 @@ def summarize(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) ->
     a+'s and below a random order's.
     """
     by_method = areas(curves, counts)
-    return {
-        name: {
-            "area": interval(area, seed),
-            "above_a+": interval(area - by_method["a+"], seed),
-            "below_random": interval(by_method["random"] - area, seed),
-            "curve": curves[name].mean(0).tolist(),
-        }
-        for name, area in by_method.items()
-    }
+    numbers: dict[str, dict] = {}
+    for name, area in by_method.items():
+        samples = {"area": area, "above_a+": area - by_method["a+"], "below_random": by_method["random"] - area}
+        numbers[name] = {key: Measure.bootstrapped(values, seed, "images").to_json() for key, values in samples.items()}
+        numbers[name]["curve"] = curves[name].mean(0).tolist()
+    return numbers
 
 
 def predict(module: nn.Module, images: Tensor) -> Tensor:

@@ -45,14 +45,13 @@ def side_by_side(
 
 
 def quality(numbers: Mapping[str, Any], path: Path) -> None:
-    """rho by layer: `numbers` is target -> module name -> estimator -> value, low, high."""
+    """rho by layer: `numbers` is target -> module name -> estimator -> measure."""
     panels = []
     for target, layers in numbers.items():
         series = []
         for estimator in ESTIMATORS:
-            measures = [layer[estimator] for layer in layers.values()]
-            values = [measure["value"] for measure in measures]
-            low, high = [measure["low"] for measure in measures], [measure["high"] for measure in measures]
+            measures = [[layer[estimator][key] for key in ("value", "low", "high")] for layer in layers.values()]
+            values, low, high = np.array(measures, dtype=float).T.tolist()  # null becomes nan
             series.append(chart.Series(ESTIMATOR_LABELS[estimator], range(1, len(values) + 1), values, low, high))
         panels.append(chart.Panel(TITLES[target], "layer, from the image", "rho (1: all signal removed)", series))
     chart.save(chart.lines(panels, columns=2), path)

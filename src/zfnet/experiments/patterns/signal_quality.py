@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zfnet.attribution.patterns import Layer, Patterns, layers, weight_patterns
-from zfnet.core.statistics import interval
+from zfnet.core.statistics import Measure
 from zfnet.networks.walk import Visitor, visit
 
 ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
@@ -264,18 +264,22 @@ def summarize(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
     """Mean rho by target, layer and estimator, with bootstrap intervals over neurons."""
     return {
         target: {
-            name: {e: interval(row, seed) for e, row in zip(ESTIMATORS, q.rho[target], strict=True)}
+            name: {e: _rho(row, seed) for e, row in zip(ESTIMATORS, q.rho[target], strict=True)}
             for name, q in qualities.items()
         }
         for target in TARGETS
     }
 
 
-def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: str, seed: int) -> dict[str, float]:
-    """rho of one estimator minus that of another, neuron by neuron, over all layers in `qualities`; nan for none."""
+def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: str, seed: int) -> dict[str, Any]:
+    """rho of one estimator minus that of another, neuron by neuron, over all layers in `qualities`."""
     i, j = ESTIMATORS.index(better), ESTIMATORS.index(than)
     differences = [q.rho[target][i] - q.rho[target][j] for q in qualities.values()]
-    return interval(np.concatenate([np.zeros(0), *differences]), seed)
+    return _rho(np.concatenate([np.zeros(0), *differences]), seed)
+
+
+def _rho(values: np.ndarray, seed: int) -> dict[str, Any]:
+    return Measure.bootstrapped(values, seed, "neurons").to_json()
 
 
 def _reader(neurons: Neurons) -> ClosedForm | Adam:

@@ -21,5 +21,5 @@ PATTERNS = Stage(
     options=PatternsOptions,
     needs=("train",),
     reads=("network", "patterns", "seed"),
-    version=4,
+    version=5,
 )

@@ -20,7 +20,7 @@ import torch
 
 from zfnet.attribution.maps import saliency_maps
 from zfnet.core.progress import track
-from zfnet.core.statistics import bootstrap
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.saliency.options import SaliencyOptions
 from zfnet.networks.network import Network, class_names
@@ -47,7 +47,8 @@ def run(options: SaliencyOptions, network: Network, images: Images, out: Path, s
     numbers = score(maps[len(shown) :], masks, seed)
     headline = "no boxes to measure against"
     if numbers["n_images"]:
-        headline = f"{numbers['inside']:.0%} of saliency inside the box, which covers {numbers['area']:.0%}"
+        inside, area = numbers["inside"]["value"], numbers["area"]["value"]
+        headline = f"{inside:.0%} of saliency inside the box, which covers {area:.0%}"
     return Outcome(numbers, figures, headline)
 
 
@@ -59,16 +60,9 @@ def score(maps: np.ndarray, masks: list[np.ndarray], seed: int) -> dict[str, Any
     hits = np.array([mask.flat[m.argmax()] for m, mask in kept], dtype=float)
     if not kept:
         return {"n_images": 0}
-    return {
-        "n_images": len(kept),
-        "inside": float(inside.mean()),
-        "inside_interval": list(bootstrap(inside, seed)),
-        "area": float(area.mean()),
-        "excess": float((inside - area).mean()),
-        "excess_interval": list(bootstrap(inside - area, seed)),
-        "pointing": float(hits.mean()),
-        "pointing_interval": list(bootstrap(hits, seed)),
-    }
+    samples = {"inside": inside, "area": area, "excess": inside - area, "pointing": hits}
+    measures = {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in samples.items()}
+    return {"n_images": len(kept), **measures}
 
 
 def draw(pictures: np.ndarray, names: list[str], maps: np.ndarray) -> np.ndarray:

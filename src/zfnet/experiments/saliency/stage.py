@@ -21,5 +21,5 @@ SALIENCY = Stage(
     options=SaliencyOptions,
     needs=("train",),
     reads=("network", "saliency", "seed"),
-    version=2,
+    version=3,
 )

@@ -28,7 +28,7 @@ import numpy as np
 from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, strongest
 from zfnet.core.files import atomic_write
-from zfnet.core.statistics import bootstrap
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.top_activations.atlas import write_atlas
 from zfnet.experiments.top_activations.figure import draw
@@ -62,9 +62,12 @@ def run(options: TopActivationsOptions, network: Network, images: Images, out: P
             f"{top} activations beside the image patches that caused them."
         )
     write_atlas(network, images, layers, out, options.atlas_maps)
-    purest = {n: values["purity"] for n, values in numbers["layers"].items()}
-    first, last = min(purest, key=int), max(purest, key=int)
-    headline = f"same-class share of the top {top}: layer {first} {purest[first]:.2f}, layer {last} {purest[last]:.2f}"
+    purities = [
+        f"layer {n} {layer['purity']['value']:.2f}"
+        for n, layer in numbers["layers"].items()
+        if layer["purity"]["value"] is not None
+    ]
+    headline = f"same-class share of the top {top}: {', '.join(purities[:1] + purities[1:][-1:])}"
     return Outcome(numbers, figures, headline)
 
 
@@ -78,7 +81,7 @@ def save(by_module: dict[str, Strongest], path: Path) -> None:
         np.savez(temporary, **arrays)
 
 
-def purity(best: Strongest, labels: np.ndarray, seed: int) -> dict[str, float | list[float]]:
+def purity(best: Strongest, labels: np.ndarray, seed: int) -> dict[str, Any]:
     """Mean share of the most frequent class among a map's images, its interval over maps, and chance."""
     alive = (best.values[:, -1] > 0).numpy()
     top = best.rows.shape[1]
@@ -87,8 +90,7 @@ def purity(best: Strongest, labels: np.ndarray, seed: int) -> dict[str, float | 
     return {
         "n_maps": len(alive),
         "n_dead": int((best.values[:, 0] <= 0).sum()),
-        "purity": float(own.mean()) if len(own) else float("nan"),
-        "interval": list(bootstrap(own, seed)),
+        "purity": Measure.bootstrapped(own, seed, "maps").to_json(),
         "chance": float(_same_class(labels[drawn]).mean()),
     }
 

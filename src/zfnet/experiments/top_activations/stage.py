@@ -26,5 +26,5 @@ TOP_ACTIVATIONS = Stage(
     options=TopActivationsOptions,
     needs=("train",),
     reads=("network", "top_activations", "seed"),
-    version=4,
+    version=5,
 )

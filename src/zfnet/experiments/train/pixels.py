@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.data.crops import crop_size
 from zfnet.linear.gram import gram, kernels
@@ -36,7 +37,8 @@ def pixel_baseline(train: Images, val: Images, seed: int) -> dict[str, Any]:
 
     split = max(1, n - n // 10)
     c = min(C_GRID, key=lambda c: error(everything[:split], everything[split:n], c)) if n >= 10 else C_GRID[0]
-    return {"top1_error": error(everything[:n], everything[n:], c), "c": c, "n_train": n, "n_val": len(held)}
+    measure = Measure.percentage(error(everything[:n], everything[n:], c), len(held))
+    return {"top1_error": measure.to_json(), "c": c, "n_train": n, "n_val": len(held)}
 
 
 def center_crops(images: Images, rows: np.ndarray) -> np.ndarray:

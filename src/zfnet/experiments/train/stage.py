@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
-from zfnet.experiments.trainings import check_training, train_one
+from zfnet.experiments.trainings import check_training, error_measure, train_one
 from zfnet.pipeline.record import Outcome
 
 
@@ -15,11 +15,16 @@ def check(context: Context) -> None:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.train.figure import draw_history
     from zfnet.experiments.train.pixels import pixel_baseline
+    from zfnet.training.fit import MEASURED
 
     config = context.config
     numbers = train_one(context, config.model, config.train, context.out)
-    numbers["linear_pixels"] = pixel_baseline(context.train, context.val, config.train.seed)
     errors = f"ten-crop error top-1 {numbers['top1_error']:.1f} %, top-5 {numbers['top5_error']:.1f} %"
+    n_val, n_train = numbers["n_val"], min(numbers["n_train"], MEASURED)
+    for part, n_images in ((numbers, n_val), (numbers["center"], n_val), (numbers["train"], n_train)):
+        for kind in ("top1_error", "top5_error"):
+            part[kind] = error_measure([part[kind]], n_images)
+    numbers["linear_pixels"] = pixel_baseline(context.train, context.val, config.train.seed)
     figures = draw_history(numbers["history"], context.out)
     return Outcome(numbers, figures, f"{errors} ({numbers['n_classes']} classes)")
 
@@ -31,7 +36,7 @@ TRAIN = Stage(
     check,
     needs=("data",),
     reads=("model", "train"),
-    version=2,
+    version=3,
     keeps=True,
     leaves=("model.pt",),
     trains=True,

@@ -28,10 +28,11 @@ import torch
 from zfnet.core.files import atomic_write, write_json
 from zfnet.core.progress import track
 from zfnet.core.resume import Store
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.transfer.duplicates import Pairs, find_pairs
-from zfnet.experiments.transfer.experiment import Task, make_task, score_folds, summary
+from zfnet.experiments.transfer.experiment import Task, make_task, score_folds
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.protocol import Protocol, Split, choose_protocol, draw_split, write_splits
 from zfnet.networks.features import extract, feature_key
@@ -41,6 +42,7 @@ from zfnet.plots import chart, grid
 
 Train = Callable[[Split, int], Sequence[float]]  # (split of the transfer set, seed) -> accuracy of each class
 Splits = dict[int, list[Split]]  # training images a class -> folds
+CELLS = 2  # version of what cells.jsonl holds
 COLUMNS, PAGE, TILE = 12, 120, 96  # pairs a row, pairs in all and px a picture on the page of near-duplicates
 
 
@@ -139,17 +141,18 @@ def _origin(options: TransferOptions, splits: Splits, features: dict[str, Any]) 
     """What the scores are made from: the features, the splits, and how classifiers are chosen."""
     rows = [part.tobytes() for folds in splits.values() for split in folds for part in (split.train, split.test)]
     drawn = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
-    return {"features": features, "splits": drawn, "scaling": options.scaling, "c_grid": sorted(options.c_grid)}
+    chosen_by = {"scaling": options.scaling, "c_grid": sorted(options.c_grid)}
+    return {"version": CELLS, "features": features, "splits": drawn, **chosen_by}
 
 
 def _train_folds(train: Train, splits: Sequence[Split], seed: int) -> dict[str, Any]:
     accuracies = [torch.tensor(train(split, seed + split.fold)).double().nanmean().item() for split in splits]
-    return summary(accuracies)
+    return Measure.over_repeats(accuracies, "folds").to_json()
 
 
 def _headline(numbers: dict[str, Any]) -> str:
     size = str(max(numbers["protocol"]["per_class"]))
-    words = [f"{name} {100 * row[size]['mean']:.1f} %" for name, row in numbers["table4"].items()]
+    words = [f"{name} {100 * row[size]['value']:.1f} %" for name, row in numbers["table4"].items()]
     return f"{', '.join(words)} at {size} images a class (chance {100 * numbers['chance']:.1f} %)"
 
 
@@ -175,9 +178,9 @@ def _draw(numbers: dict[str, Any], out: Path) -> dict[str, str]:
 
 def _series(label: str, row: dict[str, Any], dots: bool = False) -> chart.Series:
     x = [float(value) for value in row]
-    y = [100 * cell["mean"] for cell in row.values()]
-    low = [100 * (cell["mean"] - cell["std"]) for cell in row.values()]
-    high = [100 * (cell["mean"] + cell["std"]) for cell in row.values()]
+    y = [100 * cell["value"] for cell in row.values()]
+    low = [100 * (cell["value"] - cell.get("std", 0)) for cell in row.values()]
+    high = [100 * (cell["value"] + cell.get("std", 0)) for cell in row.values()]
     return chart.Series(label, x, y, low, high, dots=dots)
 
 

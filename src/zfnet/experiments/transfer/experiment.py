@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.core.statistics import mean_std
+from zfnet.core.statistics import Measure
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.protocol import Split, class_accuracies, hold_out
 from zfnet.linear.choice import choose
@@ -90,17 +90,8 @@ def _accuracies(task: Task, decisions: Tensor, rows: np.ndarray) -> np.ndarray:
 
 
 def score_folds(task: Task, classifier: str, splits: Sequence[Split]) -> dict[str, Any]:
-    """{"mean", "std", "folds", "c", "classes"} over the given splits: accuracies in 0..1, one C a fold.
-
-    "classes" holds the mean over folds of each class's accuracy.
-    """
+    """The measure over the given splits, accuracies in 0..1; "c", one a fold; "classes", means over folds."""
     scores = [score(task, classifier, split) for split in splits]
     by_class = np.stack([accuracies for accuracies, _ in scores])
     means = {"c": [c for _, c in scores], "classes": by_class.mean(0).tolist()}
-    return {**summary(np.nanmean(by_class, 1).tolist()), **means}
-
-
-def summary(accuracies: Sequence[float]) -> dict[str, Any]:
-    """{"mean", "std", "folds"}, as the papers' "+-"."""
-    mean, std = mean_std(accuracies)
-    return {"mean": mean, "std": std, "folds": list(accuracies)}
+    return Measure.over_repeats(np.nanmean(by_class, 1).tolist(), "folds").to_json() | means

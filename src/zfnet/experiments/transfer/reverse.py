@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from zfnet.core.progress import track
-from zfnet.core.statistics import interval
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.transfer.experiment import Task, make_task, score
 from zfnet.experiments.transfer.options import TransferOptions
@@ -37,7 +37,7 @@ def serve(
     out: Path,
     seed: int,
 ) -> dict[str, Any]:
-    """{"networks": name -> classifier -> layer -> {"value", "low", "high", "c"}} and how many classes and images.
+    """{"networks": name -> classifier -> layer -> a measure and "c"} and how many classes and images.
 
     `train` and `test` are the splits of the pre-training set, of the same classes; options.reverse training images a
     class, fewer where the smallest class has fewer.
@@ -84,6 +84,6 @@ def _count_up(rows: list[np.ndarray]) -> np.ndarray:
     return np.repeat(np.arange(len(rows)), [len(of_class) for of_class in rows])
 
 
-def _cell(task: Task, classifier: str, split: Split, seed: int) -> dict[str, float]:
+def _cell(task: Task, classifier: str, split: Split, seed: int) -> dict[str, Any]:
     accuracies, c = score(task, classifier, split)
-    return {**interval(accuracies, seed), "c": c}
+    return Measure.bootstrapped(accuracies, seed, "classes").to_json() | {"c": c}

@@ -95,6 +95,6 @@ TRANSFER = Stage(
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "transfer", "seed", *CACHING),
-    version=2,
+    version=3,
     keeps=True,
 )

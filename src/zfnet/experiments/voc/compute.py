@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.linear.average_precision import average_precision, bootstrap_precisions, write_results
@@ -119,21 +120,22 @@ def _mean_precision(scores: np.ndarray, targets: np.ndarray, eleven: bool) -> fl
 
 
 def _precisions(test: Images, scores: np.ndarray, seed: int, eleven: bool) -> dict[str, Any]:
-    """{"ap": class -> {"value", "low", "high"}, "mean": the same, "chance": share of positives, mean over classes}."""
+    """{"ap": class -> measure, "mean": a measure, "chance": share of positives, mean over classes}."""
     targets, classes = test.index.targets, test.index.classes
     if targets is None:
         return {}
     values = _by_class(scores, targets, eleven)
     drawn = bootstrap_precisions(scores, targets, seed, eleven)
-    cells = {name: _cell(*pair) for name, *pair in zip(classes, values, drawn.T, strict=True) if np.isfinite(pair[0])}
+    n, columns = len(scores), zip(classes, values, drawn.T, strict=True)
+    cells = {name: _cell(value, column, n) for name, value, column in columns if np.isfinite(value)}
     shares = [(column == 1).sum() / (column >= 0).sum() for column in targets.T if (column == 1).any()]
-    mean = _cell(np.nanmean(values), np.nanmean(drawn, axis=1))
+    mean = _cell(np.nanmean(values), np.nanmean(drawn, axis=1), n)
     return {"ap": cells, "mean": mean, "chance": float(np.mean(shares))}
 
 
-def _cell(value: float, drawn: np.ndarray) -> dict[str, float]:
+def _cell(value: float, drawn: np.ndarray, n: int) -> dict[str, Any]:
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return Measure(float(value), float(low), float(high), n, "bootstrap over images").to_json()
 
 
 def _draw(numbers: dict[str, Any], test: Images, scores: np.ndarray, out: Path) -> dict[str, str]:

@@ -44,6 +44,6 @@ VOC = Stage(
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "voc", "seed", *CACHING),
-    version=2,
+    version=3,
     keeps=True,
 )
