@@ -2,7 +2,7 @@
 
 (a) the image with its box and the grey square where it hurts most; (c) the strongest layer-5 map projected to pixels,
 where a projection is given; (b) that map's activity and (d) the true class's probability, dark for low, with their
-range written below; (e) the most probable class, in colours named beside it. The box is drawn on the maps too, in
+range written below; (e) the most probable class, in colors named beside it. The box is drawn on the maps too, in
 the coordinates of the square's centre.
 """
 
@@ -19,7 +19,7 @@ from zfnet.plots import grid
 from zfnet.plots.font import shorten
 
 SIDE, CAPTION = 180, 20  # px of a tile and of the line below it
-COLOURS = (  # Okabe and Ito's palette for colour-blind readers; the first is the true class
+COLORS = (  # Okabe and Ito's palette for color-blind readers; the first is the true class
     (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233), (240, 228, 66),
 )  # fmt: skip
 OTHER = (150, 150, 150)
@@ -52,8 +52,8 @@ def draw(cards: Sequence[Card], path: Path) -> None:
 
 
 def _tiles(card: Card) -> list[np.ndarray | None]:
-    colours = _colours(card)
-    labels = np.array([colours.get(k, OTHER) for k in card.label.flat], dtype=np.uint8).reshape(*card.label.shape, 3)
+    colors = _colors(card)
+    labels = np.array([colors.get(k, OTHER) for k in card.label.flat], dtype=np.uint8).reshape(*card.label.shape, 3)
     projection = None if card.projection is None else grid.fit(grid.contrast(card.projection, grid.CUT), SIDE)
     return [
         _captioned(_image(card), card.names[card.truth]),
@@ -61,7 +61,7 @@ def _tiles(card: Card) -> list[np.ndarray | None]:
         _captioned(_boxed(grid.heatmap(card.activity), card), _range(card.activity)),
         _captioned(_boxed(grid.heatmap(card.probability), card), _range(card.probability)),
         _captioned(_boxed(labels, card), _count(card.label)),
-        _legend(card, colours),
+        _legend(card, colors),
     ]
 
 
@@ -97,22 +97,22 @@ def _outline(image: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return grid.draw_box(grid.draw_box(image, (x0, y0, x1, y1), (0, 0, 0), 3), (x0, y0, x1, y1), BOX, 1)
 
 
-def _colours(card: Card) -> dict[int, tuple[int, int, int]]:
-    """A colour for the true class and for those most often likeliest; the rest are `OTHER`."""
+def _colors(card: Card) -> dict[int, tuple[int, int, int]]:
+    """A color for the true class and for those most often likeliest; the rest are `OTHER`."""
     labels, counts = np.unique(card.label, return_counts=True)
     by_count = [int(k) for k in labels[np.argsort(-counts, kind="stable")] if k != card.truth]
-    return dict(zip([card.truth, *by_count], COLOURS, strict=False))
+    return dict(zip([card.truth, *by_count], COLORS, strict=False))
 
 
-def _legend(card: Card, colours: dict[int, tuple[int, int, int]]) -> np.ndarray:
-    """Class names beside their colours, with the share of places."""
+def _legend(card: Card, colors: dict[int, tuple[int, int, int]]) -> np.ndarray:
+    """Class names beside their colors, with the share of places."""
     tile = np.full((SIDE + CAPTION, SIDE, 3), grid.PAPER, dtype=np.uint8)
-    entries = [(card.names[k], colour, float((card.label == k).mean())) for k, colour in colours.items()]
+    entries = [(card.names[k], color, float((card.label == k).mean())) for k, color in colors.items()]
     rest = 1 - sum(share for _, _, share in entries)
     entries += [("other", OTHER, rest)] if rest > 1e-9 else []
-    for i, (name, colour, share) in enumerate(entries):
+    for i, (name, color, share) in enumerate(entries):
         y = 4 + 22 * i
-        cv2.rectangle(tile, (0, y), (12, y + 12), colour, cv2.FILLED)
+        cv2.rectangle(tile, (0, y), (12, y + 12), color, cv2.FILLED)
         grid.write_text(tile, f"{shorten(name, 11, SIDE - 60)}  {share:.0%}", (18, y + 11), 11)
     return tile
 
