@@ -74,7 +74,7 @@ def test_weights_of_others_are_not_taken_for_a_damaged_network(network, tmp_path
 @pytest.fixture
 def model_file(tmp_path):
     module = build("zfnet", 3, 32, width=0.05)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     inputs = Inputs.of_mean_image(np.zeros((36, 36, 3), np.float32), 64.0)
     network = trained_network(module, inputs, Classes(("a", "b", "c"), ("a", "b", "c")))
     save_network(tmp_path / "model.pt", network, "zfnet", 0.05)

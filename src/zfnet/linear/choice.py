@@ -1,6 +1,6 @@
 """The choice of C [NS]: the value whose classifier does best on held-out training images, on a grid that grows.
 
-The grid is tried upwards, as the minimiser at one C is a good start for the next. While the best is the last value at
+The grid is tried upwards, as the minimizer at one C is a good start for the next. While the best is the last value at
 either end, the next decade beyond is tried too, DECADES at the most at either end: the choice is then one inside what
 was tried, or at a stated bound. Of two that do equally well, the smaller C is chosen, which is the simpler classifier.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 DECADES = 2  # beyond either end of the grid
-Trial = Callable[[float, Tensor | None], tuple[float, Tensor]]  # (C, a start or None) -> (score, minimiser)
+Trial = Callable[[float, Tensor | None], tuple[float, Tensor]]  # (C, a start or None) -> (score, minimizer)
 
 
 def choose(grid: Sequence[float], trial: Trial) -> float:

@@ -1,6 +1,6 @@
 """Linear classifiers on frozen features, exact, from inner products alone ([ZF13] section 5.3, Table 7).
 
-Both classifiers of the paper minimise, over the weights w_k and the bias b_k of each class k,
+Both classifiers of the paper minimize, over the weights w_k and the bias b_k of each class k,
 
     F(w, b) = 1/2 sum_k (|w_k|^2 + penalty b_k^2) + C sum_i loss(f_i, y_i),    f_ik = w_k . x_i + b_k.
 
@@ -23,7 +23,7 @@ method of Chapelle, Neural Computation 2007, in the geometry of w). The systems 
 
 F is 1-strongly convex in w, hence |w - w*| <= |gradient|. A minimum is found when the gradient is shorter than
 `tolerance` times |w| (at the least NOTHING, which says that w is 0): decision values are then exact to that part of the
-longest that a feature vector could have (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen
+longest that a feature vector could have (for softmax, up to its unpenalized bias). C is [NS] in the paper: it is chosen
 on a held-out part of the training images, never on the test images.
 
 Where there are more rows than features, K has directions along which w does not change and beta may grow. A product
@@ -52,7 +52,7 @@ FIRST_STEPS = 12  # of them in float32
 INNER_STEPS = 500  # of conjugate gradients within one; 3 to 15 are usual
 NEAREST = 1e-3  # relative residual at which conjugate gradients stop at the latest
 DIRECTIONS = 128  # leading directions that precondition them
-FEW = 20.0  # active^3 < FEW n^2: factorising K_AA then costs less than the products of conjugate gradients
+FEW = 20.0  # active^3 < FEW n^2: factorizing K_AA then costs less than the products of conjugate gradients
 SINGLE = 1e5  # condition number up to which float32 finds a step
 
 
@@ -67,7 +67,7 @@ class Loss:
     curvature: Callable[[Tensor, Tensor], Curvature]  # second derivative, as a map of directions
     bend: Callable[[Tensor, Tensor], Tensor]  # mean of its diagonal, (1, classes) or (1, 1) as the axes
     penalty: float  # on the bias
-    axes: tuple[int, ...]  # summed over in one minimisation: rows, or rows and classes where classes are coupled
+    axes: tuple[int, ...]  # summed over in one minimization: rows, or rows and classes where classes are coupled
 
 
 def _margin(f: Tensor, y: Tensor) -> Tensor:
@@ -185,19 +185,19 @@ class Problem:
         return replace(self, space=self.space.single, y=self.y.float())
 
     def inner(self, u: Tensor, image: Tensor) -> Tensor:
-        return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
+        return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimization
 
     def enough(self, v: Tensor, image: Tensor, tolerance: float) -> Tensor:
         lengths = self.inner(v, image).clamp(min=NOTHING**2).sqrt()
         return tolerance * lengths  # of a gradient that need not be shorter
 
     def gradient(self, v: Tensor, image: Tensor) -> Tensor:
-        return self._penalised(v, self.loss.slope(_values(image), self.y))
+        return self._penalized(v, self.loss.slope(_values(image), self.y))
 
     def hessian(self, curvature: Curvature, s: Tensor, image: Tensor) -> Tensor:
-        return self._penalised(s, curvature(_values(image)))
+        return self._penalized(s, curvature(_values(image)))
 
-    def _penalised(self, v: Tensor, pull: Tensor) -> Tensor:
+    def _penalized(self, v: Tensor, pull: Tensor) -> Tensor:
         bias = self.loss.penalty * v[-1:] + self.c * pull.sum(0, keepdim=True)
         return torch.cat([v[:-1] + self.c * pull, bias])
 
@@ -210,7 +210,7 @@ def _values(image: Tensor) -> Tensor:
 def fit(
     kernel: Tensor | Space, y: Tensor, loss: Loss, c: float, start: Tensor | None = None, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """The minimiser [beta; b] of F, (n + 1, classes) float64; `start` is a minimiser for a nearby C.
+    """The minimizer [beta; b] of F, (n + 1, classes) float64; `start` is a minimizer for a nearby C.
 
     A Space in place of its kernel serves several fits. Where float32 can, it goes down to a gradient of ROUGH, and
     float64 from there. Raises ArithmeticError when the gradient is not below `tolerance` after STEPS steps, which needs
@@ -292,7 +292,7 @@ def _solve(
     step, image_step = torch.empty_like(v), torch.empty_like(v)
     if few.any():
         rest = replace(problem, y=problem.y[:, few])
-        step[:, few], image_step[:, few] = _factorise(rest, active[:, few], v[:, few], image[:, few])
+        step[:, few], image_step[:, few] = _factorize(rest, active[:, few], v[:, few], image[:, few])
     if not few.all():
         rest, at = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
         r, image_r = -gradient[:, ~few], -image_gradient[:, ~few]
@@ -301,7 +301,7 @@ def _solve(
     return step, image_step
 
 
-def _factorise(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def _factorize(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     """The step of an SVM to the minimum for the rows that are active now, class by class, and its image."""
     kernel, aim = problem.space.kernel, torch.zeros_like(v)
     for k in range(v.shape[1]):

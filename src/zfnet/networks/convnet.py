@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zfnet.networks.normalization import LocalResponseNorm
 from zfnet.networks.table import Architecture, Conv, architecture
 
-FIRST_LAYER = 0.15  # of the standard deviation of He's initialisation
+FIRST_LAYER = 0.15  # of the standard deviation of He's initialization
 
 
 class ConvNet(nn.Sequential):
@@ -79,7 +79,7 @@ class ConvNet(nn.Sequential):
                 break
         return x
 
-    def initialise(self, how: str, seed: int) -> None:
+    def initialize(self, how: str, seed: int) -> None:
         """Fresh weights: "paper" draws N(0, 0.01) with the biases of the table ([ZF13] 3), "he" N(0, 2 / fan-in)
         with biases 0: Krizhevsky's biases of 1 go with his scale of activations and drown those of "he".
 
