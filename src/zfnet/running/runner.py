@@ -1,8 +1,8 @@
-"""How stages run: what is needed first, what is done is skipped, result.json last.
+"""The runner: stages run after those they need, and a stage that is done is skipped.
 
-A stage is done when its result.json exists, beside the files that the stage is known by, and carries the fingerprint
-that this configuration gives: a hash of the sections that the stage reads, of its version and of the fingerprints of
-its needs. So a changed value runs again what depends on it and nothing else.
+A stage is done when the files of `Stage.leaves` exist and result.json, which is written last, holds the fingerprint of
+this configuration: a hash of the sections that the stage reads, of its version and of the fingerprints of its needs. So
+a changed value runs again what depends on it and nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -24,6 +23,7 @@ from typing import Any
 from zfnet.core.errors import UserError
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
+from zfnet.core.options import flatten
 from zfnet.core.progress import duration
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
@@ -31,7 +31,7 @@ from zfnet.experiments.context import Context, as_file_name, folder_of, is_borro
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
 from zfnet.pipeline import record
-from zfnet.running.wandb_logger import Mirror, under_agent
+from zfnet.running.wandb_logger import RunLogger, under_agent
 
 
 # ---------------------------------------------------------------- which stages
@@ -200,7 +200,7 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> No
     folder.mkdir(parents=True, exist_ok=True)
     options = config.wandb if logged else dataclasses.replace(config.wandb, mode="disabled")
     root = folder_of(config, stage.name).parent
-    logger = Mirror(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
+    logger = RunLogger(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
     outcome, started = None, time.monotonic()
     try:
         outcome = stage.run(context_of(stage, config))
@@ -236,22 +236,16 @@ def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, secon
     record.write_result(stage_folder(stage, config), result)
 
 
-def _changes(stage: Stage, config: Settings, most: int = 3) -> str:
-    """What is new since the stage ran in this folder, as "train.epochs 2 -> 40", as far as it reads it itself."""
+def _changes(stage: Stage, config: Settings, limit: int = 3) -> str:
+    """Changes of the settings that the stage reads since it ran in this folder, as "train.epochs 2 -> 40"."""
     before = (record.read_result(stage_folder(stage, config)) or {}).get("config")
     if not isinstance(before, dict):
         return ""
-    old = dict(_flat(before))
-    new = dict(_flat({key: section(config, key) for key in stage.reads}))
-    changes = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
-    if len(changes) > most:
-        changes = [*changes[:most], "and more"]
+    old = dict(flatten(before))
+    changes = []
+    for key, value in flatten({key: section(config, key) for key in stage.reads}):
+        if key in old and old[key] != value and not isinstance(value, dict):
+            changes.append(f"{key} {old[key]} -> {value}")
+    if len(changes) > limit:
+        changes = [*changes[:limit], "and more"]
     return "; ".join(changes)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
