@@ -151,7 +151,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folde
 
 def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_path, capfd):
     write_job(tmp_path, store_folders[0], tmp_path / "nowhere")
-    with pytest.raises(UserError, match="nowhere: no whole image cache"):
+    with pytest.raises(UserError, match="nowhere: not a complete image cache"):
         launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert "restart" not in capfd.readouterr().err.lower()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zfnet.cli.words import prepare, settings_last
 from zfnet.core import options
-from zfnet.core.errors import PLACES, UserError, exit_code
+from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
 from zfnet.experiments.config import Settings
 from zfnet.experiments.table import STAGES, Config
@@ -64,7 +64,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
         try:
             run_config(_validated(composed), typed)
         except (UserError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in {*PLACES, errno.EPIPE}:
+            if isinstance(error, OSError) and error.errno not in {*DISK_ERRORS, errno.EPIPE}:
                 raise
             failures.append(error)
             point = HydraConfig.get()

@@ -19,10 +19,10 @@ method of Chapelle, Neural Computation 2007, in the geometry of w). The systems 
 
     few active rows    an SVM's Hessian sees only its rows A with y f < 1: beta_A = (K_AA + 1 + I / 2C)^-1 y_A, Cholesky
     many, or softmax   conjugate gradients, preconditioned along the leading directions of X' X (see Space), in float32:
-                       a step need not be exact, as the next gradient, in float64, says what it left undone
+                       a step need not be exact, as the next gradient is in float64
 
 F is 1-strongly convex in w, hence |w - w*| <= |gradient|. A minimum is found when the gradient is shorter than
-`tolerance` times |w| (at the least NOTHING, which says that w is 0): decision values are then exact to that part of the
+`tolerance` times |w| (at least SMALLEST, for w = 0): decision values are then exact to that part of the
 longest that a feature vector could have (for softmax, up to its unpenalized bias). C is [NS] in the paper: it is chosen
 on a held-out part of the training images, never on the test images.
 
@@ -44,8 +44,8 @@ from zfnet.core.machine import one_thread
 from zfnet.linear.gram import multiply
 
 TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
-ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
-NOTHING = 1e-3  # a shorter w is taken for this long; C = 0.01 leaves a softmax of 100 classes a |w| of 0.1
+ROUGH = 1e-2  # tolerance that ranks values of C by held-out accuracy
+SMALLEST = 1e-3  # a shorter w is taken for this long; C = 0.01 leaves a softmax of 100 classes a |w| of 0.1
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
 FIRST_STEPS = 12  # of them in float32
@@ -145,7 +145,8 @@ class Space:
         image = torch.cat([multiply(kernel, u[:-1]), u[-1:]])
         lengths, turn = torch.linalg.eigh(u.T @ image)
         kept = lengths > 1e-10 * lengths[-1]
-        u, image = (x @ (turn[:, kept] / lengths[kept].sqrt()) for x in (u, image))
+        turn = turn[:, kept] / lengths[kept].sqrt()
+        u, image = u @ turn, image @ turn
         f = image[:-1] + u[-1]
         strengths, turn = torch.linalg.eigh(f.T @ f)
         return Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
@@ -155,7 +156,7 @@ class Space:
         """The same in float32."""
         if self.kernel.dtype == torch.float32:
             return self
-        return Space(*(x.float() for x in (self.kernel, self.directions, self.images, self.strengths)))
+        return Space(self.kernel.float(), self.directions.float(), self.images.float(), self.strengths.float())
 
     def is_tame(self, weight: float) -> bool:
         """Whether float32 can find a step for a Hessian 1 + weight x' x."""
@@ -188,7 +189,7 @@ class Problem:
         return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimization
 
     def enough(self, v: Tensor, image: Tensor, tolerance: float) -> Tensor:
-        lengths = self.inner(v, image).clamp(min=NOTHING**2).sqrt()
+        lengths = self.inner(v, image).clamp(min=SMALLEST**2).sqrt()
         return tolerance * lengths  # of a gradient that need not be shorter
 
     def gradient(self, v: Tensor, image: Tensor) -> Tensor:
@@ -234,9 +235,9 @@ def fit(
 
 
 def _descend(problem: Problem, v: Tensor, tolerance: float, steps: int) -> tuple[Tensor, float]:
-    """Where at most so many Newton steps lead from v, changed in place; the longest gradient there, in parts of |w|.
+    """The point after at most `steps` Newton steps from v, which changes in place, and the longest gradient in |w|.
 
-    Classes that have converged take no further part.
+    Classes that have converged stay as they are.
     """
     space, y, length = problem.space, problem.y, float("inf")
     for _ in range(steps):
@@ -294,10 +295,10 @@ def _solve(
         rest = replace(problem, y=problem.y[:, few])
         step[:, few], image_step[:, few] = _factorize(rest, active[:, few], v[:, few], image[:, few])
     if not few.all():
-        rest, at = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
+        rest, rest_image = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
         r, image_r = -gradient[:, ~few], -image_gradient[:, ~few]
-        least = rest.enough(v[:, ~few], at, 0.3 * tolerance)
-        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, at, r, image_r, least)
+        least = rest.enough(v[:, ~few], rest_image, 0.3 * tolerance)
+        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, rest_image, r, image_r, least)
     return step, image_step
 
 
@@ -316,16 +317,18 @@ def _factorize(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tu
 def _conjugate_gradients(
     problem: Problem, image: Tensor, r: Tensor, image_r: Tensor, least: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The s with H s = r, and G s, up to a residual as long as `least` at the least.
+    """The s with H s = r, and G s, up to a residual that shrinks with r, but not below `least`.
 
-    The shorter r, the closer, so that Newton's steps converge quadratically.
+    So Newton's steps converge quadratically.
     """
     length = problem.inner(r, image_r).clamp(min=0).sqrt()
     enough = torch.maximum(length * length.clamp(NEAREST, 0.1), least).square()
     f, weight = _values(image), problem.c * problem.loss.bend(_values(image), problem.y)
     if problem.space.is_tame(float(weight.max())):
-        s, image_s, arrived = _iterate(problem.single(), *(x.float() for x in (f, r, image_r, enough, weight)))
-        if arrived or image.dtype == torch.float32:
+        s, image_s, converged = _iterate(
+            problem.single(), f.float(), r.float(), image_r.float(), enough.float(), weight.float()
+        )
+        if converged or image.dtype == torch.float32:
             return s.to(image), image_s.to(image)
     s, image_s, _ = _iterate(problem, f, r, image_r, enough, weight)
     return s, image_s

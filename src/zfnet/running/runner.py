@@ -47,7 +47,7 @@ def parse_stages(text: str) -> list[str]:
 
 
 def needs(stage: Stage, config: Settings) -> tuple[str, ...]:
-    """The stages that run before this one. The report of a borrowed network leaves out those about trainings."""
+    """Names of the stages that run before this one; the report of a borrowed network needs none that train."""
     if stage.name == "report":
         reported = [other for other in STAGES.values() if other.name != "report" and not other.of_photo]
         return tuple(other.name for other in reported if not (is_borrowed(config) and other.trains))
@@ -115,14 +115,14 @@ def _texts(package: str) -> str:
 
 
 def stage_folder(stage: Stage, config: Settings) -> Path:
-    """Where the stage leaves its outputs; an explanation has a folder a photograph."""
+    """The folder of the stage's outputs; stage explain has one for each photograph."""
     shared = stage.trains or not stage.uses_network
     folder = folder_of(config, stage.name, shared=shared)
     return folder / as_file_name(Path(config.image).stem) if stage.of_photo else folder
 
 
 def image_cache(config: Settings) -> Path:
-    """Where stage data leaves the caches train/ and val/: in its own folder, or where other runs use them too."""
+    """The folder of the caches train/ and val/: that of stage data, or one that runs share (paths.cache)."""
     stage = STAGES["data"]
     if not config.paths.cache:
         return stage_folder(stage, config)
@@ -130,7 +130,7 @@ def image_cache(config: Settings) -> Path:
 
 
 def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
-    """The stage's result where this configuration would give the same, else None."""
+    """The stage's result where it is current for this configuration, else None."""
     files_in = image_cache(config) if stage.name == "data" else stage_folder(stage, config)
     if not all((files_in / file).is_file() for file in stage.leaves):
         return None
@@ -139,7 +139,7 @@ def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
 
 
 def context_of(stage: Stage, config: Settings) -> Context:
-    """What the stage is given."""
+    """The context in which the stage runs."""
 
     def result(name: str) -> dict[str, Any] | None:
         return result_of(STAGES[name], config)
@@ -149,28 +149,25 @@ def context_of(stage: Stage, config: Settings) -> Context:
 
 # ---------------------------------------------------------------- the run
 def run(config: Settings, command: str) -> list[Path]:
-    """Run the stages that `config.stage` names, with all they need; returns their folders.
-
-    Raises UserError; what was computed before the error stays.
-    """
+    """Run the stages that `config.stage` names, and those they need; returns their folders."""
     keep_memory()
     sources.forget_listings()
     planned = plan(parse_stages(config.stage), config)
-    ahead = [stage for stage in planned if not result_of(stage, config)]
-    check_all(ahead, config)
+    pending = [stage for stage in planned if not result_of(stage, config)]
+    check_all(pending, config)
     for stage in planned:
         result = result_of(stage, config)
         if result and not stage.of_photo:
             print(f"{stage.name:16} done before   {result.get('headline', '')}", flush=True)
             continue
         logged = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
-        with _alone(stage, config):
+        with _exclusive(stage, config):
             _run_stage(stage, config, command, logged)
     return [stage_folder(stage, config) for stage in planned]
 
 
 def check_all(stages: list[Stage], config: Settings) -> None:
-    """Raise UserError for the first mistake that one of the stages, which are about to run, would meet later."""
+    """Raise UserError for the first error that one of the stages would raise while it runs."""
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
 
@@ -179,11 +176,8 @@ def check_all(stages: list[Stage], config: Settings) -> None:
         stage.check(context_of(stage, config))
 
 
-def _alone(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
-    """Context that one run at a time enters for this folder; raises UserError where another run works in it.
-
-    Several nodes that train together are one run.
-    """
+def _exclusive(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
+    """Context that locks the stage's folder for this run (not for nodes that train together)."""
     folder = stage_folder(stage, config)
     if config.nodes > 1:
         return contextlib.nullcontext()

@@ -127,7 +127,7 @@ def refuse(argument: Path, error: UserError) -> None:
 
 @contextlib.contextmanager
 def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
-    """Context in which the first interrupting signal goes on to `launcher` as SIGINT, and a second one ends it.
+    """Context in which the first interrupting signal reaches `launcher` as SIGINT, and a second one ends it.
 
     Yields the list of signals received.
     """

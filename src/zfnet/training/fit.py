@@ -1,7 +1,7 @@
 """Training a network: the one long loop ([ZF13] section 3).
 
 Stochastic gradient descent with momentum on the cross-entropy, every filter renormalized after every update, the
-validation error (centre crop) after every epoch, weights kept at the epochs of Fig. 4, and the ten-crop error at the
+validation error (center crop) after every epoch, weights kept at the epochs of Fig. 4, and the ten-crop error at the
 end. Interrupted at any step, it resumes from its last checkpoint and ends in the same weights.
 """
 

@@ -41,7 +41,7 @@ def run_job(job: Job) -> dict[str, Any]:
 def check_machine(device: str, gpus: int, nodes: int, rendezvous: str) -> None:
     """Raise UserError where this machine cannot train with these settings."""
     if gpus > torch.cuda.device_count():
-        raise UserError(f"gpus: {gpus} were asked for and torch sees {torch.cuda.device_count()}")
+        raise UserError(f"gpus: {gpus} is more than torch sees here, {torch.cuda.device_count()}")
     pick_device(device)
     if nodes > 1 and ":" not in rendezvous:
         raise UserError(f"rendezvous: {nodes} nodes need a host:port at which they meet")
