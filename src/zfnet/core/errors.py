@@ -1,7 +1,5 @@
 """Errors of the user's input, and the exit codes of every command."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """A lock per folder, so that two runs do not write the same files."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Iterator

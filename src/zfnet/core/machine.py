@@ -1,7 +1,5 @@
 """The machine: cores that this process may use, threads, memory, and the device."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

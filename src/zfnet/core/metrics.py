@@ -1,7 +1,5 @@
 """metrics.jsonl: one line an epoch, which dashboards read."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Typed options with the values they allow, and nested settings as one level of keys."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import field

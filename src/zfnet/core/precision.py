@@ -1,7 +1,5 @@
 """Floating-point precision: bf16 where the device is fast at it."""
 
-from __future__ import annotations
-
 import contextlib
 from contextlib import AbstractContextManager
 

@@ -1,7 +1,5 @@
 """Progress on stderr: items done, rate and time left."""
 
-from __future__ import annotations
-
 import io
 import sys
 from collections.abc import Iterable, Iterator, Sized

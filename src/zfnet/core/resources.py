@@ -1,7 +1,5 @@
 """The folder conf/: at the top of the repository, or in a wheel inside the package, as zfnet/conf."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]

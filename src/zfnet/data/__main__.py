@@ -3,8 +3,6 @@
 Exit codes: 0 done; 1 something is damaged; 2 bad input, one line that names the file; 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

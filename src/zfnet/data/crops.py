@@ -7,8 +7,6 @@ The ratio 256 : 224 holds at every size (64 -> 56). The cropped square is the *f
 original image to the frame and back.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -5,8 +5,6 @@ ImageNet holds CMYK JPEGs, gray images, a PNG named JPEG and broken EXIF blocks.
 orientation, unless `upright`: phones store photographs rotated.
 """
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from pathlib import Path

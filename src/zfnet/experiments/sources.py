@@ -1,7 +1,5 @@
 """The folders and sources of the datasets that a configuration names."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

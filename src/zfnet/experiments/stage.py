@@ -4,8 +4,6 @@
 `run` does the work, writes its files under `context.out` and returns its numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 A row of the ablations is a network of the table with suffixes that change its recipe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

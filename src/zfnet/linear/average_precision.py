@@ -10,8 +10,6 @@ ranks 1..r. Images with only difficult instances of the class are ignored.
 This is not scikit-learn's average_precision_score, which does not make precision monotone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Values are tried in ascending order, as the minimizer at one C is a good start f
 end, the next decade beyond is tried too, at most DECADES at either end. Of equal scores the smaller C is chosen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from torch import Tensor

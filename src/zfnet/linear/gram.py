@@ -19,8 +19,6 @@ functions of K and of the training rows, so cost nothing:
 Rectified features share a large mean, which says nothing of the class; without it the same C serves every layer.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -4,8 +4,6 @@
  "inputs": {"frame", "crop", "mean", "std"}, "class_ids": [...], "class_names": [...], ...}
 """
 
-from __future__ import annotations
-
 import struct
 import zipfile
 from pathlib import Path

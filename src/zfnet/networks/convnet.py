@@ -7,8 +7,6 @@ Krizhevsky's order is conv, ReLU, norm, pool. The classifier is layer 8, or one 
 more. No module is used twice or works in place, so that every activation has a name and every backward rule applies.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 import torch

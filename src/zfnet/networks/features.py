@@ -9,8 +9,6 @@ dropout off, the maps flattened. Crops are [NS] too: the center crop, or the mea
 One forward pass fills all layers, shard by shard of rows. A later run computes the shards that are missing or damaged.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ convolution, and the backward pass is the equation above: several times faster t
 5-d view and keeps every intermediate.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Options of the networks: the one that is trained, and the one that is analyzed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from zfnet.core.options import choice, number

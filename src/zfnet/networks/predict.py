@@ -1,7 +1,5 @@
 """Images as network inputs, batch by batch, and their class probabilities (center crop, or mean of ten crops)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

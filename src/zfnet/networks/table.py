@@ -11,8 +11,6 @@ conv2, Krizhevsky: pool1) and the padding of the first layer grows by two, so th
 *Ablations* ([ZF13] Table 3) are changes to a row of the table: layers taken out, maps or units scaled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

@@ -3,8 +3,6 @@
 A stage is done when its result.json exists and holds the fingerprint of the configuration.
 """
 
-from __future__ import annotations
-
 import contextlib
 import platform
 import subprocess

@@ -5,8 +5,6 @@ this configuration: a hash of the sections that the stage reads, of its version 
 a changed value runs again what depends on it and nothing else.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

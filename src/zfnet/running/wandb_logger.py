@@ -10,8 +10,6 @@ networks. Nothing is read back, and every failure is a warning: the logger chang
     figures/<picture>, tables/<path>     once, at the end
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -7,8 +7,6 @@ removed when the first of this one is written. A checkpoint holds its key, weigh
 It needs no random state: order, crops and dropout masks are functions of (seed, epoch, step).
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from dataclasses import asdict, dataclass, field

@@ -4,8 +4,6 @@ With one process nothing is initialized and every function here is the identity,
 Evaluation is exact: shards are strided without padding and counts are summed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -3,8 +3,6 @@
 Ten-crop: the class probabilities of the ten crops are averaged (Krizhevsky et al. 2012, to whom [ZF13] compares).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Early signs of a training that fails: units that never fire, a loss that is not finite or does not move."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

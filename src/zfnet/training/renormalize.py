@@ -11,8 +11,6 @@ Where inputs are divided by `divisor`, a first layer with weights w * divisor co
 is multiplied by the divisor; the later layers see the same activations and keep theirs.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

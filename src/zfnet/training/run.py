@@ -1,7 +1,5 @@
 """A training in this process, or in several that torch's launcher starts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

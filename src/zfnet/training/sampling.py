@@ -3,8 +3,6 @@
 The draws of an epoch are made for all images at once and looked up by the image's row.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

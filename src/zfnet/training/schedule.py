@@ -8,8 +8,6 @@ hand: after `patience` epochs without a better validation error the rate is mult
 (Goyal et al. 2017), which large ones bear after a linear warm-up over the first `warmup_epochs`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

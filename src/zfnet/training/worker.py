@@ -3,8 +3,6 @@
 A UserError, the same at every restart, is left in a file for `launch` to raise, and the process exits with 0.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

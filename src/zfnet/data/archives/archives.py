@@ -5,8 +5,6 @@ data/imagenet/ILSVRC2012_img_val.tar becomes data/imagenet/val. MD5 sums are tho
 caltech.py, voc.py), empty where it has none; sizes are those of the published files, 0 where unknown.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath

@@ -4,8 +4,6 @@ Damaged are an archive whose size or MD5 is not the published one, an empty imag
 another checksum. Fewer images than published, as in a subset made on purpose, are "incomplete".
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

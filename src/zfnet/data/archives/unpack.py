@@ -6,8 +6,6 @@ skipped. A member whose name or link leads out of its folder is an error before 
 are skipped (no dataset has any).
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

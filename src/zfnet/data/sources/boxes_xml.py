@@ -5,8 +5,6 @@ returned as in the file, inclusive corners: ILSVRC counts pixels from 0, VOC fro
 have xmin > xmax, and the fractions of VOC 2011 and later rounded. The files are untrusted: defusedxml parses them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 

@@ -8,8 +8,6 @@ folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder 056.do
 folder of its name, as some archives unpack.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -8,8 +8,6 @@ The boxes of an image are those of the objects named like its class, or of all o
 read upright, by their EXIF orientation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path

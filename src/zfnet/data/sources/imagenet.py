@@ -12,8 +12,6 @@ validation images with poor boxes; later devkits list them in data/*validation_b
 devkit lies under <root>.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

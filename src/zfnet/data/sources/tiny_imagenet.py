@@ -5,8 +5,6 @@
 <root>/val/{images/*.JPEG, val_annotations.txt}           file<TAB>wnid<TAB>x0<TAB>y0<TAB>x1<TAB>y1
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

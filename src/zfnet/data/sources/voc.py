@@ -8,8 +8,6 @@ Targets are 1 present, 0 absent, -1 only difficult instances, which an average p
 2012, whose labels are on the evaluation server, is read without targets.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

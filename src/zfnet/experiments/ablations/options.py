@@ -1,7 +1,5 @@
 """Options of stage ablations."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from zfnet.core.options import number

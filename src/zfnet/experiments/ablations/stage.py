@@ -1,7 +1,5 @@
 """Stage ablations: [ZF13] Table 3, networks with layers removed or resized, all trained alike."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A picture of random training images by class, as cached frames."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

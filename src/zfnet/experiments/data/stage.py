@@ -1,7 +1,5 @@
 """Stage data: images drawn or read, shrunk and cached; the mean image of the training split."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from zfnet.experiments.context import Context

@@ -5,8 +5,6 @@
 Both sums are in float64. Krizhevsky et al. (2012), to whom the table compares, average in the same way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

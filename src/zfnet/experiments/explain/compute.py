@@ -16,8 +16,6 @@ Our choices: one crop, so that all tiles show the same part; maps are scaled by 
 values, so that single bright pixels do not leave the rest gray; the square shows input 0, the mean image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 All rows have the sheet's width. The font is the one that matplotlib ships, so that the picture is the same everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The photograph that the key `image` names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Charts of a training: loss, error, learning rate and throughput, and the state of its layers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

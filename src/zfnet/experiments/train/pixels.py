@@ -1,7 +1,5 @@
 """The baseline of a linear classifier on pixels, which a network that has learned something must beat."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
