@@ -38,7 +38,7 @@ def torchvision_model(request):
 @pytest.fixture(scope="module")
 def zfnet():
     net = build("zfnet", 5, 56, 0.125).double().eval()
-    net.initialise("he", 0)
+    net.initialize("he", 0)
     return net
 
 

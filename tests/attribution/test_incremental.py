@@ -45,7 +45,7 @@ def picture(extent: tuple[int, int], dtype: torch.dtype = torch.float64) -> Tens
 
 def network(name: str, crop: int, dtype: torch.dtype = torch.float64) -> nn.Module:
     model = build(name, 7, crop, width=0.125)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     return model.eval().to(dtype)
 
 

@@ -28,7 +28,7 @@ LAYERS = ("conv1", "relu1", "pool1", "norm1", "relu2", "pool2", "norm2", "relu3"
 def make(name: str, crop: int) -> ConvNet:
     """The full-scale geometry on smaller images too, so that all fields of the lower layers fit with room."""
     net = ConvNet(architecture(name, 224, 0.125), 4, crop) if crop > 56 else build(name, 4, crop, 0.125)
-    net.initialise("he", 1)
+    net.initialize("he", 1)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.uniform_(module.bias, -0.1, 0.3)  # what lies outside a map must not be the bias

@@ -22,7 +22,7 @@ BOUND = 20.0  # MB; keeping the projections of 4 images alone takes 23
 @pytest.fixture(scope="module")
 def net():
     model = build("zfnet", 3, 56, 0.125).eval()
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return model
 
 

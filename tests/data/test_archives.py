@@ -121,7 +121,7 @@ def table_of(folder: Path) -> tuple[Archive, ...]:
 
 
 def states(folder: Path, table: tuple[Archive, ...], with_md5: bool = False) -> dict[str, str]:
-    return {line.what: line.state for line in check_all(folder, with_md5, table) if " in " in line.data_set}
+    return {line.what: line.state for line in check_all(folder, with_md5, table) if " in " in line.dataset}
 
 
 def test_the_whole_way_from_archives_to_a_trained_network(archives, capsys, tmp_path):
@@ -280,7 +280,7 @@ def test_zips_and_archives_within_them_and_archives_that_share_a_folder(tmp_path
         ["trainval.txt", "test.txt", "trainval.jpg", "test.jpg"]
     )
     found = {line.what: line for line in check_all(tmp_path, table=table_of(tmp_path))}
-    assert found["VOCdevkit/VOC2007"].told.startswith("1 files")
+    assert found["VOCdevkit/VOC2007"].details.startswith("1 files")
     assert found["VOCtrainval_11-May-2012.tar"].state == "missing"
 
 
@@ -304,10 +304,10 @@ def test_an_empty_image_is_damage_and_a_part_of_a_set_is_not(archives):
     unpack_all(archives)
     (archives / "val" / "ILSVRC2012_val_00000003.JPEG").unlink()
     found = {line.what: line for line in check_all(archives, table=table)}
-    assert found["val"].state == "incomplete" and "files should be 9" in found["val"].told
+    assert found["val"].state == "incomplete" and "files should be 9" in found["val"].details
     (archives / "train" / "n01440764" / "n01440764_0.JPEG").write_bytes(b"")
     found = {line.what: line for line in check_all(archives, table=table)}
-    assert found["train"].state == "DAMAGED" and "n01440764_0.JPEG" in found["train"].told
+    assert found["train"].state == "DAMAGED" and "n01440764_0.JPEG" in found["train"].details
     assert "ILSVRC-2012 in" in as_table(list(found.values()))
 
 

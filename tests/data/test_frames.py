@@ -105,7 +105,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(index, tmp_path
         build_cache(index, tmp_path / "cut", 36, cache=kind, mean=True)
     with (tmp_path / "cut" / "build.frames").open("ab") as data:
         data.write(b"half a frame")
-    with pytest.raises(UserError, match="no whole image cache"):
+    with pytest.raises(UserError, match="not a complete image cache"):
         open_cache(tmp_path / "cut")
     again = []
     monkeypatch.setattr(module, "read_rgb", lambda path, upright: again.append(path) or read_rgb(path))
@@ -211,7 +211,7 @@ def test_a_damaged_frame_is_found_and_named(index, tmp_path, kind):
 def test_a_shortened_file_is_refused(index, tmp_path):
     build_cache(index, tmp_path, 36, cache="jpeg")
     os.truncate(tmp_path / "pixels.jpegs", 1000)
-    with pytest.raises(UserError, match="no whole image cache"):
+    with pytest.raises(UserError, match="not a complete image cache"):
         open_cache(tmp_path)
 
 

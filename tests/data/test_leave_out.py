@@ -48,7 +48,7 @@ def test_planted_duplicates_are_found_written_and_left_out_when_asked(sets, wrap
     others = build_cache(train, tmp_path / "others", 64, mean=True)
     images = build_cache(read_caltech(tmp_path), tmp_path / "images", 64)
     model = build("zfnet", 2, 56, 0.05)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     config = TransferOptions(layers=[1], softmax_layers=[1], per_class=[2], folds=1, few_shot=[1], c_grid=[1.0])
     outcome = stage.run(config, wrap(model, others), images, tmp_path / "out", 0, others)
     found = outcome.numbers["duplicates"]

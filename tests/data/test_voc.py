@@ -67,5 +67,5 @@ def test_a_broken_line_is_named(voc):
 
 def test_an_image_that_a_class_file_leaves_out_is_named(voc):
     (voc / "ImageSets" / "Main" / "bird_val.txt").write_text("2008_000001 1\n")
-    with pytest.raises(UserError, match=r"says nothing of image 2008_000002"):
+    with pytest.raises(UserError, match=r"has no line for image 2008_000002"):
         read_voc(voc, 2012, "val")

@@ -38,7 +38,7 @@ def images() -> Images:
 @pytest.fixture
 def network(images: Images, wrap: Callable[..., Network]) -> Network:
     model = build("zfnet", 3, 56, 0.125)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return wrap(model, images)
 
 

@@ -25,7 +25,7 @@ def wrapped(module: nn.Module, crop: int = 56, std: tuple[float, float, float] =
 @pytest.fixture
 def module() -> ConvNet:
     model = build("zfnet", 4, 56, 0.125)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     for part in model.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.constant_(part.bias, 0.1)

@@ -50,7 +50,7 @@ NAMES = ("cat", "dog")
 
 def network() -> Network:
     model = build("zfnet", 2, 56, width=0.125)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     return trained_network(model.eval(), INPUTS, Classes(NAMES, NAMES))
 
 

@@ -75,7 +75,7 @@ def test_the_average_is_that_of_every_crop_of_every_network(stores, wrap):
     images, networks = stores[1], []
     for seed in (0, 1, 2):
         model = build("zfnet", 3, 32, width=0.125)
-        model.initialise("he", seed)
+        model.initialize("he", seed)
         networks.append(wrap(model))
     found = [ten_crop_probabilities(network, images, "fp32") for network in networks]
     assert found[0].dtype == np.float64 and np.allclose(found[0].sum(1), 1, atol=1e-12)

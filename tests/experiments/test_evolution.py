@@ -35,7 +35,7 @@ def snapshots(images: Images, wrap: Callable[..., Network]) -> list[Network]:
     """The first network is random, the second has the last one's first layer, the third is the last."""
     first, second, last = (build("zfnet", 2, 56, 0.125).eval() for _ in EPOCHS)
     for seed, net in enumerate((first, second, last)):
-        net.initialise("he", seed)
+        net.initialize("he", seed)
     second.conv1.load_state_dict(last.conv1.state_dict())
     return [wrap(module, images) for module in (first, second, last)]
 

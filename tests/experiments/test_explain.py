@@ -26,7 +26,7 @@ from zfnet.networks.network import Classes, Network
 @pytest.fixture
 def network(wrap):
     model = build("zfnet", 3, 32, 0.125)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return wrap(model.requires_grad_(False))
 
 

@@ -83,7 +83,7 @@ def test_the_stage_sets_networks_side_by_side(wrap: Callable[..., Network], tmp_
 
 def test_a_filter_that_never_fires_is_dead(wrap: Callable[..., Network], tmp_path):
     module, images = build("zfnet", 2, 56, 0.25), noise()
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     with torch.no_grad():
         module.conv1.bias[:6] = -1e3  # its output is far below zero, which counts as no response
     outcome = run(FirstLayerOptions(n_images=10, batch=8), {"ours": wrap(module, images)}, images, tmp_path, 0)

@@ -41,7 +41,7 @@ INPUTS = Inputs.of_mean_image(np.full((64, 64, 3), 120.0, np.float32), 50.0)
 
 def network(ids: tuple[str, ...] = NAMES) -> Network:
     model = build("zfnet", 4, 56, width=0.125)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     return trained_network(model.eval(), INPUTS, Classes(ids, ids))
 
 

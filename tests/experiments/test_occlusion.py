@@ -27,7 +27,7 @@ INPUTS = Inputs.of_mean_image(np.full((64, 64, 3), 120.0, np.float32), 50.0)
 
 def module() -> ConvNet:
     model = build("zfnet", 4, 56, width=0.125)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     return model.eval()
 
 

@@ -30,7 +30,7 @@ def test_the_stage_tells_rho_degradation_and_the_toy_and_draws_them(
     wrap: Callable[..., Network], tmp_path: Path
 ) -> None:
     model, train, val = build("zfnet", 2, 56, width=0.05), noise(41, 0), noise(9, 1)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     network = wrap(model, train)
     options = PatternsOptions(
         n_measure=20, n_neurons=3, n_degraded=3, patch=28, n_patches=60, points=4, n_shown=2, batch=16

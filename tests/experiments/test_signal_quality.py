@@ -163,7 +163,7 @@ def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) 
 
 def trained_like(name: str = "zfnet") -> tuple[ConvNet, Tensor]:
     model = build(name, 4, 56, width=0.05)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     smooth = torch.randn(90, 3, 8, 8, generator=torch.Generator().manual_seed(0))  # as pictures are, unlike white noise
     return model.eval(), nn.functional.interpolate(smooth, size=56, mode="bilinear")
 

@@ -184,7 +184,7 @@ def test_a_set_that_is_not_there_is_said_and_one_that_is_named_is_an_error_of_it
     config = Config(paths=PathsOptions(data=str(tmp_path)))
     options = getattr(config, section)
     options.source = {"transfer": "caltech101", "voc": "voc2012"}[section]
-    assert why_absent(config, section).endswith("is not there; see data/README.md")
+    assert why_absent(config, section).endswith("does not exist; see data/README.md")
     options.source = "none"
     assert why_absent(config, section) == f"{section}.source is none"
     assert raw_files(config, section) == ""
@@ -231,7 +231,7 @@ def test_boxes_of_images_of_two_splits_are_told_apart_too(tmp_path):
             picture(tmp_path / split / name / "1.png")
     one_box(tmp_path / "Annotations" / "train" / "cat" / "1.xml", 1)
     one_box(tmp_path / "Annotations" / "val" / "1.xml", 2)
-    with pytest.raises(UserError, match=r"val/1.xml cannot be told .* val/dog/1.png, because of val/cat/1.png"):
+    with pytest.raises(UserError, match=r"val/1.xml is ambiguous .* val/dog/1.png, because of val/cat/1.png"):
         read_folder(tmp_path, 0.5, seed=0)
     (tmp_path / "Annotations" / "val" / "1.xml").rename(tmp_path / "Annotations" / "val" / "dog.xml")
     train, val = read_folder(tmp_path, 0.5, seed=0)

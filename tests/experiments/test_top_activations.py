@@ -41,7 +41,7 @@ def images() -> Images:
 @pytest.fixture
 def module() -> ConvNet:
     model = build("zfnet", 3, 56, 0.125).eval()
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return model
 
 

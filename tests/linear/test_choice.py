@@ -11,7 +11,7 @@ from zfnet.linear.choice import DECADES, choose
 
 
 def trial_of(best: float, seen: list[float], starts: list[float | None] | None = None):
-    """Scores that fall with the distance of log C from that of `best`; the minimiser carries its C."""
+    """Scores that fall with the distance of log C from that of `best`; the minimizer carries its C."""
 
     def trial(c, start):
         seen.append(c)

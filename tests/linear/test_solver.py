@@ -17,7 +17,7 @@ from zfnet.linear.solver import (
     Problem,
     Space,
     _conjugate_gradients,
-    _factorise,
+    _factorize,
     decide,
     fit,
     targets_of,
@@ -179,7 +179,7 @@ def test_features_that_are_not_finite_are_refused():
         fit(kernel, targets_of(torch.arange(4) % 2, 2, SVM), SVM, 1.0)
 
 
-@pytest.mark.parametrize("way", ["factorised", "conjugate gradients", "conjugate gradients, softmax"])
+@pytest.mark.parametrize("way", ["factorized", "conjugate gradients", "conjugate gradients, softmax"])
 def test_each_way_solves_newtons_system(way):
     x, labels = draw(300)
     loss, space = SOFTMAX if "softmax" in way else SVM, Space.of(gram(x[:N_TRAIN], np.arange(N_TRAIN)))
@@ -187,14 +187,14 @@ def test_each_way_solves_newtons_system(way):
     v = 0.3 * torch.randn(N_TRAIN + 1, N_CLASSES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     image = space.image(v)
     f, g = image[:-1] + image[-1], problem.gradient(v, image)
-    if way == "factorised":
-        s, image_s = _factorise(problem, problem.y * f < 1, v, image)
+    if way == "factorized":
+        s, image_s = _factorize(problem, problem.y * f < 1, v, image)
     else:
         s, image_s = _conjugate_gradients(problem, image, -g, -space.image(g), torch.tensor(1e-5))
     torch.testing.assert_close(image_s, space.image(s), atol=1e-4, rtol=1e-4)
     left = problem.hessian(loss.curvature(f, problem.y), s, image_s) + g
     share = (left * space.image(left)).sum() / (g * space.image(g)).sum()
-    assert float(share) < (1e-16 if way == "factorised" else 0.1**2)
+    assert float(share) < (1e-16 if way == "factorized" else 0.1**2)
 
 
 @pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])

@@ -21,7 +21,7 @@ CROP = 56
 @pytest.fixture
 def model():
     model = build("zfnet", 4, CROP, 0.05)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return model
 
 
@@ -93,7 +93,7 @@ def test_features_on_disk_are_not_computed_again(network, store, tmp_path, monke
 
 def test_other_weights_make_other_features(network, model, store, tmp_path):
     first = np.array(extract(network, store, ["pool5"], "center", tmp_path)["pool5"])
-    model.initialise("he", 1)
+    model.initialize("he", 1)
     assert not np.array_equal(first, extract(network, store, ["pool5"], "center", tmp_path)["pool5"])
 
 

@@ -221,7 +221,7 @@ def test_a_network_of_ours_is_a_folder_or_its_file(stores, wrap, tmp_path):
     inputs, layers = describe(str(tmp_path))
     assert (inputs.frame, inputs.crop, list(layers)) == (36, 32, [1, 2, 3, 4, 5, 6, 7])
     torch.save(module.state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt: no network of zfnet; give .* network\.weights="):
+    with pytest.raises(UserError, match=r"other\.pt: not a network of zfnet; give .* network\.weights="):
         load_network(str(tmp_path / "other.pt"))
 
 

@@ -58,23 +58,23 @@ def test_a_missing_or_damaged_file_is_named(network, tmp_path):
     content = torch.load(tmp_path / "model.pt", weights_only=True)
     del content["weights"]["fc7.bias"]
     torch.save(content, tmp_path / "part.pt")
-    with pytest.raises(UserError, match=r"part\.pt: not a whole zfnet checkpoint \(.*fc7\.bias.*delete it"):
+    with pytest.raises(UserError, match=r"part\.pt: not a complete zfnet checkpoint \(.*fc7\.bias.*delete it"):
         load_trained(tmp_path / "part.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "model.pt").read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"cut\.pt: not a whole zfnet checkpoint.*delete it"):
+    with pytest.raises(UserError, match=r"cut\.pt: not a complete zfnet checkpoint.*delete it"):
         load_trained(tmp_path / "cut.pt")
 
 
 def test_weights_of_others_are_not_taken_for_a_damaged_network(network, tmp_path):
     torch.save(network.module.state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(UserError, match=r"weights\.pt: no network of zfnet; .*network\.weights="):
+    with pytest.raises(UserError, match=r"weights\.pt: not a network of zfnet; .*network\.weights="):
         load_trained(tmp_path / "weights.pt")
 
 
 @pytest.fixture
 def model_file(tmp_path):
     module = build("zfnet", 3, 32, width=0.05)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     inputs = Inputs.of_mean_image(np.zeros((36, 36, 3), np.float32), 64.0)
     network = trained_network(module, inputs, Classes(("a", "b", "c"), ("a", "b", "c")))
     save_network(tmp_path / "model.pt", network, "zfnet", 0.05)
@@ -101,7 +101,7 @@ def test_a_flipped_bit_or_a_cut_is_refused_by_name(model_file, from_end):
         else:
             del data[place:]
         model_file.write_bytes(data)
-        with pytest.raises(UserError, match=r"model\.pt: not a whole zfnet checkpoint \(.+\); delete it"):
+        with pytest.raises(UserError, match=r"model\.pt: not a complete zfnet checkpoint \(.+\); delete it"):
             load_trained(model_file)
 
 
@@ -120,8 +120,8 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     save_tensors(tmp_path / "other.pt", {"a": torch.zeros(1)})
     torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "empty.pt").write_bytes(b"")
-    with pytest.raises(UserError, match="other.pt: no network of zfnet"):
+    with pytest.raises(UserError, match="other.pt: not a network of zfnet"):
         load_trained(tmp_path / "other.pt")
     for name in ("list.pt", "empty.pt"):
-        with pytest.raises(UserError, match=f"{name}: not a whole zfnet checkpoint"):
+        with pytest.raises(UserError, match=f"{name}: not a complete zfnet checkpoint"):
             load_trained(tmp_path / name)

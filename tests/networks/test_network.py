@@ -20,7 +20,7 @@ from zfnet.networks.walk import outputs
 @pytest.fixture
 def network(wrap):
     model = build("zfnet", 3, 32, 0.125)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return wrap(model)
 
 
@@ -55,7 +55,7 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(network):
 def test_the_fingerprint_is_of_modules_weights_and_preprocessing(network, wrap):
     def changed(change):
         model = build("zfnet", 3, 32, 0.125)
-        model.initialise("he", 0)
+        model.initialize("he", 0)
         with torch.no_grad():
             change(model)
         return wrap(model).fingerprint()

@@ -6,10 +6,10 @@ import torch
 from zfnet.core.errors import UserError
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.table import BASES, TABLE3, VARIANTS, Architecture, Conv, Full, Variant, architecture
+from zfnet.training.batches import Dropouts
 from zfnet.training.distributed import World
-from zfnet.training.feed import Dropouts
 from zfnet.training.fit import Seeded
-from zfnet.training.renormalise import Renormaliser
+from zfnet.training.renormalize import Renormalizer
 
 
 def maps(model, crop):
@@ -97,25 +97,25 @@ def test_layer_names_the_last_module_of_a_layer_and_upto_its_output():
         build("zfnet", 5, 56, width=0.25).__class__(architecture("krizhevsky-no67", 56), 5, 56).layer(6)
 
 
-def test_paper_initialisation_is_gaussian_of_a_hundredth_with_krizhevskys_biases():
+def test_paper_initialization_is_gaussian_of_a_hundredth_with_krizhevskys_biases():
     model = build("krizhevsky", 10, 56)
-    model.initialise("paper", seed=3)
+    model.initialize("paper", seed=3)
     assert model.fc6.weight.std().item() == pytest.approx(0.01, rel=0.02)
     biases = {name: set(m.bias.tolist()) for name, m in model.named_children() if hasattr(m, "bias")}
     ones = {"conv2", "conv4", "conv5", "fc6", "fc7"}  # Krizhevsky et al. 2012, section 5
     assert biases == {name: {1.0} if name in ones else {0.0} for name in biases} and len(biases) == 8
     again = build("krizhevsky", 10, 56)
-    again.initialise("paper", seed=3)
+    again.initialize("paper", seed=3)
     assert torch.equal(model.conv3.weight, again.conv3.weight)
 
 
-def test_gain_is_the_papers_initialisation_at_its_sizes_and_its_gain_at_others():
+def test_gain_is_the_papers_initialization_at_its_sizes_and_its_gain_at_others():
     full, paper = build("zfnet", 1000, 224, width=1.0), build("zfnet", 1000, 224, width=1.0)
-    full.initialise("gain", seed=1)
-    paper.initialise("paper", seed=1)
+    full.initialize("gain", seed=1)
+    paper.initialize("paper", seed=1)
     assert all(torch.equal(a, b) for a, b in zip(full.parameters(), paper.parameters(), strict=True))
     small = build("zfnet", 10, 56, width=0.25)
-    small.initialise("gain", seed=1)
+    small.initialize("gain", seed=1)
     for name, fan_in in (("conv1", 147), ("conv2", 96 * 25), ("conv4", 384 * 9), ("fc6", 9216), ("fc7", 4096)):
         weight = small.get_submodule(name).weight
         gain = weight.std().item() * weight[0].numel() ** 0.5
@@ -135,7 +135,7 @@ def row(convs: int, fulls: int) -> Architecture:
 def test_any_number_of_layers_trains_one_step(convs, fulls):
     layers = row(convs, fulls)
     model = ConvNet(layers, 4, 16, dropout=0.5)
-    model.initialise("gain", 0)
+    model.initialize("gain", 0)
     assert model.numbers == layers.numbers == tuple(range(1, convs + fulls + 1)) and model.depth == convs + fulls
     assert model.classifier == f"fc{max(8, convs + fulls + 1)}" == list(model._modules)[-1]
     kinds = [type(module).__name__ for module in model]
@@ -151,7 +151,7 @@ def test_any_number_of_layers_trains_one_step(convs, fulls):
     loss = Seeded(model)(torch.randn(3, 3, 16, 16), masks).square().sum()
     loss.backward()
     torch.optim.SGD(model.parameters(), 1e3).step()
-    Renormaliser(model, 0.1, 1.0)()
+    Renormalizer(model, 0.1, 1.0)()
     head = f"{model.classifier}.bias"
     assert not torch.equal(model.state_dict()[head], before[head])
 
@@ -165,7 +165,7 @@ def literal(model: ConvNet, x: torch.Tensor, numbers: range) -> torch.Tensor:
 
 def test_twelve_convolutions_compute_what_is_written_out():
     model = ConvNet(Architecture({n: Conv(4, 3, padding=1) for n in range(1, 13)}, {}), 5, 8).eval()
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     x = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(model(x), literal(model, x, range(1, 13)))
     assert model.layer(1) == "relu1" and model.layer(11) == "relu11" and model.layer(12) == "relu12"
@@ -204,7 +204,7 @@ def test_the_sides_of_the_table_are_those_of_pytorch(crop, pool):
         (lambda: Variant("resnet"), "no base network 'resnet'; known: zfnet"),
         (lambda: Variant("zfnet", remove=(9,)), "zfnet has no layer 9 to change"),
         (lambda: Variant("zfnet", times={8: 2.0}), "zfnet has no layer 8 to change"),
-        (lambda: architecture("zfnet", 6), "data.size: crops of 6 px are too small, nothing is left .* after layer 2"),
+        (lambda: architecture("zfnet", 6), "data.size: crops of 6 px are too small: layer 2 has no output"),
     ],
 )
 def test_what_cannot_be_built_is_an_error_of_the_row(make, message):

@@ -386,7 +386,7 @@ def test_a_stage_that_runs_again_says_what_is_new(config, ran, capsys):
 
 def test_two_runs_are_not_in_one_folder_at_a_time(config, ran):
     with (
-        runner._alone(STAGES["train"], config),
+        runner._exclusive(STAGES["train"], config),
         pytest.raises(UserError, match="paths.outputs: another run is working in .*train"),
     ):
         runner.run(replace(config, stage="train"), "")
@@ -397,7 +397,7 @@ def test_two_runs_are_not_in_one_folder_at_a_time(config, ran):
 
 def test_several_nodes_that_train_together_are_one_run(config, ran):
     config = replace(config, nodes=2)
-    with runner._alone(STAGES["train"], config), runner._alone(STAGES["train"], config):
+    with runner._exclusive(STAGES["train"], config), runner._exclusive(STAGES["train"], config):
         pass
 
 

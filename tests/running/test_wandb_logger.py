@@ -1,4 +1,4 @@
-"""W&B mirrors a stage as it goes and may fail without harm: the offline file is read back."""
+"""W&B logs a stage as it goes and may fail without harm: the offline file is read back."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import write
 from zfnet.running import wandb_logger as module
-from zfnet.running.wandb_logger import Mirror, flat, keyed, tables
+from zfnet.running.wandb_logger import RunLogger, keyed, scalars, tables
 
 
 def log_records(data, block=32768):
@@ -89,12 +89,12 @@ def stage(tmp_path):
 
 @pytest.fixture
 def opened(stage, monkeypatch):
-    """Opens the mirror of the stage, which looks for new lines ten times a second."""
+    """Opens the logger of the stage, which looks for new lines ten times a second."""
     monkeypatch.setattr(module, "EVERY", 0.1)
     monkeypatch.setattr(module, "_unreachable", False)
 
     def open_(name="train", **options):
-        return Mirror(WandbOptions(**options), "exp", name, {"train": {"lr": 0.1}}, stage, stage.parent)
+        return RunLogger(WandbOptions(**options), "exp", name, {"train": {"lr": 0.1}}, stage, stage.parent)
 
     return open_
 
@@ -102,14 +102,14 @@ def opened(stage, monkeypatch):
 def test_an_offline_run_holds_metrics_numbers_pictures_and_tables(stage, opened):
     for name in ("grid.png", "epochs/layer1_0001.png", "epochs/layer1_0004.png"):
         write(stage / name, np.zeros((8, 8, 3), np.uint8))
-    mirror = opened("evolution")
+    logger = opened("evolution")
     metrics.log_metrics(stage, epoch=1, images=50, loss=0.5, val_top1_error=80.0, dead_maps=[0.25, 0.0])
     metrics.log_metrics(stage / "zfnet" / "seed_0", epoch=1, images=50, loss=0.7)
     outcome = Outcome(
         {"top1_error": 12.5, "table6": {"svm": {"ap": {"cat": 0.5, "dog": 0.25}}}}, {"grid.png": "a grid"}
     )
     outcome.steps = {"layer1": {1: "epochs/layer1_0001.png", 4: "epochs/layer1_0004.png"}}
-    mirror.finish(outcome)
+    logger.finish(outcome)
     history, summary, axes, groups = read_back(stage.parent)
     assert values(history, "images/loss") == [0.5] and values(history, "images/zfnet/seed_0/loss") == [0.7]
     assert values(history, "epoch/val_top1_error") == [80.0] and values(history, "epoch/dead_maps/1") == [0.25]
@@ -126,22 +126,22 @@ def test_an_offline_run_holds_metrics_numbers_pictures_and_tables(stage, opened)
 
 def test_lines_are_sent_while_the_stage_still_runs(stage, opened):
     sent = []
-    mirror = opened()
-    mirror._run.log, mirror_log = lambda line: sent.append(line), mirror._run.log
+    logger = opened()
+    logger._run.log, send = lambda line: sent.append(line), logger._run.log
     metrics.log_metrics(stage, epoch=1, loss=0.5)
     end = time.monotonic() + 20
     while not sent and time.monotonic() < end:
         time.sleep(0.05)
     assert sent == [{"epoch": 1, "epoch/loss": 0.5}]
-    mirror._run.log = mirror_log
-    mirror.finish(Outcome({}))
+    logger._run.log = send
+    logger.finish(Outcome({}))
 
 
 def test_lines_of_an_earlier_run_stay_out_and_none_is_sent_twice(stage, opened):
     """A worker that dies is started again: its history is rewritten, and goes on."""
     metrics.log_metrics(stage, epoch=1, loss=9.0)
     metrics.log_metrics(stage, epoch=2, loss=8.0)
-    mirror = opened()
+    logger = opened()
     time.sleep(0.3)
     metrics.restart_metrics(stage, [])
     metrics.log_metrics(stage, epoch=1, loss=0.5)
@@ -150,7 +150,7 @@ def test_lines_of_an_earlier_run_stay_out_and_none_is_sent_twice(stage, opened):
     metrics.restart_metrics(stage, [{"epoch": 1, "loss": 0.5}])
     metrics.log_metrics(stage, epoch=2, loss=0.4)
     metrics.log_metrics(stage, epoch=3, loss=0.3)
-    mirror.finish(Outcome({}))
+    logger.finish(Outcome({}))
     assert values(read_back(stage.parent)[0], "epoch/loss") == [0.5, 0.4, 0.3]
 
 
@@ -162,9 +162,9 @@ def test_the_networks_go_along_only_on_request(stage, opened):
 
 
 def test_a_stage_that_fails_closes_its_run(stage, opened):
-    mirror = opened()
+    logger = opened()
     metrics.log_metrics(stage, epoch=1, loss=0.5)
-    mirror.finish(None)
+    logger.finish(None)
     history, summary, *_ = read_back(stage.parent)
     assert values(history, "epoch/loss") == [0.5] and "top1_error" not in summary
 
@@ -173,8 +173,8 @@ def test_no_service_is_a_warning_and_the_next_stage_stays_offline(stage, opened,
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # refuses at once
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setattr(module, "PATIENCE", 1.0)
-    mirror = opened(mode="online")
-    mirror.finish(Outcome({"top1_error": 1.0}))
+    logger = opened(mode="online")
+    logger.finish(Outcome({"top1_error": 1.0}))
     assert "warning: Weights & Biases is off" in capsys.readouterr().err
     second = opened("ablations", mode="online")
     assert second._run.offline
@@ -185,12 +185,12 @@ ONLINE = """
 import sys
 from pathlib import Path
 from zfnet.pipeline.options import WandbOptions
-from zfnet.running.wandb_logger import Mirror
+from zfnet.running.wandb_logger import RunLogger
 from zfnet.pipeline.record import Outcome
 
 root = Path(sys.argv[1])
 for stage in ("data", "train"):
-    Mirror(WandbOptions(mode="online"), "exp", stage, {}, root / stage, root).finish(Outcome({"top1_error": 12.5}))
+    RunLogger(WandbOptions(mode="online"), "exp", stage, {}, root / stage, root).finish(Outcome({"top1_error": 12.5}))
 """
 
 
@@ -220,14 +220,14 @@ def test_a_refused_key_is_a_warning(opened, monkeypatch, capsys, error):
     assert (error or "CommError") in capsys.readouterr().err
 
 
-def test_a_mirror_that_breaks_midway_is_a_warning(stage, opened, capsys):
-    mirror = opened()
-    mirror._run.log, log = lambda line: 1 / 0, mirror._run.log
+def test_a_logger_that_breaks_midway_is_a_warning(stage, opened, capsys):
+    logger = opened()
+    logger._run.log, log = lambda line: 1 / 0, logger._run.log
     metrics.log_metrics(stage, epoch=1, loss=0.5)
-    mirror.finish(Outcome({}))
+    logger.finish(Outcome({}))
     assert "did not take" in capsys.readouterr().err
-    mirror._run.log = log
-    mirror._run.finish()
+    logger._run.log = log
+    logger._run.finish()
 
 
 def test_disabled_opens_nothing(stage, opened):
@@ -272,6 +272,6 @@ def test_keys_of_a_line():
 
 def test_nested_numbers_become_one_level_and_classes_become_tables():
     numbers = {"a": {"b": 1.0, "c": [1], "ap": {"cat": 0.5}}, "d": "x"}
-    assert flat(numbers) == {"a/b": 1.0, "d": "x"}
-    assert dict(tables(numbers)) == {"a/ap": {"cat": 0.5}}
-    assert dict(tables({"ap": {"cat": Measure(0.5, 0.4, 0.7).to_json()}})) == {"ap": {"cat": 0.5}}
+    assert scalars(numbers) == {"a/b": 1.0, "d": "x"}
+    assert tables(numbers) == {"a/ap": {"cat": 0.5}}
+    assert tables({"ap": {"cat": Measure(0.5, 0.4, 0.7).to_json()}}) == {"ap": {"cat": 0.5}}

@@ -22,8 +22,8 @@ from zfnet.networks.normalization import LocalResponseNorm
 from zfnet.networks.options import ModelOptions
 from zfnet.networks.predict import predict
 from zfnet.training import fit as module
+from zfnet.training.batches import Dropouts, batches
 from zfnet.training.distributed import World, launch
-from zfnet.training.feed import Dropouts, feed
 from zfnet.training.fit import Job, Seeded, fit
 from zfnet.training.options import CheckpointOptions, TrainOptions
 from zfnet.training.sampling import plan_epoch
@@ -38,19 +38,19 @@ GPU, CPU = World(0, 1, torch.device("cuda")), World(0, 1, torch.device("cpu"))
 
 def first_losses(images, inputs, precision, world=GPU, steps=100):
     model = build("zfnet", 3, 32, width=0.25)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     model.to(world.device).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.SGD(model.parameters(), 0.001, 0.9, weight_decay=5e-4, fused=True)
+    optimizer = torch.optim.SGD(model.parameters(), 0.001, 0.9, weight_decay=5e-4, fused=True)
     drops, losses, epoch = Dropouts(model, 0), [], 0
     while len(losses) < steps:
         plan = plan_epoch(len(images), images.size, "random", 0, epoch)
-        for batch in feed(images, inputs, plan, range(4), 6, world, drops, 4 * epoch):
+        for batch in batches(images, inputs, plan, range(4), 6, world, drops, 4 * epoch):
             with autocast(world.device, precision):
                 scores = Seeded(model)(batch.inputs, batch.masks)
             loss = F.cross_entropy(scores.float(), batch.labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             losses.append(loss.item())
         epoch += 1
     return np.array(losses[:steps])
@@ -58,8 +58,8 @@ def first_losses(images, inputs, precision, world=GPU, steps=100):
 
 def test_initial_weights_are_the_same_wherever_the_network_lies():
     here, there = build("zfnet", 3, 32, width=0.25), build("zfnet", 3, 32, width=0.25).to("cuda")
-    here.initialise("he", seed=0)
-    there.initialise("he", seed=0)
+    here.initialize("he", seed=0)
+    there.initialize("he", seed=0)
     assert all(torch.equal(a, b.cpu()) for a, b in zip(here.parameters(), there.parameters(), strict=True))
 
 
@@ -84,7 +84,7 @@ def test_contrast_normalisation_agrees_with_float64(dtype, tolerance):
 
 def test_nccl_with_one_process_gives_the_same_gradient():
     model = build("zfnet", 3, 32, width=0.25)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     model.cuda().eval()
     x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).cuda()
     Seeded(model)(x, {}).square().sum().backward()
@@ -124,13 +124,13 @@ def test_two_processes_on_two_gpus_equal_one(stores, inputs, store_folders, tmp_
     np.testing.assert_allclose([line["loss"] for line in lines], [line["loss"] for line in one["history"]], rtol=1e-2)
 
 
-def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores, inputs, wrap):
+def test_batches_and_evaluation_give_a_gpu_what_they_give_the_cpu(stores, inputs, wrap):
     train, val = stores
     model = build("zfnet", 3, 32, width=0.25)
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     plan = plan_epoch(len(train), train.size, "random", 0, 0)
-    batches = [list(feed(train, inputs, plan, range(4), 6, world, Dropouts(model, 0), 0)) for world in (GPU, CPU)]
-    for found, wanted in zip(*batches, strict=True):
+    both = [list(batches(train, inputs, plan, range(4), 6, world, Dropouts(model, 0), 0)) for world in (GPU, CPU)]
+    for found, wanted in zip(*both, strict=True):
         assert found.inputs.is_cuda and found.inputs.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(found.inputs.cpu(), wanted.inputs, rtol=1e-5, atol=1e-5)
         assert found.labels.tolist() == wanted.labels.tolist()
@@ -146,13 +146,13 @@ def test_the_feed_and_the_evaluation_give_a_gpu_what_they_give_the_cpu(stores, i
 
 
 @pytest.mark.parametrize(("first", "then"), [(GPU, CPU), (CPU, GPU)])
-def test_a_checkpoint_goes_on_on_another_device(stores, inputs, tmp_path, monkeypatch, first, then):
+def test_a_checkpoint_resumes_on_another_device(stores, inputs, tmp_path, monkeypatch, first, then):
     recipe = TrainOptions(
         epochs=4, batch=6, reference_batch=6, lr=0.02, schedule="cosine", precision="fp32", crops="random", snapshots=[]
     )
     job = Job(ModelOptions(width=0.125, init="he"), recipe, CheckpointOptions(), str(tmp_path), first.device.type)
 
-    class Interrupted(module.Renormaliser):
+    class Interrupted(module.Renormalizer):
         calls = 0
 
         def __call__(self):
@@ -161,7 +161,7 @@ def test_a_checkpoint_goes_on_on_another_device(stores, inputs, tmp_path, monkey
             if Interrupted.calls == 7:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(module, "Renormaliser", Interrupted)
+    monkeypatch.setattr(module, "Renormalizer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(job, first, *stores, inputs)
     monkeypatch.undo()

@@ -66,14 +66,14 @@ def write_worker(folder, does):
         "from pathlib import Path\n"
         "from zfnet.training import fit, worker\n"
         "mark = Path(sys.argv[1]).with_name('mark')\n"
-        "class Sabotaged(fit.Renormaliser):\n"
+        "class Sabotaged(fit.Renormalizer):\n"
         "    calls = 0\n"
         "    def __call__(self):\n"
         "        super().__call__()\n"
         "        Sabotaged.calls += 1\n"
         "        if Sabotaged.calls >= 6:\n"
         f"            {does}\n"
-        "fit.Renormaliser = Sabotaged\n"
+        "fit.Renormalizer = Sabotaged\n"
         "if __name__ == '__main__':\n"
         "    sys.exit(worker.main(sys.argv[1]))\n"
     )
@@ -117,7 +117,7 @@ def test_it_leaves_model_snapshots_and_metrics(trained):
 def test_interrupted_and_resumed_equals_uninterrupted(trained, stores, inputs, tmp_path, monkeypatch, steps):
     calls = 0
 
-    class Interrupted(module.Renormaliser):
+    class Interrupted(module.Renormalizer):
         def __call__(self):
             nonlocal calls
             super().__call__()
@@ -125,7 +125,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, stores, inputs, t
             if calls == steps:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(module, "Renormaliser", Interrupted)
+    monkeypatch.setattr(module, "Renormalizer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(job(tmp_path), ALONE, *stores, inputs)
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(trained, store_folde
 
 def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_path, capfd):
     write_job(tmp_path, store_folders[0], tmp_path / "nowhere")
-    with pytest.raises(UserError, match="nowhere: no whole image cache"):
+    with pytest.raises(UserError, match="nowhere: not a complete image cache"):
         launch("zfnet.training.worker", tmp_path / "job.json", processes=2)
     assert "restart" not in capfd.readouterr().err.lower()
 
@@ -210,7 +210,7 @@ def test_a_network_that_is_fine_tuned_starts_from_the_given_layers(trained, stor
 def test_another_network_to_start_from_is_another_training(trained, stores, inputs, tmp_path):
     start = load_trained(trained[0] / "model.pt")
     fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, inputs, start)
-    start.module.initialise("he", seed=5)
+    start.module.initialize("he", seed=5)
     fit(job(tmp_path, epochs=1, lr=1e-9), ALONE, *stores, inputs, start)
     torch.testing.assert_close(weights(tmp_path)["conv3.weight"], start.module.conv3.weight.detach(), rtol=0, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The small pieces of the training: renormalisation, schedule, plans, masks, checkpoints."""
+"""The small pieces of the training: renormalization, schedule, plans, masks, checkpoints."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from zfnet.data.crops import ten_crop_places
 from zfnet.training import checkpoint
 from zfnet.training.distributed import World
 from zfnet.training.options import TrainOptions
-from zfnet.training.renormalise import Renormaliser, filter_rms
+from zfnet.training.renormalize import Renormalizer, filter_rms
 from zfnet.training.sampling import SPREAD, dropout_masks, plan_epoch
 from zfnet.training.schedule import count_plateaus, learning_rate
 
@@ -25,7 +25,7 @@ def test_only_filters_above_the_radius_are_scaled_back_to_it():
         net[2].weight[0] *= 100
         net[2].bias.fill_(50.0)
     before = net[2].weight.detach().clone()
-    Renormaliser(net, radius=0.1, divisor=1.0)()
+    Renormalizer(net, radius=0.1, divisor=1.0)()
     for old, new in zip(before.detach(), net[2].weight.detach(), strict=True):  # filter by filter, [ZF13] 3
         rms = float((old.double() ** 2).mean() ** 0.5)
         expected = old * (0.1 / rms) if rms > 0.1 else old
@@ -37,17 +37,17 @@ def test_the_first_radius_follows_the_scale_of_the_inputs():
     net = two_layers()
     with torch.no_grad():
         net[0].weight.copy_(torch.randn_like(net[0].weight) * 10)
-    renormalise = Renormaliser(net, radius=0.1, divisor=64.0)
-    renormalise()
+    renormalize = Renormalizer(net, radius=0.1, divisor=64.0)
+    renormalize()
     torch.testing.assert_close(filter_rms(net[0].weight), torch.full((8,), 6.4))
-    found = renormalise.measure()
+    found = renormalize.measure()
     assert found["clipped_filters"]["0"] == 1.0 and found["rms_mean"]["0"] == pytest.approx(0.1)
     assert found["rms_max"]["2"] == pytest.approx(float((net[2].weight.detach() ** 2).mean((1, 2, 3)).sqrt().max()))
     unclipped = two_layers()
     with torch.no_grad():
         unclipped[0].weight.mul_(1e3)
     before = unclipped[0].weight.clone()
-    never = Renormaliser(unclipped, radius=0.0, divisor=1.0)
+    never = Renormalizer(unclipped, radius=0.0, divisor=1.0)
     never()
     assert never.measure()["clipped_filters"] == {"0": 0.0, "2": 0.0}
     assert torch.equal(before, unclipped[0].weight)
@@ -105,26 +105,26 @@ def test_no_step_of_a_training_has_the_masks_of_another_seed():
 
 def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, capsys):
     net = two_layers()
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for epoch in range(4):
         net[0].bias.data.fill_(epoch)
-        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "key", keep=2)
     files = sorted(tmp_path.glob("*/at_*.pt"))
     assert len(files) == 2
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
-    place = checkpoint.restore(tmp_path, net, optimiser, "key")
+    place = checkpoint.restore(tmp_path, net, optimizer, "key")
     assert place.epoch == 2 and (net[0].bias == 2).all()
     assert "damaged" in capsys.readouterr().err
-    assert checkpoint.restore(tmp_path, net, optimiser, "another key").epoch == 0
+    assert checkpoint.restore(tmp_path, net, optimizer, "another key").epoch == 0
 
 
 @pytest.mark.parametrize("kind", ["bit", "cut"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys, kind):
     net, random = two_layers(), np.random.default_rng(0)
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for epoch in (1, 2):
         net[0].weight.data.fill_(epoch)
-        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=2)
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "key", keep=2)
     newest = sorted(tmp_path.glob("*/at_*.pt"))[-1]
     good = newest.read_bytes()
     for _ in range(40):
@@ -135,43 +135,43 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caps
             del data[random.integers(len(good)) :]
         newest.write_bytes(data)
         checkpoint.report_damage.cache_clear()
-        assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 1 and (net[0].weight == 1).all()
+        assert checkpoint.restore(tmp_path, net, optimizer, "key").epoch == 1 and (net[0].weight == 1).all()
         errors = capsys.readouterr().err
         assert errors.count("\n") == 1 and f"{newest}: damaged" in errors
     newest.write_bytes(good)
-    assert checkpoint.restore(tmp_path, net, optimiser, "key").epoch == 2 and (net[0].weight == 2).all()
+    assert checkpoint.restore(tmp_path, net, optimizer, "key").epoch == 2 and (net[0].weight == 2).all()
 
 
 def test_a_checkpoint_is_known_by_its_content_and_not_by_its_place(tmp_path, capsys):
     net = two_layers()
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
-    checkpoint.save(tmp_path / "a", net, optimiser, checkpoint.Place(epoch=3), "seed 7", keep=2)
-    checkpoint.save(tmp_path / "b", net, optimiser, checkpoint.Place(epoch=2), "seed 0", keep=2)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    checkpoint.save(tmp_path / "a", net, optimizer, checkpoint.Place(epoch=3), "seed 7", keep=2)
+    checkpoint.save(tmp_path / "b", net, optimizer, checkpoint.Place(epoch=2), "seed 0", keep=2)
     (stranger,), (own,) = ((tmp_path / folder).glob("*/at_*.pt") for folder in "ab")
     stranger.rename(own.with_name(stranger.name))
-    assert checkpoint.restore(tmp_path / "b", net, optimiser, "seed 0").epoch == 2
+    assert checkpoint.restore(tmp_path / "b", net, optimizer, "seed 0").epoch == 2
     assert "not a checkpoint of this training" in capsys.readouterr().err
 
 
 def test_checkpoints_of_another_configuration_give_way_to_the_new_ones(tmp_path):
     net = two_layers()
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     (tmp_path / "at_0099_0000000.pt").write_bytes(b"of an older layout")
     for epoch in (70, 71):
-        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "old recipe", keep=2)
-    assert checkpoint.restore(tmp_path, net, optimiser, "new recipe") == checkpoint.Place()
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "old recipe", keep=2)
+    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe") == checkpoint.Place()
     for epoch in (1, 2, 3):
-        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "new recipe", keep=2)
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "new recipe", keep=2)
     assert [path.name for path in sorted(tmp_path.rglob("*.pt"))] == ["at_0002_0000000.pt", "at_0003_0000000.pt"]
-    assert checkpoint.restore(tmp_path, net, optimiser, "new recipe").epoch == 3
+    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe").epoch == 3
 
 
 def test_a_checkpoint_that_was_passed_over_as_damaged_does_not_outlive_the_next(tmp_path):
     net = two_layers()
-    optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for epoch in (1, 2):
-        checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=epoch), "key", keep=1)
-    checkpoint.save(tmp_path, net, optimiser, checkpoint.Place(epoch=1, step=5), "key", keep=1)
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "key", keep=1)
+    checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=1, step=5), "key", keep=1)
     assert [path.name for path in tmp_path.rglob("*.pt")] == ["at_0001_0000005.pt"]
 
 

@@ -19,7 +19,7 @@ directly the two are one neuron: its output decides which samples have y > 0, as
 A weight that is used several times has the samples of all its uses.
 
 Where w . N vanishes against what was summed (a neuron that is constant, or never in that regime) there is no pattern:
-w / (w . w) takes its place and is counted [our choice; the authors' code divides by 1 and renormalises].
+w / (w . w) takes its place and is counted [our choice; the authors' code divides by 1 and renormalizes].
 """
 
 from __future__ import annotations

@@ -42,10 +42,11 @@ from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes
 from zfnet.networks.predict import predict
+from zfnet.training.batches import Batch, Dropouts
+from zfnet.training.batches import batches as training_batches
 from zfnet.training.distributed import World
-from zfnet.training.feed import Batch, Dropouts, feed
 from zfnet.training.fit import Seeded
-from zfnet.training.renormalise import Renormaliser
+from zfnet.training.renormalize import Renormalizer
 from zfnet.training.sampling import plan_epoch
 
 Step = Callable[[Batch], Tensor]
@@ -99,24 +100,24 @@ def measure(device: torch.device, sizes: Sizes) -> list[dict[str, Any]]:
 def network(sizes: Sizes, device: torch.device) -> ConvNet:
     """The ZF-net in training mode, as `fit` lays it out, always from the same weights."""
     model = build("zfnet", sizes.classes, crop_size(sizes.frame), sizes.width)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     return model.to(device).to(memory_format=torch.channels_last).train()
 
 
 def training_step(model: ConvNet, precision: str, seeded: nn.Module | None = None) -> Step:
     """One step of `fit` on `model`, run through `seeded` (default: the model itself); it returns the loss."""
     device, runner = next(model.parameters()).device, seeded or Seeded(model)
-    optimiser = torch.optim.SGD(model.parameters(), LR, 0.9, weight_decay=5e-4, fused=True)
-    renormalise = Renormaliser(model, 0.1, DIVISOR)
+    optimizer = torch.optim.SGD(model.parameters(), LR, 0.9, weight_decay=5e-4, fused=True)
+    renormalize = Renormalizer(model, 0.1, DIVISOR)
 
     def step(batch: Batch) -> Tensor:
         with autocast(device, precision):
             logits = runner(batch.inputs, batch.masks)
         loss = F.cross_entropy(logits.float(), batch.labels)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
-        renormalise()
+        optimizer.step()
+        renormalize()
         return loss.detach()
 
     return step
@@ -133,7 +134,7 @@ def batches(images: Images, model: ConvNet, n_steps: int, size: int) -> Iterator
     plan = plan_epoch(len(images), images.size, "random", 0, 0)
     plan = replace(plan, order=np.resize(plan.order, n_steps * size))
     world = World(0, 1, next(model.parameters()).device)
-    return feed(images, inputs_of(images), plan, range(n_steps), size, world, Dropouts(model, 0), 0)
+    return training_batches(images, inputs_of(images), plan, range(n_steps), size, world, Dropouts(model, 0), 0)
 
 
 # ---------------------------------------------------------------- speed

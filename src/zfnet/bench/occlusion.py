@@ -27,7 +27,7 @@ FLOP_BOUND = {32: 3.2, 64: 2.1}  # what the multiplications alone would gain
 def rows(quick: bool = False) -> list[dict]:
     """Rows of `make bench`; ratio > 1 means ours is better."""
     model = build("zfnet", 10, 56, 0.25).eval() if quick else build("zfnet", 1000, 224).eval()
-    model.initialise("he", seed=0)
+    model.initialize("he", seed=0)
     image = torch.randn(3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(0))
     sizes = [min(FLOP_BOUND)] if quick else list(FLOP_BOUND)
     return [row for size in sizes for row in _rows_at(model, image, size, 1 if quick else ROUNDS)]

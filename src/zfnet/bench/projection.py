@@ -34,7 +34,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     """The rows of the benchmark: {name, ours, peer, unit, ratio, target, holds, note}."""
     torch.manual_seed(0)
     model = build("zfnet", 10 if quick else 1000, 224).eval()
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     images, rounds = torch.randn(2 if quick else 32, 3, 224, 224), 1 if quick else ROUNDS
     layers = [_projection(model, images[:16], n, target, rounds) for n, target in TARGETS.items()]
     return [*layers, _top9(model, images, rounds), _patterns(model, images, rounds), *_memory(4 if quick else STEPS)]
@@ -109,7 +109,7 @@ def _patterns(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
 
 def _memory(steps: int) -> list[dict[str, Any]]:
     model = build("zfnet", 10, 56, 0.25).eval()
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     images, corners = torch.randn(16, 3, 56, 56), torch.cartesian_prod(*[torch.arange(0, 44, 4)] * 2)
     deconvnet, occluder = Backprojection(model, "deconvnet"), Occluder(12, corners, torch.zeros(3, 56, 56))
     return [

@@ -24,7 +24,7 @@ from zfnet.core.machine import keep_memory
 from zfnet.core.precision import autocast, resolve
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.normalization import LocalResponseNorm
-from zfnet.training.renormalise import Renormaliser
+from zfnet.training.renormalize import Renormalizer
 
 BATCH = 16
 TARGET = 4.0  # times the peer's speed
@@ -43,7 +43,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     keep_memory()
     batch, rounds = (2, 1) if quick else (BATCH, ROUNDS)
     model = build("zfnet", 10, 56, 0.25) if quick else build("zfnet", 1000, 224)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     images = torch.randn(batch, 3, model.input_size, model.input_size)
     maps = torch.randn(batch, 96, 110, 110)
     return [*norm_rows(maps, rounds), _forward_row(model, images, rounds), _step_row(model, images, rounds)]
@@ -98,7 +98,7 @@ def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
     precision, labels = resolve("auto", CPU), torch.arange(len(images))
     ours, stock = copy.deepcopy(model).to(memory_format=torch.channels_last), with_norms(model, StockNorm)
     inputs = images.contiguous(memory_format=torch.channels_last)
-    renormalise = Renormaliser(ours, 0.1, 1.0)
+    renormalize = Renormalizer(ours, 0.1, 1.0)
     fused = torch.optim.SGD(ours.parameters(), 0.01, 0.9, weight_decay=5e-4, fused=True)
     plain = torch.optim.SGD(stock.parameters(), 0.01, 0.9, weight_decay=5e-4, foreach=False)
 
@@ -108,7 +108,7 @@ def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
         fused.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels).backward()
         fused.step()
-        renormalise()
+        renormalize()
 
     def stock_step() -> None:
         plain.zero_grad()
@@ -116,7 +116,7 @@ def _step_row(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:
         plain.step()
 
     times, name = in_turn(our_step, stock_step, rounds=rounds), f"training step, {model.input_size} px"
-    return _row(name, times, len(images), f"ours {precision}, with RMS renormalisation; peer fp32")
+    return _row(name, times, len(images), f"ours {precision}, with RMS renormalization; peer fp32")
 
 
 def _row(name: str, seconds: Sequence[float], n: int, note: str, target: float = TARGET) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from zfnet.core.metrics import METRICS, read_metrics
 from zfnet.core.resources import CONF
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import RESULT, read_result
-from zfnet.running.wandb_logger import flat, keyed, tables
+from zfnet.running.wandb_logger import keyed, scalars, tables
 
 DEFINITION = CONF / "dashboard.yaml"
 OUTPUTS = Path("outputs")
@@ -60,7 +60,7 @@ def logged_keys(outputs: Path) -> set[str]:
         keys.update(key for line in read_metrics(path.parent) for key in keyed(line, network))
     for path in outputs.rglob(RESULT):
         if (result := read_result(path.parent)) and isinstance(result.get("numbers"), dict):
-            keys |= set(flat(result["numbers"])) | {f"tables/{name}" for name, _ in tables(result["numbers"])}
+            keys |= set(scalars(result["numbers"])) | {f"tables/{name}" for name in tables(result["numbers"])}
             keys |= {f"figures/{Path(name).stem}" for name in result.get("figures", {})}
             keys |= {f"{result.get('stage')}/{key}" for key in result.get("steps", {})}
     return keys

@@ -12,12 +12,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zfnet.cli.words import prepare, settings_last
 from zfnet.core import options
-from zfnet.core.errors import PLACES, UserError, exit_code
+from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
 from zfnet.experiments.config import Settings
 from zfnet.experiments.table import STAGES, Config
@@ -64,7 +64,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
         try:
             run_config(_validated(composed), typed)
         except (UserError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in {*PLACES, errno.EPIPE}:
+            if isinstance(error, OSError) and error.errno not in {*DISK_ERRORS, errno.EPIPE}:
                 raise
             failures.append(error)
             point = HydraConfig.get()
@@ -144,8 +144,8 @@ def _validated(composed: DictConfig) -> Settings:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
-    content = OmegaConf.to_container(composed)
-    if unknown := set(_dotted_keys(content)) - set(options.keys(Config)):
+    content: Any = OmegaConf.to_container(composed)
+    if unknown := set(dict(options.flatten(content))) - set(options.keys(Config)):
         raise UserError(_unknown_key(min(unknown)))
     config: Settings = OmegaConf.to_object(composed)  # type: ignore[assignment]
     point = HydraConfig.get()
@@ -176,10 +176,3 @@ def _unknown_key(key: str) -> str:
     close = difflib.get_close_matches(key, options.keys(Config), n=1, cutoff=0.5)
     guess = f", did you mean {close[0]}?" if close else ""
     return f"{key}: no such key{guess}; `zfnet run --cfg job` prints all keys"
-
-
-def _dotted_keys(content: Any, prefix: str = "") -> Iterator[str]:
-    for name, value in content.items():
-        yield f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from _dotted_keys(value, f"{prefix}{name}.")

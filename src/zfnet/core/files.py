@@ -1,8 +1,7 @@
-"""Files that are written whole or not at all."""
-
-from __future__ import annotations
+"""Files that are written atomically."""
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -11,14 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zfnet.core.errors import UserError
 
-FULL = 2**20  # bytes that are left on a disk that is called full
+FULL = 2**20  # bytes; a disk with less is full
 
 
 @contextlib.contextmanager
 def os_errors_named(path: Path) -> Iterator[None]:
-    """Context that raises UserError, naming `path`, for what the operating system refuses."""
+    """Context that turns an OSError into a UserError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -27,7 +28,7 @@ def os_errors_named(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, brought to disk and renamed over it on success, removed on failure."""
+    """A temporary path beside `path`, synced and renamed over it on success, removed on failure."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         with os_errors_named(path):
@@ -43,6 +44,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """The header of a .npy file of `shape` and `dtype` (as "<f4"), after which the values follow in C order."""
+    header = io.BytesIO()
+    layout = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, layout)
+    return header.getvalue()
 
 
 def write_json(path: Path, content: Any) -> None:

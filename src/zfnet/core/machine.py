@@ -1,6 +1,4 @@
-"""What numbers are computed on: the cores that are ours, their threads and memory, and the device in words."""
-
-from __future__ import annotations
+"""The machine: cores that this process may use, threads, memory, and the device."""
 
 import contextlib
 import ctypes
@@ -14,7 +12,7 @@ from zfnet.core.errors import UserError
 
 
 def n_cores() -> int:
-    """How many processes or threads can be at work at once here: the cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -28,10 +26,9 @@ def device_name(device: Any) -> str:
 
 
 def keep_memory() -> None:
-    """Tell glibc to keep freed memory instead of returning it page by page (no effect elsewhere).
+    """Make glibc keep freed memory for the whole process (no effect elsewhere).
 
-    Large tensors are allocated and freed at every step; without this most of the time goes into page faults. It holds
-    for the whole process.
+    Large tensors are allocated and freed at every step; otherwise page faults take most of the time.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -43,9 +40,9 @@ def keep_memory() -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch's on the CPU, beside all those of NumPy's BLAS.
+    """Context with one torch thread on the CPU, which leaves the cores to NumPy's BLAS.
 
-    Torch's others wait for work by spinning, on the cores that BLAS needs: with them a fit took four times as long.
+    Idle torch threads spin: with all of them a fit of zfnet.linear took four times as long.
     """
     import torch
 
@@ -70,5 +67,5 @@ def pick_device(name: str) -> Any:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for and torch sees no GPU; use device=auto or device=cpu")
+        raise UserError("device: cuda needs a GPU and torch sees none; use device=auto or device=cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,6 +1,4 @@
-"""metrics.jsonl: one line an epoch, the record that dashboards follow."""
-
-from __future__ import annotations
+"""metrics.jsonl: one line an epoch, which dashboards read."""
 
 import contextlib
 import json
@@ -14,7 +12,7 @@ METRICS = "metrics.jsonl"
 
 
 def log_metrics(folder: Path, **values: Any) -> None:
-    """Append one line to metrics.jsonl: the truth that dashboards mirror."""
+    """Append one line to metrics.jsonl."""
     path = folder / METRICS
     with os_errors_named(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,13 +21,13 @@ def log_metrics(folder: Path, **values: Any) -> None:
 
 
 def restart_metrics(folder: Path, history: Sequence[dict[str, Any]]) -> None:
-    """Leave just the lines of `history` in metrics.jsonl: those of another run or after the checkpoint go."""
+    """Replace metrics.jsonl by the lines of `history`."""
     with atomic_write(folder / METRICS) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in history), encoding="utf-8")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All whole lines of a stage's metrics.jsonl."""
+    """All complete lines of a stage's metrics.jsonl."""
     path, lines = folder / METRICS, []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):  # cut by an interruption, or still being written

@@ -1,7 +1,5 @@
 """Numbers as text: significant digits, a true minus sign, thin spaces between thousands."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

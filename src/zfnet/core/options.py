@@ -1,9 +1,7 @@
-"""Typed options with the values they allow."""
-
-from __future__ import annotations
+"""Typed options with the values they allow, and nested settings as one level of keys."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -15,18 +13,19 @@ def number(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
-    some: bool = False,
+    nonempty: bool = False,
 ) -> Any:
-    """A field whose value (or each element of whose list) must lie in the stated range; `some`: no empty list."""
-    metadata = {"at_least": at_least, "at_most": at_most, "above": above, "some": some}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    """A field whose value, or each element of whose list, lies in the stated range; nonempty: of a list."""
+    bounds = {"at_least": at_least, "at_most": at_most, "above": above}
+    return _make_field(default, bounds | {"nonempty": nonempty})
 
 
-def choice(default: Any, *options: str, some: bool = False) -> Any:
-    """A field whose value (or each element of whose list) is one of `options`; `some`: no empty list."""
-    metadata = {"options": options, "some": some}
+def choice(default: Any, *options: str, nonempty: bool = False) -> Any:
+    """A field whose value, or each element of whose list, is one of `options`; nonempty: of a list."""
+    return _make_field(default, {"options": options, "nonempty": nonempty})
+
+
+def _make_field(default: Any, metadata: dict[str, Any]) -> Any:
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -34,18 +33,14 @@ def choice(default: Any, *options: str, some: bool = False) -> Any:
 
 def check(config: Any, prefix: str = "") -> None:
     """Raise UserError for the first impossible value, naming its key and what is allowed."""
-    for item, value, key in _fields(config, prefix):
+    for item in dataclasses.fields(config):
+        key, value = f"{prefix}{item.name}", getattr(config, item.name)
         if dataclasses.is_dataclass(value):
             check(value, f"{key}.")
-        if value == [] and item.metadata.get("some"):
+        if value == [] and item.metadata.get("nonempty"):
             raise UserError(f"{key}: [] is empty; give at least one value")
         for element in value if isinstance(value, list) else [value]:
             _check_value(key, element, item.metadata)
-
-
-def _fields(config: Any, prefix: str) -> Iterator[tuple[dataclasses.Field, Any, str]]:
-    for item in dataclasses.fields(config):
-        yield item, getattr(config, item.name), f"{prefix}{item.name}"
 
 
 def _check_value(key: str, value: Any, allowed: Any) -> None:
@@ -62,12 +57,15 @@ def _check_value(key: str, value: Any, allowed: Any) -> None:
             raise UserError(f"{key}: {value} is not {words} {bound:g}")
 
 
-def keys(config: Any, prefix: str = "") -> list[str]:
-    """Every key of the schema, dotted."""
-    found = []
-    for item in dataclasses.fields(config):
-        found.append(prefix + item.name)
-        default = item.default_factory
-        if dataclasses.is_dataclass(default):
-            found += keys(default, f"{prefix}{item.name}.")
-    return found
+def keys(schema: type) -> list[str]:
+    """Every key of a dataclass of options with its groups, dotted."""
+    return [key for key, _ in flatten(dataclasses.asdict(schema()))]
+
+
+def flatten(values: Mapping[Any, Any], separator: str = ".") -> Iterator[tuple[str, Any]]:
+    """(key, value) of every entry of nested mappings, a mapping before its entries; keys are joined by `separator`."""
+    for name, value in values.items():
+        yield str(name), value
+        if isinstance(value, Mapping):
+            for key, entry in flatten(value, separator):
+                yield f"{name}{separator}{key}", entry

@@ -1,6 +1,4 @@
-"""Arithmetic: bf16 where the device is fast at it."""
-
-from __future__ import annotations
+"""Floating-point precision: bf16 where the device is fast at it."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -9,7 +7,7 @@ import torch
 
 
 def resolve(precision: str, device: torch.device) -> str:
-    """ "fp32" or "bf16": `auto` is bf16 on a GPU or a processor with native bf16 products."""
+    """The precision "fp32" or "bf16"; `auto` is bf16 on a GPU or a processor with native bf16 products."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -19,5 +17,5 @@ def resolve(precision: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Context in which convolutions and products run in bf16, or in which nothing changes (fp32)."""
+    """Context in which convolutions and products run in bf16; without effect for "fp32"."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

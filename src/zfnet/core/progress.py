@@ -1,6 +1,4 @@
-"""Progress on stderr of anything over a few seconds: how many are done, the rate and the time left."""
-
-from __future__ import annotations
+"""Progress on stderr: items done, rate and time left."""
 
 import io
 import sys
@@ -17,7 +15,7 @@ class _Bar(tqdm):
 
 
 class _Log(io.TextIOBase):
-    """stderr that is not a terminal: every state of the bar on a line of its own."""
+    """A stderr that is no terminal: each update of the bar on a line of its own."""
 
     def write(self, text: str) -> int:
         if text.strip():
@@ -30,9 +28,20 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     if total is None and isinstance(items, Sized):
         total = len(items)
     counts = "{n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left" if total else "{n_fmt}, {rate_noinv_fmt}"
-    layout = {"desc": f"  {what}", "unit": "", "bar_format": f"{{desc}} {counts}", "position": 0, "leave": False}
-    timing = {"delay": 2.0, "miniters": 1, "mininterval": 0.3 if sys.stderr.isatty() else 30.0}
-    yield from _Bar(items, total=total, file=sys.stderr if sys.stderr.isatty() else _Log(), **layout, **timing)
+    is_terminal = sys.stderr.isatty()
+    yield from _Bar(
+        items,
+        desc=f"  {what}",
+        total=total,
+        leave=False,
+        file=sys.stderr if is_terminal else _Log(),
+        mininterval=0.3 if is_terminal else 30.0,
+        miniters=1,
+        unit="",
+        bar_format=f"{{desc}} {counts}",
+        position=0,
+        delay=2.0,
+    )
 
 
 def duration(seconds: float) -> str:

@@ -1,9 +1,4 @@
-"""Where the package's files that hold no code lie.
-
-The folder conf/ stands at the top of the repository; a wheel carries it inside the package, as zfnet/conf.
-"""
-
-from __future__ import annotations
+"""The folder conf/: at the top of the repository, or in a wheel inside the package, as zfnet/conf."""
 
 from pathlib import Path
 
@@ -14,5 +9,5 @@ CONF = (PACKAGE if IN_WHEEL else REPOSITORY) / "conf"
 
 
 def profiles() -> list[str]:
-    """The names that the key `profile` takes, sorted."""
+    """The values of the key `profile`, sorted."""
     return sorted(file.stem for file in (CONF / "profile").glob("*.yaml"))

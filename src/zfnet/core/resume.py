@@ -1,12 +1,12 @@
-"""What interrupted work has finished, kept on disk so that a damaged byte is noticed and never used.
+"""Resuming interrupted work: its finished parts on disk, with checksums, so that damage is noticed and never used.
 
-    Store       named JSON values in a file of lines that only grows: shards, cells, images that are done
-    PartWriter  a span of bytes in a data file; a record in a store keeps the length and CRC-32 it must have
-    write_checked, read_checked   a JSON object that is replaced whole and carries its own checksum
+    Store       named JSON values in a file of lines: finished shards, cells, images
+    PartWriter  a span of bytes in a data file; a record in a store keeps its length and CRC-32
+    write_checked, read_checked   a JSON object with its own checksum
 
-A store belongs to a key, any JSON value that says what was asked for. Its first line holds the key; every further line
-holds a name, a value and a checksum over the key and both, so that a record counts only for the key it was made for.
-A line that was cut off or changed is left out, reported in one line on stderr, and computed again by the caller.
+A store belongs to a key, any JSON value that describes the work. Its first line holds the key; every further line holds
+a name, a value and a checksum over the key and both, so that a record counts only for its key. A damaged line is left
+out and reported on stderr, and the caller computes it again.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from typing import Any, TypeAlias
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write, os_errors_named, strict, write_json
 
-FORMAT = 1  # of the lines; another format is another key
+FORMAT = 1  # of the lines; part of the key
 BLOCK = 1 << 20  # bytes read at a time
 
 Part: TypeAlias = dict[str, int]  # offset, length and CRC-32 of a span of a file
 
 
 class Store:
-    """Named values, plain JSON, that were made for `key`; opening a file of another key gives an empty store."""
+    """Named JSON values that belong to `key`; a file of another key opens as an empty store."""
 
     def __init__(self, path: Path, key: Any) -> None:
         self.path = path
         self._header = json.dumps({"format": FORMAT, "key": key})
         self._lines: dict[str, str] = {}
-        self._appendable = False  # whether the file holds just our header and lines
+        self._appendable = False  # whether the file holds this header and these lines
         self._read()
 
     @property
@@ -54,7 +54,7 @@ class Store:
         return json.loads(self._lines[name])["value"] if name in self._lines else None
 
     def put(self, name: str, value: Any) -> None:
-        """Keep a value under `name`, safely on disk when this returns. Raises UserError when the disk refuses it."""
+        """Store a value under `name`, synced to disk. Raises UserError when it cannot be written."""
         line = self._line(name, json.loads(json.dumps(value)))
         self._lines[name] = line
         if not self._appendable:
@@ -66,7 +66,7 @@ class Store:
             os.fsync(file.fileno())
 
     def get_or_make(self, name: str, make: Callable[..., Any], *arguments: Any) -> Any:
-        """The value of a record, which is made by make(*arguments) unless it is there."""
+        """The value of a record, made by make(*arguments) where it is missing."""
         if name not in self:
             self.put(name, make(*arguments))
         return self.get(name)
@@ -90,8 +90,8 @@ class Store:
                 damaged += 1
             else:
                 self._lines[name] = line
-        is_other_work = header != self._header and _is_header(header) and not self._lines
-        if is_other_work:
+        belongs_to_other_key = header != self._header and _is_header(header) and not self._lines
+        if belongs_to_other_key:
             return
         damaged += header != self._header
         self._appendable = not damaged and content.endswith(b"\n")
@@ -128,7 +128,7 @@ class PartWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(OSError):  # of bytes that nobody was promised
+        with contextlib.suppress(OSError):  # of bytes that are in no record
             self._file.close()
 
     def write(self, data: bytes) -> None:
@@ -138,7 +138,7 @@ class PartWriter:
         self._crc = zlib.crc32(data, self._crc)
 
     def finish(self) -> Part:
-        """Bring the bytes safely to disk; only then may a record promise them."""
+        """Sync the bytes to disk, and return the part for a record."""
         with os_errors_named(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -159,7 +159,7 @@ def checksum(path: Path, offset: int = 0, length: int | None = None) -> Part:
 
 
 def is_whole(path: Path, part: Part) -> bool:
-    """Whether the file holds these very bytes."""
+    """Whether the file holds the bytes of `part`."""
     try:
         return checksum(path, part["offset"], part["length"]) == part
     except OSError:
@@ -167,15 +167,15 @@ def is_whole(path: Path, part: Part) -> bool:
 
 
 def write_checked(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object with a checksum over its content, whole or not at all."""
+    """Write a JSON object with a checksum over its content, atomically."""
     plain = strict(json.loads(json.dumps(content)))
     write_json(path, plain | {"checksum": _digest(plain)})
 
 
 def read_checked(path: Path) -> dict[str, Any] | None:
-    """The JSON object of a file, without its checksum; None when there is none, or, reported, a damaged one.
+    """The JSON object of a file, without its checksum; None where it is missing or damaged, which is reported.
 
-    A file without a checksum, as other programs write it, is taken as it is.
+    A file without a checksum counts as whole.
     """
     try:
         content = json.loads(path.read_bytes())

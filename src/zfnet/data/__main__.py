@@ -3,8 +3,6 @@
 Exit codes: 0 done; 1 something is damaged; 2 bad input, one line that names the file; 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -15,9 +13,9 @@ from zfnet.core.errors import UserError, exit_code
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="zfnet data", description="The datasets as they are obtained.")
     actions = parser.add_subparsers(dest="action", required=True)
-    check = actions.add_parser("check", help="what is there, what is missing and where to obtain it, what is damaged")
-    check.add_argument("--md5", action="store_true", help="compare the MD5 of the archives too (minutes)")
-    unpack = actions.add_parser("unpack", help="unpack the archives that are there; an interrupted run is resumed")
+    check = actions.add_parser("check", help="list what is there, missing or damaged")
+    check.add_argument("--md5", action="store_true", help="also compare the MD5 of the archives (minutes)")
+    unpack = actions.add_parser("unpack", help="unpack the archives; an interrupted run is resumed")
     for action in (check, unpack):
         action.add_argument(
             "folder",
@@ -33,11 +31,11 @@ def main(words: list[str]) -> int:
 def _check(folder: Path, with_md5: bool) -> int:
     from zfnet.data.archives.check import as_table, check_all
 
-    lines = check_all(folder, with_md5)
-    print(as_table(lines))
-    damaged = [line for line in lines if line.is_damage]
+    findings = check_all(folder, with_md5)
+    print(as_table(findings))
+    damaged = [finding.what for finding in findings if finding.is_damage]
     if damaged:
-        print(f"zfnet: damaged: {', '.join(line.what for line in damaged)}", file=sys.stderr)
+        print(f"zfnet: damaged: {', '.join(damaged)}", file=sys.stderr)
     return 1 if damaged else 0
 
 

@@ -3,11 +3,9 @@
 "Resizing the smallest dimension to 256, cropping the center 256x256 region, subtracting the per-pixel mean (across
 all images) and then using 10 different sub-crops of size 224x224 (corners + center with(out) horizontal flips)."
 
-The ratio 256 -> 224 is kept at every size (64 -> 56). The square that is kept is the *frame*; `Frame` takes boxes
-from the original image to the frame and back.
+The ratio 256 : 224 holds at every size (64 -> 56). The cropped square is the *frame*; `Frame` maps boxes from the
+original image to the frame and back.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ import numpy as np
 
 
 def crop_size(size: int) -> int:
-    """Side of the crop in a frame of `size` px: 256 -> 224, 64 -> 56. Always even, so that it can be centred."""
+    """Side of the crop in a frame of `size` px: 256 -> 224, 64 -> 56. Always even, so that it can be centered."""
     return 2 * round(size * 224 / 256 / 2)
 
 
@@ -45,7 +43,7 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) of the whole resized image, of which the frame is the centre."""
+        """(height, width) of the whole resized image, of which the frame is the center."""
         return (
             max(self.size, round(self.height * self.scale)),
             max(self.size, round(self.width * self.scale)),
@@ -58,7 +56,7 @@ class Frame:
         return (height - self.size) // 2, (width - self.size) // 2
 
     def to_frame(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (k, 4) of the original image as float boxes of the frame; they may reach outside it."""
+        """Boxes (k, 4) of the original image as float boxes of the frame, which may extend beyond it."""
         return self._affine(np.asarray(boxes, dtype=np.float64), inverse=False)
 
     def from_frame(self, boxes: np.ndarray) -> np.ndarray:
@@ -66,15 +64,15 @@ class Frame:
         return self._affine(np.asarray(boxes, dtype=np.float64), inverse=True)
 
     def mask(self, boxes: np.ndarray) -> np.ndarray:
-        """Where the frame lies in any of the original image's boxes (k, 4), (size, size) bool."""
+        """Pixels of the frame inside any of the original image's boxes (k, 4), (size, size) bool."""
         inside = np.zeros((self.size, self.size), dtype=bool)
         for x0, y0, x1, y1 in np.rint(self.to_frame(boxes)).astype(np.int64):
             inside[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = True
         return inside
 
     def _affine(self, boxes: np.ndarray, inverse: bool) -> np.ndarray:
-        (tall, wide), (top, left) = self.shape, self.offset
-        scale = np.array([wide / self.width, tall / self.height] * 2)
+        (height, width), (top, left) = self.shape, self.offset
+        scale = np.array([width / self.width, height / self.height] * 2)
         shift = np.array([left, top] * 2, dtype=np.float64)
         corner = np.array([0, 0, 1, 1])  # inclusive corners: x1 + 1 is the edge of the last pixel
         edges = boxes + corner
@@ -91,7 +89,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
-    """(h, w, 3) uint8 -> (size, size, 3): short side to `size`, then the centre square."""
+    """(h, w, 3) uint8 -> (size, size, 3): short side to `size`, then the center square."""
     frame = Frame(image.shape[0], image.shape[1], size)
     top, left = frame.offset
     return np.ascontiguousarray(resize(image, *frame.shape)[top : top + size, left : left + size])

@@ -1,11 +1,9 @@
-"""Reading one image file as RGB, whatever the file really is.
+"""Reading an image file as RGB.
 
-ImageNet holds CMYK JPEGs, grey images, a PNG named JPEG and broken EXIF blocks. Plain JPEGs go through OpenCV
-(fast, releases the GIL); what it does not read goes through Pillow. EXIF orientation is ignored, as the boxes of
-ILSVRC are given in the stored orientation, unless an upright picture is asked for: phones store theirs turned.
+ImageNet holds CMYK JPEGs, gray images, a PNG named JPEG and broken EXIF blocks. Plain JPEGs are decoded by OpenCV
+(fast, releases the GIL), all others by Pillow. EXIF orientation is ignored, as the boxes of ILSVRC refer to the stored
+orientation, unless `upright`: phones store photographs rotated.
 """
-
-from __future__ import annotations
 
 import contextlib
 import warnings
@@ -22,9 +20,7 @@ def read_rgb(path: Path, upright: bool = False) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror or error}; restore the file or remove it from the data set"
-        ) from error
+        raise UserError(f"{path}: {error.strerror or error}; restore the file or remove it from the dataset") from error
     return decode_rgb(data, path, upright)
 
 
@@ -39,13 +35,14 @@ def decode_rgb(data: bytes, path: Path, upright: bool = False) -> np.ndarray:
 
 
 def _is_cmyk(data: bytes) -> bool:
-    """A JPEG whose frame header names four components."""
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    """Whether the frame header of a JPEG names four components."""
+    start = 2
+    while start + 9 < len(data) and data[start] == 0xFF:
+        marker = data[start + 1]
+        length = int.from_bytes(data[start + 2 : start + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2):
-            return data[at + 9] == 4
-        at += 2 + length
+            return data[start + 9] == 4
+        start += 2 + length
     return False
 
 
@@ -61,9 +58,9 @@ def _read_with_pillow(data: bytes, path: Path, upright: bool) -> np.ndarray:
                 if upright:
                     with contextlib.suppress(OSError, ValueError, SyntaxError, TypeError):  # a broken EXIF block
                         ImageOps.exif_transpose(image, in_place=True)
-                if image.mode.startswith("I"):  # 16-bit grey: Pillow would cut it off at 255
-                    grey = (np.asarray(image) >> 8).astype(np.uint8)
-                    return np.repeat(grey[..., None], 3, axis=2)
+                if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it at 255
+                    gray = (np.asarray(image) >> 8).astype(np.uint8)
+                    return np.repeat(gray[..., None], 3, axis=2)
                 return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({error}); replace the file or remove it") from error

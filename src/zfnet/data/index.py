@@ -1,8 +1,7 @@
-"""One type for every data set: the images of one split, their labels, class names and boxes.
+"""Index: the images of one split of any dataset, their labels, class names and boxes.
 
-A source (imagenet, tiny_imagenet, caltech, voc, folder, menagerie) reads a folder layout and returns an
-`Index`; nothing downstream knows where the images came from. Paths and labels are numpy arrays, so that
-worker processes share them instead of copying Python objects page by page.
+A source (imagenet, tiny_imagenet, caltech, voc, folder, menagerie) reads a folder layout and returns an `Index`. Paths
+and labels are numpy arrays, which worker processes share without copies.
 
 Boxes are x0 y0 x1 y1, inclusive pixel corners in the original image.
 """
@@ -26,9 +25,9 @@ class Index:
     """The images of one split.
 
     paths (n,) str relative to `root`; labels (n,) int64 rows of `classes`; `classes` are ids (wnid or folder
-    name) and `names` what a person calls them; boxes: n arrays (k, 4) int64 of the labelled class, (0, 4) where
+    name) and `names` readable ones; boxes: n arrays (k, 4) int64 of the labeled class, (0, 4) where
     unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances;
-    upright: the files are read as a person sees them, by their EXIF orientation, instead of as they are stored.
+    upright: the files are read by their EXIF orientation.
     """
 
     root: Path
@@ -60,10 +59,7 @@ class Index:
         return replace(self, paths=self.paths[rows], labels=self.labels[rows], boxes=boxes, targets=targets)
 
     def only_classes(self, ids: Iterable[str]) -> Index:
-        """The images of the named classes, labelled anew in the order of `ids`.
-
-        Raises UserError for a class that is not there.
-        """
+        """The images of the classes `ids`, relabeled in that order. Raises UserError for an unknown class."""
         ids = tuple(ids)
         unknown = [name for name in ids if name not in self.classes]
         if unknown:
@@ -77,7 +73,7 @@ class Index:
         return replace(kept, labels=new[kept.labels], classes=ids, names=names, targets=targets)
 
     def limit_per_class(self, count: int, seed: int) -> Index:
-        """At most `count` images a class, drawn by `seed`, in the old order (0: all of them)."""
+        """At most `count` images a class (0: all), drawn by `seed`, in their order."""
         if count == 0:
             return self
         rng = np.random.default_rng([seed, count])
@@ -88,7 +84,7 @@ class Index:
         return self.take(np.sort(by_class[rank < count]))
 
     def fingerprint(self) -> str:
-        """Hash of what the index says: paths, labels, classes, boxes and targets (not the pixels)."""
+        """Hash of paths, labels, classes, boxes and targets, without the pixels."""
         digest = hashlib.sha256("\0".join((*self.classes, *map(str, self.paths))).encode())
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         for boxes in self.boxes:
@@ -116,19 +112,26 @@ def make_index(
     """Index from (relative path, label) rows."""
     paths = np.array([path for path, _ in rows], dtype=np.str_)
     labels = np.array([label for _, label in rows], dtype=np.int64)
-    held = no_boxes(len(rows)) if boxes is None else tuple(boxes)
-    return Index(root, paths, labels, tuple(classes), tuple(names or classes), held, upright=upright)
+    own_boxes = no_boxes(len(rows)) if boxes is None else tuple(boxes)
+    return Index(root, paths, labels, tuple(classes), tuple(names or classes), own_boxes, upright=upright)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; other files are passed over."""
+    """The image files directly in `folder`, sorted by name."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
 
 
+def read_lines(path: Path, key: str, hint: str) -> list[str]:
+    """The lines of a text file without blank ones; for a missing file a UserError with the configuration key."""
+    if not path.is_file():
+        raise UserError(f"{key}: no file {path}; {hint}")
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
 def require_folder(path: Path, key: str, hint: str) -> Path:
-    """`path`, or a UserError that names the configuration key and says where the data comes from."""
+    """`path`, or a UserError that names the configuration key and says how to mend it."""
     if not path.is_dir():
         raise UserError(f"{key}: no folder {path}; {hint}")
     return path

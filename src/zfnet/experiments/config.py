@@ -1,4 +1,4 @@
-"""The settings that every run has; those of a stage lie beside it, as zfnet.experiments.<stage>.options.
+"""The settings of every run; those of a stage are in zfnet.experiments.<stage>.options.
 
 Defaults are the papers' values at the papers' scale; a profile (conf/profile/) sets what a smaller scale needs.
 "[NS]" marks what the paper does not state: the value is our choice. Unknown keys and wrong types fail when the
@@ -24,12 +24,12 @@ class Settings:
 
     stage: str = "report"  # one stage and what it needs; several: "train,occlusion"
     profile: str = "menagerie"  # names the output folder; set by conf/profile/
-    image: str = ""  # a photograph of one's own, for stage=explain
+    image: str = ""  # file of a photograph, for stage=explain
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
     workers: int = number(1, at_least=1)  # training processes on the CPU, where gpus=0
-    nodes: int = number(1, at_least=1)  # machines that train together, each with so many processes; see docs/runs.md
+    nodes: int = number(1, at_least=1)  # machines that train together; see docs/runs.md
     rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsOptions = field(default_factory=PathsOptions)
     data: DataOptions = field(default_factory=DataOptions)

@@ -1,4 +1,4 @@
-"""What a stage is given: its configuration, the network, the cached images, and the folders of other stages."""
+"""The context of a stage: its configuration, the network, the cached images, and the folders of other stages."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def is_borrowed(config: Settings) -> bool:
 
 
 def folder_of(config: Settings, stage: str, shared: bool = False) -> Path:
-    """Where a stage of this configuration leaves its results; those of a borrowed network have a folder of its own.
+    """The folder of a stage's results, with the network in its name where it is a borrowed one.
 
-    shared: the stage does not look at the network, so that all networks share its results.
+    shared: the stage does not use the network, so that all networks share its results.
     """
     profile = config.profile
     if is_borrowed(config) and not shared:
@@ -39,7 +39,7 @@ def folder_of(config: Settings, stage: str, shared: bool = False) -> Path:
 
 
 def as_file_name(text: str) -> str:
-    """A name from outside as one component of a path: letters, digits, - _ and inner dots."""
+    """A text as one component of a path: letters, digits, - _ and inner dots."""
     kept = [character if character.isalnum() or character in "-_. " else "-" for character in text]
     return "".join(kept).strip(". ") or "unnamed"
 
@@ -49,7 +49,7 @@ class Context:
     """A run of one stage.
 
     out: the stage's folder. image_cache: the folder of the data stage's caches train/ and val/.
-    result_of: the result of another stage where it is there and current, else None.
+    result_of: the result of another stage where it is current, else None.
     """
 
     config: Settings
@@ -78,7 +78,7 @@ class Context:
     # ---------------------------------------------------------------- images
     @cached_property
     def images(self) -> tuple[Images, Images]:
-        """(train, val) as stage data left them."""
+        """(train, val) of stage data."""
         from zfnet.data.cache.images import open_cache
 
         return open_cache(self.image_cache / "train"), open_cache(self.image_cache / "val")
@@ -92,10 +92,10 @@ class Context:
         return self.images[1]
 
     def cache(self, section: str, index: Index, folder: Path, mean: bool = False, size: int = 0) -> Images:
-        """The image cache of `index` in `folder`, built unless it is there.
+        """The image cache of `index` in `folder`, built unless it is complete.
 
-        section: of the configuration, the one that says which folder the images lie in. mean: with a mean image.
-        size: of the frames; 0: data.size.
+        section: of the configuration that names the folder of the images. mean: with a mean image.
+        size: of the frames in px; 0: data.size.
         """
         from zfnet.data.cache.images import build_cache
 
@@ -130,16 +130,16 @@ class Context:
 
     def need_layers(self, stage: str, *numbers: int) -> None:
         """Raise UserError where the network will lack one of the papers' layers."""
-        _, _, there = self.expected
-        missing = [number for number in numbers if number not in there]
+        _, _, available = self.expected
+        missing = [number for number in numbers if number not in available]
         if missing:
             name = self.config.network.name if is_borrowed(self.config) else self.config.model.name
-            known = ", ".join(str(number) for number in there)
+            known = ", ".join(map(str, available))
             raise UserError(f"{stage}: needs layer {missing[0]}, and {name} has layers {known}; choose another network")
 
 
 def raw_files(config: Settings, section: str) -> str:
-    """Digest of the raw files that a section of the configuration reads; as recorded where the folder was removed."""
+    """Digest of the raw files that a section of the configuration reads; the recorded one if the folder was removed."""
     from zfnet.pipeline.record import read_result
 
     digest = sources.raw_files(config, section)

@@ -1,6 +1,4 @@
-"""Which folder a configuration means and which source reads it: the only place that knows all sources."""
-
-from __future__ import annotations
+"""The folders and sources of the datasets that a configuration names."""
 
 import dataclasses
 import hashlib
@@ -18,8 +16,8 @@ from zfnet.core.resources import CONF
 from zfnet.data.index import IMAGE_SUFFIXES, Index
 from zfnet.experiments.config import Settings
 
-FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # where a source's own folder is not called like the source
-OUR_PARTS = CONF / "parts"  # positions of eyes and noses, a file a data set
+FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # of sources whose folder has another name
+OUR_PARTS = CONF / "parts"  # positions of eyes and noses, a file a dataset
 
 
 def read_source(config: Settings) -> tuple[Index, Index]:
@@ -28,14 +26,11 @@ def read_source(config: Settings) -> tuple[Index, Index]:
     Raises UserError where fewer than two classes are left.
     """
     data, root = config.data, _data_folder(config)
-    if data.source == "menagerie":
+    if data.source in ("menagerie", "imagenet"):
         from zfnet.data.sources.imagenet import read_imagenet
 
-        train, val = read_imagenet(drawn_menagerie(config) / "ilsvrc")
-    elif data.source == "imagenet":
-        from zfnet.data.sources.imagenet import read_imagenet
-
-        train, val = read_imagenet(root)
+        is_drawn = data.source == "menagerie"
+        train, val = read_imagenet(drawn_menagerie(config) / "ilsvrc" if is_drawn else root)
     elif data.source == "tiny_imagenet":
         from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
 
@@ -56,23 +51,22 @@ def read_source(config: Settings) -> tuple[Index, Index]:
 
 
 def without(index: Index, file: Path) -> Index:
-    """The index less the images that the file names, a path relative to the data set's folder a line.
+    """The index without the images that the file lists, a path relative to the dataset's folder a line.
 
-    Empty lines and lines that begin with # are passed over. Raises UserError where the file is missing or names an
-    image that is not there.
+    Empty lines and comments (#) are skipped. Raises UserError for a missing file and for an unknown image.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise UserError(f"data.leave_out: {file} cannot be read ({error.strerror}); give a file of paths") from error
-    named = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
-    unknown = np.setdiff1d(named, index.paths)
+    left_out = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
+    unknown = np.setdiff1d(left_out, index.paths)
     if len(unknown):
         raise UserError(
             f"data.leave_out: {file} names {str(unknown[0])!r}, which is no training image of {index.root} "
             f"({len(unknown)} such names); give paths as in transfer/leave_out.txt"
         )
-    return index.take(np.flatnonzero(~np.isin(index.paths, named)))
+    return index.take(np.flatnonzero(~np.isin(index.paths, left_out)))
 
 
 def read_transfer_source(config: Settings) -> Index:
@@ -85,9 +79,9 @@ def read_transfer_source(config: Settings) -> Index:
 
 
 def why_absent(config: Settings, section: str) -> str:
-    """Why a stage has nothing to read for this section of the configuration ("transfer", "voc"); "" where it has.
+    """Why a section of the configuration ("transfer", "voc") has no images to read; "" where it has.
 
-    A folder that the configuration names and that is not there is an error of its reader instead.
+    A missing folder that the configuration names is an error of its reader instead.
     """
     options = getattr(config, section)
     if options.source == "none":
@@ -95,11 +89,11 @@ def why_absent(config: Settings, section: str) -> str:
     folder = _raw_folder(config, section)
     if folder is None or options.root or folder.is_dir():
         return ""
-    return f"{folder} is not there; see data/README.md"
+    return f"{folder} does not exist; see data/README.md"
 
 
 def voc_folder(config: Settings) -> tuple[Path, int]:
-    """(where PASCAL VOC is or would be, its year) of the configuration; the drawn scenes count as 2012."""
+    """(folder of PASCAL VOC, year) of the configuration; the drawn scenes have the year 2012."""
     if config.voc.source == "menagerie":
         return drawn_menagerie(config) / "voc" / "VOC2012", 2012
     year = int(config.voc.source.removeprefix("voc"))
@@ -108,7 +102,7 @@ def voc_folder(config: Settings) -> tuple[Path, int]:
 
 
 def read_voc_source(config: Settings) -> tuple[Index, Index, str]:
-    """(train, test, what the test images are called); `auto` tests on "test" where its labels are at hand."""
+    """(train, test, name of the test split); `auto` takes "test" where its labels are available."""
     from zfnet.data.sources.voc import has_labels, read_voc
 
     folder, year = voc_folder(config)
@@ -119,11 +113,10 @@ def read_voc_source(config: Settings) -> tuple[Index, Index, str]:
 
 
 def raw_files(config: Settings, section: str) -> str | None:
-    """Digest of what lies in the raw folder that a section of the configuration reads, so that more photographs or
-    boxes are noticed: names and sizes, of (Tiny) ImageNet only how many files each folder holds.
+    """Digest of the raw folder that a section of the configuration reads, to notice changes.
 
-    "" where the section reads no such folder or a drawn one, None where the folder is not there (any more). The
-    folder is listed once a run: `forget_listings` begins anew.
+    It covers names and sizes, of (Tiny) ImageNet the number of files in each folder. "" where the section reads no such
+    folder or a drawn one, None where the folder is missing. Cached for a run, until `forget_listings`.
     """
     folder = _raw_folder(config, section)
     if folder is None:
@@ -135,9 +128,9 @@ def raw_files(config: Settings, section: str) -> str | None:
 
 
 def named_files(config: Settings, section: str) -> list[str]:
-    """Digests of the single files that a section of the configuration names, so that a change in one is noticed.
+    """Digests of the files that a section of the configuration names: lists of images, positions of parts, weights.
 
-    They are lists of images, positions of parts and weights; "" stands for a file that is not there. Read once a run.
+    "" for a missing file. Cached for a run, until `forget_listings`.
     """
     options = getattr(config, section, None)
     names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights")]
@@ -147,16 +140,16 @@ def named_files(config: Settings, section: str) -> list[str]:
 
 
 def forget_listings() -> None:
-    for remembered in (_file_digest, _list_files, _list_counts):
-        remembered.cache_clear()
+    for cached in (_file_digest, _list_files, _list_counts):
+        cached.cache_clear()
 
 
 @cache
 def _file_digest(file: Path) -> str:
     if not file.is_file():
         return ""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
 
 
 @cache
@@ -173,11 +166,11 @@ def _list_files(folder: Path) -> str:
 
 @cache
 def _list_counts(folder: Path) -> str:
-    """1.3 million names in about a second: what has a dot in its name is taken for a file without looking."""
+    """Digest of the number of files in each folder; a name with a dot counts as a file, which is fast."""
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    below = [folder / name for name in names if "." not in name and (folder / name).is_dir()]
-    counted = f"{len(names)} {[(path.name, _list_counts(path)) for path in below]}"
-    return hashlib.sha256(counted.encode()).hexdigest()[:16]
+    folders = [folder / name for name in names if "." not in name and (folder / name).is_dir()]
+    counts = f"{len(names)} {[(path.name, _list_counts(path)) for path in folders]}"
+    return hashlib.sha256(counts.encode()).hexdigest()[:16]
 
 
 def _data_folder(config: Settings) -> Path:
@@ -202,13 +195,13 @@ _FOLDERS_OF: dict[str, Callable[[Settings], Path | None]] = {
 
 
 def _raw_folder(config: Settings, section: str) -> Path | None:
-    """The folder of given photographs that the section reads; None where it reads none, or a drawn one."""
+    """The folder of photographs that the section reads; None where it reads none, or drawn ones."""
     drawn = getattr(getattr(config, section, None), "source", "") in ("menagerie", "none")
     return None if drawn or section not in _FOLDERS_OF else _FOLDERS_OF[section](config)
 
 
 def blacklist_file(config: Settings, images: Index) -> str:
-    """The file of validation images that localisation does not score: the configured one, or that of the devkit; ""."""
+    """The file of validation images that localization does not score: the configured one, the devkit's, or ""."""
     from zfnet.data.sources.imagenet import find_blacklist
 
     if config.localization.blacklist or config.data.source != "imagenet":
@@ -217,7 +210,7 @@ def blacklist_file(config: Settings, images: Index) -> str:
 
 
 def given_parts(config: Settings) -> Path | None:
-    """The file of positions of eyes and noses that is configured, or ours for this data set; None without either."""
+    """The file of positions of eyes and noses: the configured one, the one in conf/parts, or None."""
     if config.correspondence.parts:
         return Path(config.correspondence.parts)
     ours = OUR_PARTS / f"{config.data.source}.csv"
@@ -225,20 +218,20 @@ def given_parts(config: Settings) -> Path | None:
 
 
 def parts_file(config: Settings) -> Path | None:
-    """The given file of positions, or the one that is drawn with the menagerie; None without either."""
+    """The file of positions: the given one, the one drawn with the menagerie, or None."""
     drawn = config.data.source == "menagerie"
     return given_parts(config) or (drawn_menagerie(config) / "ilsvrc" / "parts.csv" if drawn else None)
 
 
 def drawn_menagerie(config: Settings) -> Path:
-    """The folder of the drawn data set, drawn now if it is not there yet; its name holds what was asked for."""
+    """The folder of the drawn dataset, drawn if it is missing; its name holds a hash of the options."""
     from menagerie import MenagerieError, draw_menagerie
 
-    asked = dataclasses.asdict(config.data.menagerie)
-    name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    options = dataclasses.asdict(config.data.menagerie)
+    name = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     root = Path(config.paths.data) / f"menagerie-{name}"
     try:
-        draw_menagerie(root, processes=n_cores(), **asked)
+        draw_menagerie(root, processes=n_cores(), **options)
     except MenagerieError as error:
         raise UserError(str(error)) from error
     return root

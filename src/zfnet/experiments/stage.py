@@ -1,10 +1,8 @@
-"""What a stage is: a name, what it needs, which sections of the configuration it reads, and two functions.
+"""Stage: a name, the stages it needs, the sections of the configuration it reads, and two functions.
 
-`check` is called for every stage of a run before any of them starts, and raises UserError for what would fail later.
+`check` raises UserError for what would fail later; it is called for all stages of a run before any of them starts.
 `run` does the work, writes its files under `context.out` and returns its numbers.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from zfnet.pipeline.record import Outcome
 
 
 def nothing_to_check(context: Context) -> None:
-    """The check of a stage that cannot fail early."""
+    """The check of a stage without one."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Stage:
     """One row of the table (zfnet.experiments.table).
 
     needs: stages that run before it. borrowed_needs: those where the network is not one of ours.
-    reads: keys of the configuration that its numbers depend on. version: grows when the same input gives more.
+    reads: keys of the configuration that its numbers depend on. version: grows with the numbers of its result.
     """
 
     name: str
@@ -35,9 +33,9 @@ class Stage:
     borrowed_needs: tuple[str, ...] = ("data",)
     reads: tuple[str, ...] = ()
     version: int = 1
-    keeps: bool = False  # its folder holds work that can be resumed: it is not emptied before the stage runs again
-    leaves: tuple[str, ...] = ()  # files of its folder without which it is not done, whatever result.json says
-    trains: bool = False  # it is about trainings: a borrowed network has none
-    uses_network: bool = True  # it looks at the network that the configuration names
-    of_photo: bool = False  # it looks at the user's `image`: never "done", and not in the report
-    package: str = ""  # package of resources that its output is made of: it runs again when one of them has changed
+    keeps: bool = False  # its folder holds resumable work and is not emptied before it runs
+    leaves: tuple[str, ...] = ()  # files of its folder without which it is not done
+    trains: bool = False  # it is about training: a borrowed network has none
+    uses_network: bool = True  # it uses the network that the configuration names
+    of_photo: bool = False  # it uses the key `image`: always runs, and is not in the report
+    package: str = ""  # package of resources in its output: it runs again when one changes

@@ -1,7 +1,5 @@
 """The table of stages: everything that zfnet can run, in the order in which it runs."""
 
-from __future__ import annotations
-
 from zfnet.experiments.ablations.stage import ABLATIONS
 from zfnet.experiments.class_model.stage import CLASS_MODEL
 from zfnet.experiments.config import with_sections

@@ -1,9 +1,7 @@
-"""What the stages that train networks share: the job of a training, and the checks before it.
+"""The job of a training and the checks before it, shared by the stages that train networks.
 
-A row of an ablation is a network of the table with a suffix that changes its recipe.
+A row of the ablations is a network of the table with suffixes that change its recipe.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,13 +14,13 @@ from zfnet.networks.options import ModelOptions
 from zfnet.training.options import TrainOptions
 
 NOCLIP = "-noclip"  # suffix of a row that trains without RMS renormalization ([ZF13] Fig. 6a)
-PAPERSCALE = "-paperscale"  # and of a row on inputs in [-128, 128] with the paper's scale of weights and learning rate
+PAPERSCALE = "-paperscale"  # suffix of a row with the paper's scale of inputs, weights and learning rate
 
 
 def train_one(
     context: Context, model: ModelOptions, recipe: TrainOptions, out: Path, caches: Path | None = None
 ) -> dict[str, Any]:
-    """Train one network on the data stage's images, or on those cached in `caches`; returns its numbers."""
+    """The numbers of a network trained on the data stage's images, or on those cached in `caches`."""
     from zfnet.training.fit import Job
     from zfnet.training.run import train_network
 
@@ -44,7 +42,7 @@ def error_measure(percents: Sequence[float], n_images: int) -> dict[str, Any]:
 
 
 def check_training(context: Context, *rows: str) -> None:
-    """Raise UserError for a machine that cannot train as asked, and for a network that is in no table."""
+    """Raise UserError for a machine that cannot train as configured, and for an unknown network."""
     from zfnet.data.crops import crop_size
     from zfnet.networks.table import architecture
     from zfnet.training.run import check_machine
@@ -65,7 +63,7 @@ def variant(
 ) -> tuple[ModelOptions, TrainOptions]:
     """Network and recipe of one row of the ablations.
 
-    At the paper's scale: its learning rate, kept constant, for every 16 images instead of 128, since we have fewer.
+    At the paper's scale: its learning rate, constant, at batches of 16 instead of 128, since there are fewer images.
     """
     model = replace(model, name=network_of(row))
     if row.endswith(NOCLIP):

@@ -1,7 +1,7 @@
-"""Average precision by the rules of PASCAL VOC, and result files as its evaluation server takes them.
+"""Average precision by the rules of PASCAL VOC, and result files for its evaluation server.
 
 Images are ranked by score; rank r has precision tp / (tp + fp) and recall tp / positives, counted over the
-ranks 1..r. Images with only difficult instances of the class count neither as right nor as wrong.
+ranks 1..r. Images with only difficult instances of the class are ignored.
 
     2010 and later  area under the precision made monotone: at each recall, the best precision at that or more
     recall
@@ -9,8 +9,6 @@ ranks 1..r. Images with only difficult instances of the class count neither as r
 
 This is not scikit-learn's average_precision_score, which does not make precision monotone.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,12 +27,12 @@ def average_precision(scores: np.ndarray, targets: np.ndarray, eleven_points: bo
     positive = targets[counted][np.argsort(-scores[counted], kind="stable")] == 1
     if not positive.any():
         return float("nan")
-    right = np.cumsum(positive)
-    precision = right / np.arange(1, len(right) + 1)
+    true_positives = np.cumsum(positive)
+    precision = true_positives / np.arange(1, len(true_positives) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     if not eleven_points:
         return float(best[positive].mean())  # recall grows by 1 / positives at each positive
-    recall = right / right[-1]
+    recall = true_positives / true_positives[-1]
     return float(np.mean([best[np.searchsorted(recall, tenths / 10)] for tenths in range(11)]))
 
 
@@ -43,11 +41,12 @@ def bootstrap_precisions(
 ) -> np.ndarray:
     """(n, classes) APs of n sets of images drawn with replacement; nan where a draw has no positive."""
     rng = np.random.default_rng([seed, len(scores)])
-    drawn = np.full((n, scores.shape[1]), np.nan)
-    for row in drawn:
-        some = rng.integers(0, len(scores), len(scores))
-        row[:] = [average_precision(*pair, eleven_points) for pair in zip(scores[some].T, targets[some].T, strict=True)]
-    return drawn
+    precisions = np.full((n, scores.shape[1]), np.nan)
+    for row in precisions:
+        images = rng.integers(0, len(scores), len(scores))
+        for k in range(scores.shape[1]):
+            row[k] = average_precision(scores[images, k], targets[images, k], eleven_points)
+    return precisions
 
 
 def write_results(
@@ -60,9 +59,8 @@ def write_results(
 ) -> list[Path]:
     """One file a class, <competition>_cls_<split>_<class>.txt, a line "<image> <score>" for each image.
 
-    scores: (n, classes), the higher the surer, written with all their digits: a small C makes probabilities that
-    rounded ones could not tell apart. comp2 is the competition that allows other training data,
-    comp1 the one that does not. The server wants these files under results/VOC<year>/Main/ of an archive.
+    scores: (n, classes), written with all digits, as with a small C they differ little. competition: comp2 allows other
+    training data, comp1 does not. The server expects the files under results/VOC<year>/Main/ of an archive.
     """
     paths = [folder / f"{competition}_cls_{split}_{name}.txt" for name in classes]
     for path, column in zip(paths, scores.T, strict=True):

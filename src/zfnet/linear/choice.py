@@ -1,22 +1,19 @@
-"""The choice of C [NS]: the value whose classifier does best on held-out training images, on a grid that grows.
+"""The choice of C [NS]: the value with the best score on held-out training images, on a grid that grows.
 
-The grid is tried upwards, as the minimiser at one C is a good start for the next. While the best is the last value at
-either end, the next decade beyond is tried too, DECADES at the most at either end: the choice is then one inside what
-was tried, or at a stated bound. Of two that do equally well, the smaller C is chosen, which is the simpler classifier.
+Values are tried in ascending order, as the minimizer at one C is a good start for the next. While the best lies at an
+end, the next decade beyond is tried too, at most DECADES at either end. Of equal scores the smaller C is chosen.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 DECADES = 2  # beyond either end of the grid
-Trial = Callable[[float, Tensor | None], tuple[float, Tensor]]  # (C, a start or None) -> (score, minimiser)
+Trial = Callable[[float, Tensor | None], tuple[float, Tensor]]  # (C, a start or None) -> (score, minimizer)
 
 
 def choose(grid: Sequence[float], trial: Trial) -> float:
-    """The C with the highest score; a grid of one value is taken as it is, and nothing is tried."""
+    """The C with the highest score; the only value of a grid of one, untried."""
     values = sorted(grid)
     if len(values) == 1:
         return values[0]

@@ -1,4 +1,4 @@
-"""Inner products of features: all that a linear classifier with an L2 penalty ever sees of them.
+"""Inner products of features, all that a linear classifier with an L2 penalty depends on.
 
 The weights of such a classifier lie in the span of its training rows, w = X' beta, so its decision values K
 beta and its penalty beta' K beta need the Gram matrix K = X X' and nothing else. K has n x n entries whatever
@@ -14,12 +14,10 @@ functions of K and of the training rows, so cost nothing:
 
     mean    x / (mean length of the training rows)
     unit    x / (its own length)
-    center  (x - m) / (root mean square length of the training rows less m), where m is their mean
+    center  (x - m) / (root mean square length of the training rows minus m), where m is their mean
 
 Rectified features share a large mean, which says nothing of the class; without it the same C serves every layer.
 """
-
-from __future__ import annotations
 
 import numpy as np
 import torch
@@ -28,8 +26,8 @@ from torch import Tensor
 from zfnet.core.machine import one_thread
 
 COLUMNS = 2048  # feature columns read at a time: 9,144 rows of them are 150 MB
-ROWS = 4096  # rows of K made at a time
-LARGE = 1000  # rows from which NumPy's BLAS, and its threads, pay
+ROWS = 4096  # rows of K computed at a time
+LARGE = 1000  # rows from which NumPy's BLAS is faster
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Linear classifiers on frozen features, exact, from inner products alone ([ZF13] section 5.3, Table 7).
 
-Both classifiers of the paper minimise, over the weights w_k and the bias b_k of each class k,
+Both classifiers of the paper minimize, over the weights w_k and the bias b_k of each class k,
 
     F(w, b) = 1/2 sum_k (|w_k|^2 + penalty b_k^2) + C sum_i loss(f_i, y_i),    f_ik = w_k . x_i + b_k.
 
@@ -19,11 +19,11 @@ method of Chapelle, Neural Computation 2007, in the geometry of w). The systems 
 
     few active rows    an SVM's Hessian sees only its rows A with y f < 1: beta_A = (K_AA + 1 + I / 2C)^-1 y_A, Cholesky
     many, or softmax   conjugate gradients, preconditioned along the leading directions of X' X (see Space), in float32:
-                       a step need not be exact, as the next gradient, in float64, says what it left undone
+                       a step need not be exact, as the next gradient is in float64
 
 F is 1-strongly convex in w, hence |w - w*| <= |gradient|. A minimum is found when the gradient is shorter than
-`tolerance` times |w| (at the least NOTHING, which says that w is 0): decision values are then exact to that part of the
-longest that a feature vector could have (for softmax, up to its unpenalised bias). C is [NS] in the paper: it is chosen
+`tolerance` times |w| (at least SMALLEST, for w = 0): decision values are then exact to that part of the
+longest that a feature vector could have (for softmax, up to its unpenalized bias). C is [NS] in the paper: it is chosen
 on a held-out part of the training images, never on the test images.
 
 Where there are more rows than features, K has directions along which w does not change and beta may grow. A product
@@ -44,15 +44,15 @@ from zfnet.core.machine import one_thread
 from zfnet.linear.gram import multiply
 
 TOLERANCE = 1e-6  # of |w|, for the gradient's length; features have length about 1
-ROUGH = 1e-2  # enough to rank values of C by held-out accuracy
-NOTHING = 1e-3  # a shorter w is taken for this long; C = 0.01 leaves a softmax of 100 classes a |w| of 0.1
+ROUGH = 1e-2  # tolerance that ranks values of C by held-out accuracy
+SMALLEST = 1e-3  # a shorter w is taken for this long; C = 0.01 leaves a softmax of 100 classes a |w| of 0.1
 EASY = 10.0  # a larger C is approached from its tenth: the SVM's active rows then change few at a time
 STEPS = 100  # Newton steps; 5 to 12 are usual
 FIRST_STEPS = 12  # of them in float32
 INNER_STEPS = 500  # of conjugate gradients within one; 3 to 15 are usual
 NEAREST = 1e-3  # relative residual at which conjugate gradients stop at the latest
 DIRECTIONS = 128  # leading directions that precondition them
-FEW = 20.0  # active^3 < FEW n^2: factorising K_AA then costs less than the products of conjugate gradients
+FEW = 20.0  # active^3 < FEW n^2: factorizing K_AA then costs less than the products of conjugate gradients
 SINGLE = 1e5  # condition number up to which float32 finds a step
 
 
@@ -67,7 +67,7 @@ class Loss:
     curvature: Callable[[Tensor, Tensor], Curvature]  # second derivative, as a map of directions
     bend: Callable[[Tensor, Tensor], Tensor]  # mean of its diagonal, (1, classes) or (1, 1) as the axes
     penalty: float  # on the bias
-    axes: tuple[int, ...]  # summed over in one minimisation: rows, or rows and classes where classes are coupled
+    axes: tuple[int, ...]  # summed over in one minimization: rows, or rows and classes where classes are coupled
 
 
 def _margin(f: Tensor, y: Tensor) -> Tensor:
@@ -145,7 +145,8 @@ class Space:
         image = torch.cat([multiply(kernel, u[:-1]), u[-1:]])
         lengths, turn = torch.linalg.eigh(u.T @ image)
         kept = lengths > 1e-10 * lengths[-1]
-        u, image = (x @ (turn[:, kept] / lengths[kept].sqrt()) for x in (u, image))
+        turn = turn[:, kept] / lengths[kept].sqrt()
+        u, image = u @ turn, image @ turn
         f = image[:-1] + u[-1]
         strengths, turn = torch.linalg.eigh(f.T @ f)
         return Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
@@ -155,7 +156,7 @@ class Space:
         """The same in float32."""
         if self.kernel.dtype == torch.float32:
             return self
-        return Space(*(x.float() for x in (self.kernel, self.directions, self.images, self.strengths)))
+        return Space(self.kernel.float(), self.directions.float(), self.images.float(), self.strengths.float())
 
     def is_tame(self, weight: float) -> bool:
         """Whether float32 can find a step for a Hessian 1 + weight x' x."""
@@ -185,19 +186,19 @@ class Problem:
         return replace(self, space=self.space.single, y=self.y.float())
 
     def inner(self, u: Tensor, image: Tensor) -> Tensor:
-        return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimisation
+        return (u * image).sum(self.loss.axes, keepdim=True)  # u . G v, for each minimization
 
     def enough(self, v: Tensor, image: Tensor, tolerance: float) -> Tensor:
-        lengths = self.inner(v, image).clamp(min=NOTHING**2).sqrt()
+        lengths = self.inner(v, image).clamp(min=SMALLEST**2).sqrt()
         return tolerance * lengths  # of a gradient that need not be shorter
 
     def gradient(self, v: Tensor, image: Tensor) -> Tensor:
-        return self._penalised(v, self.loss.slope(_values(image), self.y))
+        return self._penalized(v, self.loss.slope(_values(image), self.y))
 
     def hessian(self, curvature: Curvature, s: Tensor, image: Tensor) -> Tensor:
-        return self._penalised(s, curvature(_values(image)))
+        return self._penalized(s, curvature(_values(image)))
 
-    def _penalised(self, v: Tensor, pull: Tensor) -> Tensor:
+    def _penalized(self, v: Tensor, pull: Tensor) -> Tensor:
         bias = self.loss.penalty * v[-1:] + self.c * pull.sum(0, keepdim=True)
         return torch.cat([v[:-1] + self.c * pull, bias])
 
@@ -210,7 +211,7 @@ def _values(image: Tensor) -> Tensor:
 def fit(
     kernel: Tensor | Space, y: Tensor, loss: Loss, c: float, start: Tensor | None = None, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """The minimiser [beta; b] of F, (n + 1, classes) float64; `start` is a minimiser for a nearby C.
+    """The minimizer [beta; b] of F, (n + 1, classes) float64; `start` is a minimizer for a nearby C.
 
     A Space in place of its kernel serves several fits. Where float32 can, it goes down to a gradient of ROUGH, and
     float64 from there. Raises ArithmeticError when the gradient is not below `tolerance` after STEPS steps, which needs
@@ -234,9 +235,9 @@ def fit(
 
 
 def _descend(problem: Problem, v: Tensor, tolerance: float, steps: int) -> tuple[Tensor, float]:
-    """Where at most so many Newton steps lead from v, changed in place; the longest gradient there, in parts of |w|.
+    """The point after at most `steps` Newton steps from v, which changes in place, and the longest gradient in |w|.
 
-    Classes that have converged take no further part.
+    Classes that have converged stay as they are.
     """
     space, y, length = problem.space, problem.y, float("inf")
     for _ in range(steps):
@@ -292,16 +293,16 @@ def _solve(
     step, image_step = torch.empty_like(v), torch.empty_like(v)
     if few.any():
         rest = replace(problem, y=problem.y[:, few])
-        step[:, few], image_step[:, few] = _factorise(rest, active[:, few], v[:, few], image[:, few])
+        step[:, few], image_step[:, few] = _factorize(rest, active[:, few], v[:, few], image[:, few])
     if not few.all():
-        rest, at = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
+        rest, rest_image = replace(problem, y=problem.y[:, ~few]), image[:, ~few]
         r, image_r = -gradient[:, ~few], -image_gradient[:, ~few]
-        least = rest.enough(v[:, ~few], at, 0.3 * tolerance)
-        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, at, r, image_r, least)
+        least = rest.enough(v[:, ~few], rest_image, 0.3 * tolerance)
+        step[:, ~few], image_step[:, ~few] = _conjugate_gradients(rest, rest_image, r, image_r, least)
     return step, image_step
 
 
-def _factorise(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+def _factorize(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     """The step of an SVM to the minimum for the rows that are active now, class by class, and its image."""
     kernel, aim = problem.space.kernel, torch.zeros_like(v)
     for k in range(v.shape[1]):
@@ -316,16 +317,18 @@ def _factorise(problem: Problem, active: Tensor, v: Tensor, image: Tensor) -> tu
 def _conjugate_gradients(
     problem: Problem, image: Tensor, r: Tensor, image_r: Tensor, least: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The s with H s = r, and G s, up to a residual as long as `least` at the least.
+    """The s with H s = r, and G s, up to a residual that shrinks with r, but not below `least`.
 
-    The shorter r, the closer, so that Newton's steps converge quadratically.
+    So Newton's steps converge quadratically.
     """
     length = problem.inner(r, image_r).clamp(min=0).sqrt()
     enough = torch.maximum(length * length.clamp(NEAREST, 0.1), least).square()
     f, weight = _values(image), problem.c * problem.loss.bend(_values(image), problem.y)
     if problem.space.is_tame(float(weight.max())):
-        s, image_s, arrived = _iterate(problem.single(), *(x.float() for x in (f, r, image_r, enough, weight)))
-        if arrived or image.dtype == torch.float32:
+        s, image_s, converged = _iterate(
+            problem.single(), f.float(), r.float(), image_r.float(), enough.float(), weight.float()
+        )
+        if converged or image.dtype == torch.float32:
             return s.to(image), image_s.to(image)
     s, image_s, _ = _iterate(problem, f, r, image_r, enough, weight)
     return s, image_s

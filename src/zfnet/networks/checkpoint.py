@@ -4,8 +4,6 @@
  "inputs": {"frame", "crop", "mean", "std"}, "class_ids": [...], "class_names": [...], ...}
 """
 
-from __future__ import annotations
-
 import struct
 import zipfile
 from pathlib import Path
@@ -20,17 +18,17 @@ from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 
-_NO_COMMENT = b"\0\0"  # how a zip archive without a comment ends
+_NO_COMMENT = b"\0\0"  # the end of a zip archive without a comment
 
 
 class DamagedFile(Exception):
-    """A file of tensors whose bytes are not those that were written. The message says where."""
+    """A damaged file of tensors. The message says where."""
 
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values, whole or not at all; the same content gives the same bytes.
+    """Write tensors and plain values atomically; the same content gives the same bytes.
 
-    The file is a zip archive, as torch writes it, whose comment is the CRC-32 of all that precedes the comment.
+    The file is torch's zip archive with a comment, the CRC-32 of all that precedes it.
     """
     with atomic_write(path) as temporary:
         with temporary.open("wb") as file:  # given a path, torch writes its name into the archive
@@ -54,7 +52,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         return content
     except (FileNotFoundError, MemoryError, DamagedFile):
         raise
-    except Exception as error:  # the readers of both libraries raise anything on damaged input
+    except Exception as error:  # torch and zipfile raise anything on damaged input
         reason = str(error).split(". ")[0].partition("\n")[0]  # torch adds advice that does not apply
         raise DamagedFile(reason or type(error).__name__) from error
 
@@ -65,7 +63,7 @@ def _comment(part: Part) -> bytes:
 
 
 def _check(path: Path) -> None:
-    """Compare the checksum of a file, or, where it has none of ours, those of its members."""
+    """Compare the checksum of a file, or, where it has none, those of its members."""
     size = len(_NO_COMMENT) + 8
     whole = checksum(path, 0, max(0, path.stat().st_size - size))
     with path.open("rb") as file:
@@ -81,12 +79,12 @@ def _check(path: Path) -> None:
 
 
 def trained_network(module: ConvNet, inputs: Inputs, classes: Classes, title: str = "") -> Network:
-    """A network of our table as a `Network`; its mode, training or evaluation, stays as it is."""
+    """A network of the table as a `Network`; its training or evaluation mode stays."""
     return Network(module, inputs, classes, module.layers, module.feature_maps, title)
 
 
 def save_network(path: Path, network: Network, name: str, width: float, **facts: Any) -> None:
-    """Write a network of our table: what is needed to build it again, and `facts` (plain values) beside it."""
+    """Write a network of the table, with all that is needed to build it, and `facts` (plain values) beside it."""
     module, inputs = network.module, network.inputs
     assert isinstance(module, ConvNet)
     content = {
@@ -110,7 +108,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
     try:
         saved = load_tensors(path)
         if "network" not in saved:
-            raise UserError(f"{path}: no network of zfnet; give weights of others as network.weights={path}")
+            raise UserError(f"{path}: not a network of zfnet; give other weights as network.weights={path}")
         described = saved["network"]
         module = build(described["name"], described["classes"], described["crop"], described["width"])
         module.load_state_dict(saved["weights"])
@@ -122,7 +120,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Network:
     except (DamagedFile, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path}: not a whole zfnet checkpoint ({reason}); delete it and run the same command again"
+            f"{path}: not a complete zfnet checkpoint ({reason}); delete it and run the same command again"
         ) from error
     title = f"{described['name']}, {described['classes']} classes"
     return trained_network(module.eval().to(device), preprocessing, classes, title)

@@ -3,12 +3,9 @@
     conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5
     flatten fc6 relu6 drop6 fc7 relu7 drop7 fc8                                       (ZF-net)
 
-Krizhevsky's order is conv, ReLU, norm, pool. A network with a layer 8 or higher has a classifier one above its last
-layer. No module is used twice and none works in place, so that every
-activation can be read by its name and every backward rule applied to it.
+Krizhevsky's order is conv, ReLU, norm, pool. The classifier is layer 8, or one above the last layer where there are
+more. No module is used twice or works in place, so that every activation has a name and every backward rule applies.
 """
-
-from __future__ import annotations
 
 from collections import OrderedDict
 
@@ -18,11 +15,11 @@ from torch import Tensor, nn
 from zfnet.networks.normalization import LocalResponseNorm
 from zfnet.networks.table import Architecture, Conv, architecture
 
-FIRST_LAYER = 0.15  # of the standard deviation of He's initialisation
+FIRST_LAYER = 0.15  # of the standard deviation of He's initialization
 
 
 class ConvNet(nn.Sequential):
-    """Images (b, 3, crop, crop) -> unnormalised class scores (b, classes)."""
+    """Images (b, 3, crop, crop) -> unnormalized class scores (b, classes)."""
 
     def __init__(self, layers: Architecture, classes: int, crop: int, dropout: float = 0.5) -> None:
         modules: OrderedDict[str, nn.Module] = OrderedDict()
@@ -56,8 +53,8 @@ class ConvNet(nn.Sequential):
         """Name of the last module of layer `n` (its pool or norm where it has one; dropout is not counted)."""
         if n not in self.numbers:
             raise ValueError(f"no layer {n} in this network, which has layers {self.numbers}")
-        kinds = ("relu", "norm", "pool")
-        return [name for name in self._modules if name in [f"{kind}{n}" for kind in kinds]][-1]
+        names = (f"relu{n}", f"norm{n}", f"pool{n}")
+        return [name for name in self._modules if name in names][-1]
 
     @property
     def layers(self) -> dict[int, str]:
@@ -79,15 +76,14 @@ class ConvNet(nn.Sequential):
                 break
         return x
 
-    def initialise(self, how: str, seed: int) -> None:
-        """Fresh weights: "paper" draws N(0, 0.01) with the biases of the table ([ZF13] 3), "he" N(0, 2 / fan-in)
-        with biases 0: Krizhevsky's biases of 1 go with his scale of activations and drown those of "he".
+    def initialize(self, how: str, seed: int) -> None:
+        """Draw fresh weights.
 
-        "he" starts conv1 at `FIRST_LAYER` of that: its filters then are what was learnt and not the noise they were
-        born with, which would dominate every projection to pixels, and short trainings go faster. [our choice]
-
-        "gain" is "paper" with every layer's standard deviation times sqrt(its fan-in in the paper / its fan-in here):
-        the same at the paper's sizes, and elsewhere the scale of activations that the paper's network has. [our choice]
+        paper: N(0, 0.01) with the biases of the table ([ZF13] 3).
+        he: N(0, 2 / fan-in) with biases 0, since Krizhevsky's biases of 1 suit his scale of activations only; conv1 at
+            `FIRST_LAYER` of that, so that initial noise does not dominate projections to pixels [our choice].
+        gain: "paper" with each layer's standard deviation times sqrt(fan-in in the paper / fan-in here), which keeps
+            the paper's scale of activations at other sizes [our choice].
         """
         generator = torch.Generator().manual_seed(seed)
         for name, module in self.named_children():
@@ -98,9 +94,9 @@ class ConvNet(nn.Sequential):
                     "gain": 0.01 * (self.published_fan_in.get(name, fan_in) / fan_in) ** 0.5,
                     "he": (2 / fan_in) ** 0.5 * (FIRST_LAYER if name == "conv1" else 1),
                 }[how]
-                with torch.no_grad():  # drawn on the CPU: the same numbers wherever the network lies
-                    drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
-                    module.weight.copy_(drawn.normal_(0, std, generator=generator))
+                with torch.no_grad():  # drawn on the CPU: the same numbers on every device
+                    weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+                    module.weight.copy_(weight.normal_(0, std, generator=generator))
                     module.bias.fill_(0.0 if how == "he" else self.initial_bias.get(name, 0.0))  # type: ignore[union-attr]
 
 

@@ -1,20 +1,15 @@
-"""Features of layers 1 to 7 of a frozen network, computed once, kept on disk ([ZF13] 5.3, Table 7).
+"""Features of the layers of a frozen network, computed once and kept on disk ([ZF13] 5.3, Table 7).
 
 Where layer n is tapped is [NS]: here at its last module (norm1, norm2, relu3, relu4, pool5, relu6, relu7),
-dropout off, the maps laid out in one row. Crops are [NS] too: the centre crop, or the mean over the ten crops
-of [ZF13] 3.
+dropout off, the maps flattened. Crops are [NS] too: the center crop, or the mean over the ten crops of [ZF13] 3.
 
     <folder>/<module>.npy      (n, d) float32, opened as a memory map
     <folder>/features.jsonl    what they were computed from, and the checksums of each shard of rows
 
-One forward pass fills all the layers, a shard of rows after the other, and ends at the last one asked for. A later run
-computes the shards that are missing or whose bytes have changed. The network is any module: it is tapped by hooks.
+One forward pass fills all layers, shard by shard of rows. A later run computes the shards that are missing or damaged.
 """
 
-from __future__ import annotations
-
 import contextlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zfnet.core.files import os_errors_named
+from zfnet.core.files import npy_header, os_errors_named
 from zfnet.core.progress import track
 from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 from zfnet.networks.walk import outputs
 
-SHARD = 1024  # rows between two records of how far we are
+SHARD = 1024  # rows between two records in the resume store
 
 
 def extract(
@@ -39,8 +34,7 @@ def extract(
 ) -> dict[str, np.ndarray]:
     """(n, d) features of all images at the named modules, as read-only memory maps by module name.
 
-    `crops` is "center" or "ten" (averaged). What is on disk already, from the same weights and images, is not
-    computed again.
+    crops: "center" or "ten" (averaged). Features on disk of the same weights and images are reused.
     """
     store = Store(folder / "features.jsonl", feature_key(network, images, modules, crops))
     widths = store.get_or_make("widths", _widths, network, images, modules)
@@ -92,13 +86,10 @@ class _File:
 
     @property
     def header(self) -> bytes:
-        head = io.BytesIO()
-        layout = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, self.width)}
-        np.lib.format.write_array_header_1_0(head, layout)
-        return head.getvalue()
+        return npy_header((self.n_rows, self.width), "<f4")
 
     def allocate(self) -> None:
-        """Give the file its header and its size; the rows that it holds already stay."""
+        """Give the file its header and size; existing rows stay."""
         header = self.header
         with os_errors_named(self.path), self.path.open("r+b" if self.path.is_file() else "w+b") as file:
             file.write(header)
@@ -112,13 +103,13 @@ class _File:
 
 
 def _is_done(store: Store, rows: range, files: Mapping[str, _File]) -> bool:
-    """Whether the rows were computed and every file holds the bytes that were written."""
+    """Whether the rows are recorded and undamaged in every file."""
     parts: dict[str, Part] | None = store.get(str(rows))
     if parts is None:
         return False
     damaged = [files[name].path for name, part in parts.items() if not is_whole(files[name].path, part)]
     for path in damaged:
-        report_damage(path, "damaged or cut; what it lacks is computed again")
+        report_damage(path, "damaged or cut; its missing rows are computed again")
     return not damaged
 
 

@@ -1,16 +1,14 @@
-"""Contrast normalisation across maps (Krizhevsky et al. 2012, section 3.3), exact and fast.
+"""Local response normalization across maps (Krizhevsky et al. 2012, section 3.3).
 
-    s_c = k + alpha * sum over the n neighbouring maps of x^2        y_c = x_c * s_c^-beta
+    s_c = k + alpha * sum over the n neighboring maps of x^2        y_c = x_c * s_c^-beta
 
-    dL/dx = g * s^-beta - 2 alpha beta * x * sum over neighbours of (g * x * s^(-beta-1))
+    dL/dx = g * s^-beta - 2 alpha beta * x * sum over neighbors of (g * x * s^(-beta-1))
 
 [ZF13] defers the constants to Krizhevsky (n 5, k 2, alpha 1e-4, beta 0.75; alpha is not divided by n, as
-`torch.nn.LocalResponseNorm` does). The sum over neighbouring maps is a product with a band matrix, run as a 1x1
-convolution, and the backward pass is the analytic one above: several times faster than the stock operation, which
-averages over a 5-d view and keeps every intermediate for the backward pass.
+`torch.nn.LocalResponseNorm` does). The sum over neighboring maps is a product with a band matrix, run as a 1x1
+convolution, and the backward pass is the equation above: several times faster than torch's layer, which averages over a
+5-d view and keeps every intermediate.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -26,7 +24,7 @@ class LocalResponseNorm(nn.Module):
     def __init__(self, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75) -> None:
         super().__init__()
         if size % 2 == 0:
-            raise ValueError(f"size must be odd, so that the window is centred, not {size}")
+            raise ValueError(f"size must be odd, not {size}")
         self.size, self.k, self.alpha, self.beta = size, k, alpha, beta
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,12 +55,12 @@ class Normalize(torch.autograd.Function):
         x, s, power = ctx.saved_tensors
         size, alpha, beta = ctx.constants
         direct = g * power
-        neighbours = _band_sum(direct * x / s, size)
-        return direct.addcmul_(x, neighbours, value=-2 * alpha * beta), None, None, None, None
+        neighbors = _band_sum(direct * x / s, size)
+        return direct.addcmul_(x, neighbors, value=-2 * alpha * beta), None, None, None, None
 
 
 def _band_sum(x: Tensor, size: int) -> Tensor:
-    """Sum over the `size` neighbouring maps of each map; maps beyond the first and last count as zero."""
+    """Sum over the `size` neighboring maps of each map; maps beyond the first and last count as zero."""
     channels = x.shape[1]
     row = torch.arange(channels, device=x.device)
     band = ((row[:, None] - row[None, :]).abs() <= size // 2).to(x.dtype)

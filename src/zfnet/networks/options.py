@@ -1,7 +1,5 @@
 """Options of the networks: the one that is trained, and the one that is analyzed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from zfnet.core.options import choice, number
@@ -14,7 +12,7 @@ class ModelOptions:
     name: str = "zfnet"  # a row of zfnet.networks.table.VARIANTS
     width: float = number(1.0, above=0, at_most=4)  # factor on all maps and units; the papers: 1
     dropout: float = number(0.5, at_least=0, at_most=0.95)  # after fc6 and fc7 [ZF13 3]
-    init: str = choice("paper", "paper", "he", "gain")  # paper: N(0, 0.01), biases 0 [ZF13 3]; see ConvNet.initialise
+    init: str = choice("paper", "paper", "he", "gain")  # paper: N(0, 0.01), biases 0 [ZF13 3]; see ConvNet.initialize
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Images as network inputs, batch by batch, and their class probabilities (center crop, or mean of ten crops)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,7 +43,7 @@ def predict(
             with autocast(network.device, precision):
                 logits = module(x.to(network.device).contiguous(memory_format=torch.channels_last))
             yield part, logits.double().softmax(1).unflatten(0, (len(part), views)).mean(1)
-    finally:  # also where the caller has seen enough
+    finally:  # also where the caller stops early
         module.train(was_training)
 
 

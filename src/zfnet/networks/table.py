@@ -1,17 +1,15 @@
-"""Every network of the papers as a table of layers; every geometry is data.
+"""Every network of the papers as a table of layers.
 
 ZF-net ([ZF13] Fig. 3, section 5.1) against Krizhevsky's net, which it corrects: a first layer of 7x7 filters at
-stride 2 instead of 11x11 at stride 4, no groups, and contrast normalisation after the pool instead of before it.
+stride 2 instead of 11x11 at stride 4, no groups, and contrast normalization after the pool instead of before it.
 Padding is [NS] in [ZF13]; ours gives the maps of its Fig. 3, 110 / 55 / 26 / 13 / 6.
 
-*Small images.* A 56-px crop is a quarter of the papers' 224 px. There the same layers keep their names, kernels and
-maps; one early stride of each net becomes 1 (ZF: conv2, Krizhevsky: pool1) and the padding of the first layer grows
-by two, so that the last layers still see a 6x6 or 7x7 map; the full layers have 2048 units. [our choice]
+*Small images.* A 56-px crop is a quarter of the papers' 224 px. There one early stride of each net becomes 1 (ZF:
+conv2, Krizhevsky: pool1) and the padding of the first layer grows by two, so that the last layers still see a 6x6 or
+7x7 map; the fully connected layers have 2048 units. [our choice]
 
 *Ablations* ([ZF13] Table 3) are changes to a row of the table: layers taken out, maps or units scaled.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +21,7 @@ SMALL_BELOW = 112  # px: crops under this use the small-image geometry
 
 @dataclass(frozen=True)
 class Conv:
-    """One convolutional layer: convolution, ReLU, then optionally contrast normalisation and 3x3 max-pool."""
+    """One convolutional layer: convolution, ReLU, then optionally contrast normalization and 3x3 max-pool."""
 
     maps: int
     kernel: int
@@ -35,7 +33,7 @@ class Conv:
     bias: float = 0.0  # initial value
 
     def side(self, side: int) -> int:
-        """Side of the layer's output for input maps of `side` px; below 1 where nothing is left of them."""
+        """Side of the layer's output for input maps of `side` px; below 1 where they are too small."""
         side = (side + 2 * self.padding - self.kernel) // self.stride + 1
         if not self.pool:
             return side
@@ -53,10 +51,7 @@ class Full:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Layers by their number in the papers, in ascending order; the classifier is added by `ConvNet`.
-
-    Raises UserError for layers that cannot be built one on the other.
-    """
+    """Layers by their number in the papers, ascending, without the classifier. Raises UserError for impossible ones."""
 
     convs: Mapping[int, Conv]
     fulls: Mapping[int, Full]
@@ -65,7 +60,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.numbers != tuple(sorted(set(self.numbers))) or min(self.numbers, default=1) < 1:
             raise UserError(
-                f"a network's layers need different numbers from 1 up, in ascending order, convolutions first, not "
+                "a network's layers need different numbers from 1 up, in ascending order, convolutions first, not "
                 f"{', '.join(str(n) for n in self.numbers)}"
             )
         channels = 3
@@ -85,12 +80,12 @@ class Architecture:
         return 1 + max((7, *self.numbers))
 
     def sides(self, crop: int) -> dict[int, int]:
-        """Side of each convolutional layer's output for `crop`-px inputs. Raises UserError where none is left."""
+        """Side of each convolutional layer's output for `crop`-px inputs. Raises UserError where they are too small."""
         side, sides = crop, {}
         for n, row in self.convs.items():
             side = row.side(side)
             if side < 1:
-                raise UserError(f"data.size: crops of {crop} px are too small, nothing is left of them after layer {n}")
+                raise UserError(f"data.size: crops of {crop} px are too small: layer {n} has no output")
             sides[n] = side
         return sides
 
@@ -138,7 +133,7 @@ KRIZHEVSKY_SMALL = replace(
 )
 
 # [SVZ13] 2 gives the widths only. Kernels, strides and order are those of CNN-F (Chatfield et al. 2014), which has the
-# same widths and is by the same group: the most defensible stand-in. Contrast normalisation as in the other nets [NS].
+# same widths and is by the same group: the most defensible stand-in. Contrast normalization as in the other nets [NS].
 SIMONYAN = Architecture(
     {
         1: Conv(64, 11, stride=4, norm=True, pool=2),
@@ -166,10 +161,7 @@ BASES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A change to a base network: layers removed, maps or units multiplied.
-
-    Raises UserError for a base or a layer that there is not.
-    """
+    """A change to a base network: layers removed or scaled. Raises UserError for an unknown base or layer."""
 
     base: str
     remove: tuple[int, ...] = ()
@@ -214,16 +206,9 @@ def architecture(name: str, crop: int, width: float = 1.0) -> Architecture:
         raise UserError(f"model.name: no network {name!r}; known: {', '.join(VARIANTS)}")
     variant = VARIANTS[name]
     base = BASES[variant.base][crop < SMALL_BELOW]
-    convs = {
-        n: replace(row, maps=_scaled(row.maps, width * variant.times.get(n, 1.0)))
-        for n, row in base.convs.items()
-        if n not in variant.remove
-    }
-    fulls = {
-        n: replace(row, units=_scaled(row.units, width * variant.times.get(n, 1.0)))
-        for n, row in base.fulls.items()
-        if n not in variant.remove
-    }
+    factors = {n: width * variant.times.get(n, 1.0) for n in base.numbers if n not in variant.remove}
+    convs = {n: replace(row, maps=_scaled(row.maps, factors[n])) for n, row in base.convs.items() if n in factors}
+    fulls = {n: replace(row, units=_scaled(row.units, factors[n])) for n, row in base.fulls.items() if n in factors}
     layers = replace(base, convs=convs, fulls=fulls)
     layers.sides(crop)
     return layers

@@ -1,7 +1,5 @@
 """Options of every run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from zfnet.core.options import choice
@@ -9,7 +7,7 @@ from zfnet.core.options import choice
 
 @dataclass
 class PathsOptions:
-    data: str = "data"  # raw data sets: <data>/<source>
+    data: str = "data"  # raw datasets: <data>/<source>
     outputs: str = "outputs"  # <outputs>/<profile>/<stage>
     cache: str = ""  # image caches that several runs share: <cache>/<hash>; empty: in <outputs>/<profile>/data
 
@@ -19,4 +17,4 @@ class WandbOptions:
     mode: str = choice("offline", "offline", "online", "disabled")
     project: str = "zfnet"
     group: str = ""  # the experiment; empty: the profile
-    artifacts: bool = False  # the networks of a stage go along with its numbers
+    artifacts: bool = False  # also upload the networks of a stage

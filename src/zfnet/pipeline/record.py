@@ -1,10 +1,7 @@
-"""What a stage leaves behind: result.json (last, atomically), metrics.jsonl, figures.
+"""The record of a stage: result.json, written last and atomically.
 
-The existence of a result.json whose fingerprint matches *is* "done". Dashboards follow these files
-(zfnet.running.wandb_logger).
+A stage is done when its result.json exists and holds the fingerprint of the configuration.
 """
-
-from __future__ import annotations
 
 import contextlib
 import platform
@@ -31,7 +28,7 @@ class Outcome:
 
 
 def skipped(reason: str) -> Outcome:
-    """What a stage returns that has nothing to work on."""
+    """The outcome of a stage that has nothing to work on."""
     return Outcome({"skipped": reason}, {}, f"not run: {reason}")
 
 
@@ -41,12 +38,12 @@ def write_result(folder: Path, result: dict[str, Any]) -> None:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result.json of a stage's folder, or None when there is none or, which is reported, a damaged one."""
+    """The result.json of a stage's folder; None where it is missing or damaged, which is reported."""
     return read_checked(folder / RESULT)
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a number depends on, by the names of the distributions."""
+    """Versions of the packages that numbers depend on, by the names of their distributions."""
     packages = (DISTRIBUTION, "torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn")
     installed = {"python": platform.python_version()}
     for package in packages:
@@ -58,8 +55,7 @@ def versions() -> dict[str, str]:
 def commit(file: Path = Path(__file__)) -> tuple[str, bool]:
     """(commit, whether there are uncommitted changes) of the checkout that holds the running code, `file`.
 
-    ("", False) outside git, and where the repository around the file does not track it: that is somebody's own, with
-    a virtual environment inside.
+    ("", False) outside git, and where the repository above the file does not track it (a virtual environment in it).
     """
     file = file.resolve()
     try:

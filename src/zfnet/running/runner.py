@@ -1,11 +1,9 @@
-"""How stages run: what is needed first, what is done is skipped, result.json last.
+"""The runner: stages run after those they need, and a stage that is done is skipped.
 
-A stage is done when its result.json exists, beside the files that the stage is known by, and carries the fingerprint
-that this configuration gives: a hash of the sections that the stage reads, of its version and of the fingerprints of
-its needs. So a changed value runs again what depends on it and nothing else.
+A stage is done when the files of `Stage.leaves` exist and result.json, which is written last, holds the fingerprint of
+this configuration: a hash of the sections that the stage reads, of its version and of the fingerprints of its needs. So
+a changed value runs again what depends on it and nothing else.
 """
-
-from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -14,7 +12,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -24,6 +21,7 @@ from typing import Any
 from zfnet.core.errors import UserError
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
+from zfnet.core.options import flatten
 from zfnet.core.progress import duration
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
@@ -31,7 +29,7 @@ from zfnet.experiments.context import Context, as_file_name, folder_of, is_borro
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
 from zfnet.pipeline import record
-from zfnet.running.wandb_logger import Mirror, under_agent
+from zfnet.running.wandb_logger import RunLogger, under_agent
 
 
 # ---------------------------------------------------------------- which stages
@@ -47,7 +45,7 @@ def parse_stages(text: str) -> list[str]:
 
 
 def needs(stage: Stage, config: Settings) -> tuple[str, ...]:
-    """The stages that run before this one. The report of a borrowed network leaves out those about trainings."""
+    """Names of the stages that run before this one; the report of a borrowed network needs none that train."""
     if stage.name == "report":
         reported = [other for other in STAGES.values() if other.name != "report" and not other.of_photo]
         return tuple(other.name for other in reported if not (is_borrowed(config) and other.trains))
@@ -115,14 +113,14 @@ def _texts(package: str) -> str:
 
 
 def stage_folder(stage: Stage, config: Settings) -> Path:
-    """Where the stage leaves its outputs; an explanation has a folder a photograph."""
+    """The folder of the stage's outputs; stage explain has one for each photograph."""
     shared = stage.trains or not stage.uses_network
     folder = folder_of(config, stage.name, shared=shared)
     return folder / as_file_name(Path(config.image).stem) if stage.of_photo else folder
 
 
 def image_cache(config: Settings) -> Path:
-    """Where stage data leaves the caches train/ and val/: in its own folder, or where other runs use them too."""
+    """The folder of the caches train/ and val/: that of stage data, or one that runs share (paths.cache)."""
     stage = STAGES["data"]
     if not config.paths.cache:
         return stage_folder(stage, config)
@@ -130,7 +128,7 @@ def image_cache(config: Settings) -> Path:
 
 
 def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
-    """The stage's result where this configuration would give the same, else None."""
+    """The stage's result where it is current for this configuration, else None."""
     files_in = image_cache(config) if stage.name == "data" else stage_folder(stage, config)
     if not all((files_in / file).is_file() for file in stage.leaves):
         return None
@@ -139,7 +137,7 @@ def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
 
 
 def context_of(stage: Stage, config: Settings) -> Context:
-    """What the stage is given."""
+    """The context in which the stage runs."""
 
     def result(name: str) -> dict[str, Any] | None:
         return result_of(STAGES[name], config)
@@ -149,28 +147,25 @@ def context_of(stage: Stage, config: Settings) -> Context:
 
 # ---------------------------------------------------------------- the run
 def run(config: Settings, command: str) -> list[Path]:
-    """Run the stages that `config.stage` names, with all they need; returns their folders.
-
-    Raises UserError; what was computed before the error stays.
-    """
+    """Run the stages that `config.stage` names, and those they need; returns their folders."""
     keep_memory()
     sources.forget_listings()
     planned = plan(parse_stages(config.stage), config)
-    ahead = [stage for stage in planned if not result_of(stage, config)]
-    check_all(ahead, config)
+    pending = [stage for stage in planned if not result_of(stage, config)]
+    check_all(pending, config)
     for stage in planned:
         result = result_of(stage, config)
         if result and not stage.of_photo:
             print(f"{stage.name:16} done before   {result.get('headline', '')}", flush=True)
             continue
         logged = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
-        with _alone(stage, config):
+        with _exclusive(stage, config):
             _run_stage(stage, config, command, logged)
     return [stage_folder(stage, config) for stage in planned]
 
 
 def check_all(stages: list[Stage], config: Settings) -> None:
-    """Raise UserError for the first mistake that one of the stages, which are about to run, would meet later."""
+    """Raise UserError for the first error that one of the stages would raise while it runs."""
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
 
@@ -179,11 +174,8 @@ def check_all(stages: list[Stage], config: Settings) -> None:
         stage.check(context_of(stage, config))
 
 
-def _alone(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
-    """Context that one run at a time enters for this folder; raises UserError where another run works in it.
-
-    Several nodes that train together are one run.
-    """
+def _exclusive(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
+    """Context that locks the stage's folder for this run (not for nodes that train together)."""
     folder = stage_folder(stage, config)
     if config.nodes > 1:
         return contextlib.nullcontext()
@@ -200,7 +192,7 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> No
     folder.mkdir(parents=True, exist_ok=True)
     options = config.wandb if logged else dataclasses.replace(config.wandb, mode="disabled")
     root = folder_of(config, stage.name).parent
-    logger = Mirror(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
+    logger = RunLogger(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
     outcome, started = None, time.monotonic()
     try:
         outcome = stage.run(context_of(stage, config))
@@ -236,22 +228,16 @@ def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, secon
     record.write_result(stage_folder(stage, config), result)
 
 
-def _changes(stage: Stage, config: Settings, most: int = 3) -> str:
-    """What is new since the stage ran in this folder, as "train.epochs 2 -> 40", as far as it reads it itself."""
+def _changes(stage: Stage, config: Settings, limit: int = 3) -> str:
+    """Changes of the settings that the stage reads since it ran in this folder, as "train.epochs 2 -> 40"."""
     before = (record.read_result(stage_folder(stage, config)) or {}).get("config")
     if not isinstance(before, dict):
         return ""
-    old = dict(_flat(before))
-    new = dict(_flat({key: section(config, key) for key in stage.reads}))
-    changes = [f"{key} {old[key]} -> {value}" for key, value in new.items() if key in old and old[key] != value]
-    if len(changes) > most:
-        changes = [*changes[:most], "and more"]
+    old = dict(flatten(before))
+    changes = []
+    for key, value in flatten({key: section(config, key) for key in stage.reads}):
+        if key in old and old[key] != value and not isinstance(value, dict):
+            changes.append(f"{key} {old[key]} -> {value}")
+    if len(changes) > limit:
+        changes = [*changes[:limit], "and more"]
     return "; ".join(changes)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

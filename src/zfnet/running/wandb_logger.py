@@ -1,36 +1,34 @@
-"""Weights & Biases as a mirror of what a stage leaves on disk: one run a stage, grouped by experiment.
+"""Logging of a stage's files to Weights & Biases: one run a stage, grouped by experiment.
 
-A thread reads every metrics.jsonl under the stage's folder and sends the lines that are new, so that a training is seen
-as it goes, in this process or in workers that know nothing of the mirror. At the end follow the stage's numbers, its
-pictures, tables of what was measured class by class and, on request, the networks. Nothing is read back, every fault is
-a warning, and deleting each call of this module changes no result.
+A thread sends the new lines of every metrics.jsonl under the stage's folder while the stage runs, in this process or in
+workers. At the end follow the stage's numbers, pictures, tables of what was measured by class and, on request, the
+networks. Nothing is read back, and every failure is a warning: the logger changes no result.
 
     epoch/<key>, epoch/<network>/<key>   against the axis `epoch`
-    images/<key>                         against `images`, the training images seen: what is spent rather than reached
-    <stage>/<picture>                    one grid of pictures a key and epoch, where a stage makes one every epoch
+    images/<key>                         against `images`, the training images seen
+    <stage>/<picture>                    against `epoch`, where a stage makes a grid of pictures every epoch
     figures/<picture>, tables/<path>     once, at the end
 """
-
-from __future__ import annotations
 
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zfnet.core.metrics import METRICS, read_metrics
+from zfnet.core.options import flatten
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import Outcome
 
-EVERY = 5.0  # seconds between looks at metrics.jsonl
+EVERY = 5.0  # seconds between two readings of metrics.jsonl
 PATIENCE = 20.0  # seconds that the service may take to answer the first call
-SPENT = ("loss", "lr", "images_per_second")  # metrics drawn against the images seen
+BY_IMAGES = ("loss", "lr", "images_per_second")  # metrics drawn against the images seen
 BY_CLASS = ("per_class", "ap")  # mappings class -> number that become tables
 
-_unreachable = False  # the service did not answer in this process, or has no key: what follows stays offline
+_unreachable = False  # no answer or no login in this process: later runs stay offline
 
 
 def under_agent() -> bool:
@@ -38,30 +36,36 @@ def under_agent() -> bool:
     return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
-class Mirror:
-    """The W&B run of one stage; whatever goes wrong in it is a warning."""
+class RunLogger:
+    """The W&B run of one stage; a failure is a warning."""
 
     def __init__(
-        self, config: WandbOptions, group: str, stage: str, settings: dict[str, Any], folder: Path, root: Path
+        self,
+        options: WandbOptions,
+        group: str,
+        stage: str,
+        config: dict[str, Any],
+        folder: Path,
+        root: Path,
     ) -> None:
-        """Open the run, whose own files lie in root/wandb; `settings` is the configuration, `folder` the stage's."""
+        """Open the run with the configuration `config`; folder: the stage's; root: W&B's files go into root/wandb."""
         self._run: Any = None
-        self._folder, self._stage, self._artifacts = folder, stage, config.artifacts
+        self._folder, self._stage, self._artifacts = folder, stage, options.artifacts
         self._sent: dict[Path, int] = {}  # lines of each file that have been sent
         self._old = {path: path.stat().st_mtime_ns for path in folder.rglob(METRICS)}  # an earlier run's
         self._ended = threading.Event()
-        if config.mode == "disabled":
+        if options.mode == "disabled":
             return
         try:
-            self._run = _open(_possible(config.mode), config, group, stage, settings, root)
-        except Exception as error:  # no service, a refused key, a full disk: never a dead run
+            self._run = _open(_possible(options.mode), options, group, stage, config, root)
+        except Exception as error:  # no service, a refused key, a full disk
             self._close(error)
             return
-        self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="wandb", daemon=True)
         self._thread.start()
 
     def finish(self, outcome: Outcome | None) -> None:
-        """Send what is left - the last lines, numbers, pictures, tables - and close the run."""
+        """Send the last lines, numbers, pictures and tables, and close the run."""
         if self._run is None:
             return
         self._ended.set()
@@ -78,7 +82,7 @@ class Mirror:
         while not self._ended.wait(EVERY):
             try:
                 self._send_lines()
-            except Exception as error:  # the files are the truth; the rest is tried again at the end
+            except Exception as error:  # the rest is sent at the end
                 _warn(f"did not take a line ({_first_line(error)})")
                 return
 
@@ -94,14 +98,14 @@ class Mirror:
     def _send_outcome(self, outcome: Outcome) -> None:
         import wandb
 
-        self._run.summary.update(flat(outcome.numbers))
+        self._run.summary.update(scalars(outcome.numbers))
         for key, steps in outcome.steps.items():
             for epoch, file in steps.items():
                 self._run.log({"epoch": epoch, f"{self._stage}/{key}": wandb.Image(str(self._folder / file))})
         for name, text in outcome.figures.items():
             if name.endswith((".png", ".jpg")):
                 self._run.log({f"figures/{Path(name).stem}": wandb.Image(str(self._folder / name), caption=text)})
-        for name, rows in tables(outcome.numbers):
+        for name, rows in tables(outcome.numbers).items():
             table = wandb.Table(columns=["class", "value"], data=[list(row) for row in rows.items()])
             self._run.log({f"tables/{name}": table})
         models = sorted(self._folder.rglob("model.pt")) if self._artifacts else []
@@ -118,11 +122,11 @@ class Mirror:
 
 
 def _possible(mode: str) -> str:
-    """`mode`, or offline where the service has not answered before or nobody is logged in: wandb would stop and ask."""
+    """`mode`, or offline where the service does not answer or nobody is logged in (wandb would wait for input)."""
     global _unreachable
     if mode == "online" and not _unreachable and not _logged_in():
         _unreachable = True
-        _warn("knows no key and stays offline; log in with `wandb login`, then `wandb sync` sends what is kept")
+        _warn("has no API key and stays offline; log in with `wandb login`, then `wandb sync` sends the runs")
     return "offline" if _unreachable else mode
 
 
@@ -133,14 +137,20 @@ def _logged_in() -> bool:
     return wandb.run is not None or wandb.login(prompt=False, verify=False)
 
 
-def _open(mode: Any, config: WandbOptions, group: str, stage: str, settings: dict[str, Any], root: Path) -> Any:
+def _open(mode: Any, options: WandbOptions, group: str, stage: str, config: dict[str, Any], root: Path) -> Any:
     import wandb
 
     quiet = wandb.Settings(silent=True, console="off", init_timeout=PATIENCE)
     run = wandb.init(
-        mode=mode, project=config.project, group=config.group or group, name=stage, job_type=stage, config=settings,
-        dir=str(root), settings=quiet,
-    )  # fmt: skip
+        mode=mode,
+        project=options.project,
+        group=options.group or group,
+        name=stage,
+        job_type=stage,
+        config=config,
+        dir=str(root),
+        settings=quiet,
+    )
     for axis, pattern in (("epoch", "epoch/*"), ("images", "images/*"), ("epoch", f"{stage}/*")):
         run.define_metric(axis, hidden=True)
         run.define_metric(pattern, step_metric=axis)
@@ -149,40 +159,36 @@ def _open(mode: Any, config: WandbOptions, group: str, stage: str, settings: dic
 
 def keyed(line: Mapping[str, Any], network: str = "") -> dict[str, Any]:
     """A line of metrics.jsonl as keys of the dashboard: {"epoch": 1, "loss": 2} -> {"epoch": 1, "images/loss": 2}."""
-    sent: dict[str, Any] = {axis: line[axis] for axis in ("epoch", "images") if axis in line}
+    keyed_line: dict[str, Any] = {axis: line[axis] for axis in ("epoch", "images") if axis in line}
     for key, value in line.items():
-        axis = "images" if key in SPENT and "images" in line else "epoch"
+        axis = "images" if key in BY_IMAGES and "images" in line else "epoch"
         name = "/".join(filter(None, (axis, network, key)))
         if isinstance(value, list):
-            value = {str(place): element for place, element in enumerate(value, 1)}
-        if isinstance(value, dict):  # layer by layer
-            sent |= flat(value, f"{name}/")
+            value = dict(enumerate(value, 1))
+        if isinstance(value, dict):  # by layer
+            keyed_line |= scalars({name: value})
         elif key not in ("epoch", "images", "time"):
-            sent[name] = value
-    return sent
+            keyed_line[name] = value
+    return keyed_line
 
 
-def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested numbers as one level of keys, a/b; lists and tables are left out."""
-    level: dict[str, Any] = {}
-    for key, value in numbers.items():
-        if isinstance(value, dict) and key not in BY_CLASS:
-            level |= flat(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float | str | bool):
-            level[f"{prefix}{key}"] = value
-    return level
+def scalars(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested numbers and texts as one level of keys, a/b, without lists and tables."""
+    left_out = tuple(f"{table}/" for table in tables(numbers))
+    return {
+        key: value
+        for key, value in flatten(numbers, "/")
+        if isinstance(value, int | float | str | bool) and not key.startswith(left_out)
+    }
 
 
-def tables(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, float]]]:
-    """(path, class -> number) of everything that was measured class by class."""
-    for key, value in numbers.items():
-        if isinstance(value, dict) and key in BY_CLASS:
-            yield (
-                f"{prefix}{key}",
-                {name: cell["value"] if isinstance(cell, dict) else cell for name, cell in value.items()},
-            )
-        elif isinstance(value, dict):
-            yield from tables(value, f"{prefix}{key}/")
+def tables(numbers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Path of everything that was measured by class -> class -> number."""
+    by_class = {}
+    for key, value in flatten(numbers, "/"):
+        if isinstance(value, dict) and key.rpartition("/")[2] in BY_CLASS:
+            by_class[key] = {name: cell["value"] if isinstance(cell, dict) else cell for name, cell in value.items()}
+    return by_class
 
 
 def _first_line(error: Exception) -> str:

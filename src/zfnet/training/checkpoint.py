@@ -3,11 +3,9 @@
     <folder>/<hash of the key>/at_<epoch>_<step>.pt
 
 The key holds all that a training must have in common with the one that is resumed; the checkpoints of another key are
-removed when the first of this one is written. A checkpoint holds its key, weights, momentum, epoch, place in the epoch
-and the history. There is no random state to keep: order, crops and dropout masks are functions of (seed, epoch, step).
+removed when the first of this one is written. A checkpoint holds its key, weights, momentum, epoch, step and history.
+It needs no random state: order, crops and dropout masks are functions of (seed, epoch, step).
 """
-
-from __future__ import annotations
 
 import hashlib
 import shutil
@@ -24,7 +22,7 @@ from zfnet.networks.checkpoint import DamagedFile, load_tensors, save_tensors
 
 @dataclass
 class Place:
-    """Where a training stands: epochs and steps done, sums of the running epoch, a line for each whole epoch."""
+    """The state of a training: epochs and steps done, sums of the running epoch, a line for each whole epoch."""
 
     epoch: int = 0
     step: int = 0
@@ -33,18 +31,18 @@ class Place:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-def save(folder: Path, model: nn.Module, optimiser: Optimizer, place: Place, key: str, keep: int) -> None:
-    """Write checkpoint `epoch.step` of `key`; what stays beside it are the `keep - 1` before it."""
+def save(folder: Path, model: nn.Module, optimizer: Optimizer, place: Place, key: str, keep: int) -> None:
+    """Write a checkpoint of `key`, and remove all but the `keep` newest of it."""
     home = _home(folder, key)
     path = home / f"at_{place.epoch:04d}_{place.step:07d}.pt"
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     save_tensors(path, {"key": key, "place": asdict(place), **state})
-    kept = sorted(old for old in home.glob("at_*.pt") if old <= path)[-keep:]  # a later one is damaged: we passed it
+    kept = sorted(old for old in home.glob("at_*.pt") if old <= path)[-keep:]  # later ones are damaged
     for old in {*folder.iterdir(), *home.iterdir()} - {home, *kept}:
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
 
-def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> Place:
+def restore(folder: Path, model: nn.Module, optimizer: Optimizer, key: str) -> Place:
     """Load the newest whole checkpoint made under the same `key`; a fresh `Place` when there is none."""
     for path in sorted(_home(folder, key).glob("at_*.pt"), reverse=True):
         try:
@@ -56,7 +54,7 @@ def restore(folder: Path, model: nn.Module, optimiser: Optimizer, key: str) -> P
             report_damage(path, "not a checkpoint of this training; an older one is tried")
             continue
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         return Place(**state["place"])
     return Place()
 

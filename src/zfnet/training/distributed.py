@@ -1,10 +1,8 @@
-"""Several training processes: torch's elastic launcher starts them, environment variables tell them who they are.
+"""Several training processes, started by torch's elastic launcher, which sets the rank of each in its environment.
 
-With one process nothing is initialised and every function here is the identity, so the code path is the same.
+With one process nothing is initialized and every function here is the identity, so the code path is the same.
 Evaluation is exact: shards are strided without padding and counts are summed.
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -23,23 +21,22 @@ from torch import distributed as dist
 from zfnet.core.errors import TERMINATIONS, UserError
 from zfnet.core.machine import n_cores, pick_device
 
-# Each restart meets in a store of its own: in the launcher's, which it would share, restarted processes find the
-# addresses of the dead ones.
+# Each restart meets in a store of its own: in the launcher's, restarted processes find the addresses of the dead ones.
 FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-REFUSAL = "refused.txt"  # beside the argument of a worker that found it cannot do its work
-PATIENCE = 10.0  # seconds that the other workers have to find the same
+REFUSAL = "refused.txt"  # beside the argument of a worker whose work cannot be done
+PATIENCE = 10.0  # seconds for the other workers to end by themselves
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, on `device`."""
+    """This process: `rank` among `size`, on `device`."""
 
     rank: int
     size: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
     def shard(self, rows: np.ndarray) -> np.ndarray:
@@ -65,18 +62,18 @@ class World:
 def join_world(device: str) -> Iterator[World]:
     """The world that the launcher's environment describes; a world of one without a launcher."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    where = pick_device(device)
-    if where.type == "cuda":
-        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(where)
+    own_device = pick_device(device)
+    if own_device.type == "cuda":
+        own_device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(own_device)
     if size == 1:
-        yield World(0, 1, where)
+        yield World(0, 1, own_device)
         return
-    if where.type == "cuda":
-        dist.init_process_group("nccl", device_id=where)
+    if own_device.type == "cuda":
+        dist.init_process_group("nccl", device_id=own_device)
     else:
         dist.init_process_group("gloo")
-    yield World(rank, size, where)
+    yield World(rank, size, own_device)
     dist.destroy_process_group()  # not after an error of this process alone: it waits for the others, under NCCL
 
 
@@ -85,10 +82,9 @@ def launch(
 ) -> None:
     """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
 
-    nodes: machines with so many processes each, which meet at `rendezvous` (host:port); each of the others starts the
-    launcher with the same arguments itself.
-    A worker that dies is restarted, with the others, up to `restarts` times; the work goes on from its checkpoint.
-    Ctrl-C (or SIGTERM) reaches the workers once, as SIGINT, and is waited for: they write a checkpoint before they end.
+    nodes: machines with `processes` each, which meet at `rendezvous` (host:port); the launcher is started on each.
+    When a worker dies, all are restarted from the last checkpoint, up to `restarts` times. Ctrl-C or SIGTERM reaches
+    the workers once, as SIGINT; they write a checkpoint before they end.
     Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
     threads = max(1, n_cores() // processes)
@@ -101,7 +97,7 @@ def launch(
     refusal = argument.with_name(REFUSAL)
     refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
-    with _passing_on(launcher) as interrupts:
+    with _forwarding_signals(launcher) as interrupts:
         code = _wait(launcher, refusal)
     if interrupts:
         raise KeyboardInterrupt
@@ -112,7 +108,7 @@ def launch(
 
 
 def _wait(launcher: subprocess.Popen, refusal: Path) -> int:
-    """The launcher's exit code. Where one worker alone refused, the others wait for it for ever: they are ended."""
+    """The launcher's exit code. The other workers of one that refused, which wait for it, are ended."""
     refused = False
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -123,35 +119,35 @@ def _wait(launcher: subprocess.Popen, refusal: Path) -> int:
 
 
 def refuse(argument: Path, error: UserError) -> None:
-    """Said by a worker: the work that `argument` describes cannot be done, and starting again would not help."""
+    """Record, in a worker, that the work of `argument` cannot be done and must not be restarted."""
     argument.with_name(REFUSAL).write_text(str(error), encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _passing_on(launcher: subprocess.Popen) -> Iterator[list[int]]:
-    """Context in which the first interrupting signal goes on to `launcher` as SIGINT, and a second one ends it.
+def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
+    """Context in which the first interrupting signal reaches `launcher` as SIGINT, and a second one ends it.
 
-    Yields the list of the signals that came.
+    Yields the list of signals received.
     """
-    came: list[int] = []
+    received: list[int] = []
 
-    def pass_on(number: int, frame: object) -> None:
-        came.append(number)
-        launcher.send_signal(signal.SIGINT if len(came) == 1 else signal.SIGTERM)
+    def forward(number: int, frame: object) -> None:
+        received.append(number)
+        launcher.send_signal(signal.SIGINT if len(received) == 1 else signal.SIGTERM)
 
     try:
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, *TERMINATIONS)}
+        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, *TERMINATIONS)}
     except ValueError:  # not in the main thread, which alone gets signals
         before = {}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _elastic(words: list[str]) -> int:
-    """torch's elastic launcher, which ends a signal with a traceback, as a command that ends as it was told to."""
+    """torch's elastic launcher with an exit code in place of its traceback for a signal."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.run import main
 

@@ -1,8 +1,8 @@
 """Training a network: the one long loop ([ZF13] section 3).
 
-Stochastic gradient descent with momentum on the cross-entropy, every filter renormalised after every update, the
-validation error (centre crop) after every epoch, weights kept at the epochs of Fig. 4, and the ten-crop error at the
-end. Interrupted at any step, it goes on from its last checkpoint and ends in the same weights.
+Stochastic gradient descent with momentum on the cross-entropy, every filter renormalized after every update, the
+validation error (center crop) after every epoch, weights kept at the epochs of Fig. 4, and the ten-crop error at the
+end. Interrupted at any step, it resumes from its last checkpoint and ends in the same weights.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 from zfnet.networks.options import ModelOptions
 from zfnet.training import checkpoint
+from zfnet.training.batches import Dropouts, batches, sample_rows
 from zfnet.training.distributed import World
 from zfnet.training.evaluate import errors
-from zfnet.training.feed import Dropouts, feed, sample_rows
 from zfnet.training.health import check_loss, dead_units, not_finite
 from zfnet.training.interrupt import StopOnInterrupt
 from zfnet.training.options import CheckpointOptions, TrainOptions
-from zfnet.training.renormalise import Renormaliser
+from zfnet.training.renormalize import Renormalizer
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
 
 NUMBERS = "trained.json"
 MODEL = "model.pt"
-MEASURED = 20_000  # training images, at most, that the training error is taken over
+MEASURED = 20_000  # training images, at most, for the training error
 VERSION = 2  # grows when the same training gives more numbers
-CHECK_EVERY = 20  # steps on a GPU between looks at the loss and agreements to write a checkpoint or to stop
+CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
 
 
 @dataclass
@@ -66,15 +66,17 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         values = json.loads(path.read_text(encoding="utf-8"))
-        values["model"], values["train"] = ModelOptions(**values["model"]), TrainOptions(**values["train"])
-        return cls(**values | {"checkpoints": CheckpointOptions(**values["checkpoints"])})
+        values["model"] = ModelOptions(**values["model"])
+        values["train"] = TrainOptions(**values["train"])
+        values["checkpoints"] = CheckpointOptions(**values["checkpoints"])
+        return cls(**values)
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
 
 
 class Seeded(nn.Module):
-    """The network with its dropout masks given from outside, so that they do not depend on the number of processes."""
+    """The network with given dropout masks, which do not depend on the number of processes."""
 
     def __init__(self, model: ConvNet) -> None:
         super().__init__()
@@ -89,22 +91,18 @@ class Seeded(nn.Module):
 def fit(
     job: Job, world: World, train: Images, val: Images, inputs: Inputs, start: Network | None = None
 ) -> dict[str, Any]:
-    """Train as `job` says (or go on with it) and return its numbers; writes model.pt and snapshots/ under job.out.
+    """The numbers of a training that runs or resumes as `job` says; writes model.pt and snapshots/ under job.out.
 
-    A training that has ended is not measured again: its numbers are those of its trained.json.
-
-    inputs: how pictures become the network's input.
-    start: a trained network whose hidden layers are the initial weights (fine-tuning).
-
-    Raises UserError when the loss is not finite or does not move.
+    A finished training is read from its trained.json. start: a network whose hidden layers are the initial weights
+    (fine-tuning). Raises UserError when the loss is not finite or does not move.
     """
-    # ---- data, model, optimiser ---------------------------------------------------------------------------
+    # ---- data, model, optimizer ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
     key = _job_key(job, train, val, inputs, start)
     measured = _measured(key, val)
     if not any(world.any(not _has_ended(out, measured))):
         numbers = read_numbers(out)
-        if world.leads:
+        if world.is_main:
             restart_metrics(out, numbers["history"])
         return numbers
     keep_memory()
@@ -112,25 +110,25 @@ def fit(
     n_classes = len(classes)
     precision = resolve(config.precision, world.device)
     model = build(job.model.name, n_classes, inputs.crop, job.model.width, job.model.dropout)
-    model.initialise(job.model.init, config.seed)
+    model.initialize(job.model.init, config.seed)
     if start is not None:
         weights = start.module.state_dict()
         hidden = {name: value for name, value in weights.items() if not name.startswith(f"{model.classifier}.")}
         model.load_state_dict(hidden, strict=False)
     model.to(world.device).to(memory_format=torch.channels_last)
     network = trained_network(model, inputs, classes)
-    optimiser = torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         model.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay, fused=True
     )
-    renormalise = Renormaliser(model, config.rms_radius, float(inputs.std[0]))
+    renormalize = Renormalizer(model, config.rms_radius, float(inputs.std[0]))
     drops = Dropouts(model, config.seed)
     seeded: nn.Module = Seeded(model)
     if world.size > 1:
         seeded = DistributedDataParallel(seeded)
 
-    # ---- where we stand -----------------------------------------------------------------------------------
-    place = checkpoint.restore(out / "checkpoints", model, optimiser, key)
-    if world.leads:
+    # ---- resume ------------------------------------------------------------------------------------------
+    place = checkpoint.restore(out / "checkpoints", model, optimizer, key)
+    if world.is_main:
         restart_metrics(out, place.history)
     saved_at = time.monotonic()
     check_every = CHECK_EVERY if world.device.type == "cuda" else 1
@@ -142,21 +140,23 @@ def fit(
             plan = plan_epoch(len(train), train.size, config.crops, config.seed, place.epoch)
             n_steps = math.ceil(len(train) / config.batch)
             past_errors = [line["val_top1_error"] for line in place.history]
-            loss_sum = torch.tensor(place.loss_sum if world.leads else 0.0, dtype=torch.float64, device=world.device)
+            loss_so_far = place.loss_sum if world.is_main else 0.0
+            loss_sum = torch.tensor(loss_so_far, dtype=torch.float64, device=world.device)
             steps = range(place.step, n_steps)
-            batches = feed(train, inputs, plan, steps, config.batch, world, drops, place.epoch * n_steps)
+            first_step = place.epoch * n_steps
+            prepared = batches(train, inputs, plan, steps, config.batch, world, drops, first_step)
             what = f"epoch {place.epoch + 1}/{config.epochs}, step"
             model.train()
-            for batch in track(batches, what, len(steps)) if world.leads else batches:
-                for group in optimiser.param_groups:
+            for batch in track(prepared, what, len(steps)) if world.is_main else prepared:
+                for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, place.epoch + batch.step / n_steps, past_errors)
                 with autocast(world.device, precision):
                     logits = seeded(batch.inputs, batch.masks)
                 loss = F.cross_entropy(logits.float(), batch.labels, reduction="sum")
-                optimiser.zero_grad(set_to_none=True)
-                (loss * (world.size / batch.whole)).backward()  # DDP averages over processes: together the batch mean
-                optimiser.step()
-                renormalise()
+                optimizer.zero_grad(set_to_none=True)
+                (loss * (world.size / batch.whole)).backward()  # DDP averages: together the batch mean
+                optimizer.step()
+                renormalize()
                 loss_sum += loss.detach()
                 place.step = batch.step + 1
                 if place.step % check_every == 0 or place.step == n_steps:
@@ -167,8 +167,8 @@ def fit(
                     if stopping or due:
                         place.loss_sum = float(world.sum(loss_sum.clone()))
                         place.seconds += time.monotonic() - counted
-                        if world.leads:
-                            checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
+                        if world.is_main:
+                            checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                         saved_at = counted = time.monotonic()
                     if stopping:
                         world.wait()  # for the checkpoint
@@ -180,37 +180,46 @@ def fit(
             mean_loss = float(world.sum(loss_sum)) / len(train)
             check_loss(network, train, mean_loss, (place.epoch + 1) * n_steps)
             place.epoch += 1
+            val_errors = errors(network, val, world, "center", precision)
             line = {
                 "epoch": place.epoch,
                 "images": place.epoch * len(train),  # seen so far: the other axis of the curves
                 "loss": mean_loss,
-                **{f"val_{name}": value for name, value in errors(network, val, world, "center", precision).items()},
-                "lr": optimiser.param_groups[0]["lr"],
+                "val_top1_error": val_errors["top1_error"],
+                "val_top5_error": val_errors["top5_error"],
+                "lr": optimizer.param_groups[0]["lr"],
                 "images_per_second": len(steps) * config.batch / seconds,
-                **renormalise.measure(),
+                **renormalize.measure(),
                 "dead_units": dead_units(network, val),
             }
             place.history.append(line)
             place.step, place.loss_sum = 0, 0.0
-            if world.leads:
+            if world.is_main:
                 log_metrics(out, **line)
                 if place.epoch in config.snapshots or place.epoch == config.epochs:
                     _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", network, job)
-                checkpoint.save(out / "checkpoints", model, optimiser, place, key, job.checkpoints.keep)
+                checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
 
     # ---- the numbers --------------------------------------------------------------------------------------
+    rows = sample_rows(len(train), config.seed, MEASURED)
     numbers = {
         **errors(network, val, world, "ten", precision),
         "center": errors(network, val, world, "center", precision),
-        "train": errors(network, train, world, "center", precision, sample_rows(len(train), config.seed, MEASURED)),
+        "train": errors(network, train, world, "center", precision, rows),
         "chance_top1": 100 * (1 - 1 / n_classes),
-        **{"n_classes": n_classes, "n_train": len(train), "n_val": len(val), "epochs": config.epochs},
+        "n_classes": n_classes,
+        "n_train": len(train),
+        "n_val": len(val),
+        "epochs": config.epochs,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **{"pictures": inputs.crop, "precision": precision, "processes": world.size, "train_seconds": place.seconds},
+        "pictures": inputs.crop,
+        "precision": precision,
+        "processes": world.size,
+        "train_seconds": place.seconds,
         "history": place.history,
     }
-    if world.leads:
+    if world.is_main:
         _save(out / MODEL, network, job)
         write_checked(out / NUMBERS, {"of": measured, "model_file": checksum(out / MODEL), **numbers})
     world.wait()
@@ -218,7 +227,7 @@ def fit(
 
 
 def read_numbers(out: Path) -> dict[str, Any]:
-    """What `fit` returned, from the folder of a training that has ended. Raises UserError without whole numbers."""
+    """What `fit` returned, from the folder of a finished training. Raises UserError where they are missing."""
     record = read_checked(out / NUMBERS)
     if record is None:
         raise UserError(f"{out / NUMBERS}: missing or damaged; run the same command again")
@@ -226,7 +235,7 @@ def read_numbers(out: Path) -> dict[str, Any]:
 
 
 def _has_ended(out: Path, measured: str) -> bool:
-    """Whether the folder holds the network and the numbers of this very training."""
+    """Whether the folder holds the network and the numbers of this training."""
     record = read_checked(out / NUMBERS)
     if record is None or record.get("of") != measured:
         return False
@@ -242,15 +251,15 @@ def _save(path: Path, network: Network, job: Job) -> None:
 
 def _measured(key: str, val: Images) -> str:
     """Hash of what the numbers at the end depend on."""
-    told = json.dumps([VERSION, key, val.fingerprint()])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    content = json.dumps([VERSION, key, val.fingerprint()])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _job_key(job: Job, images: Images, val: Images, inputs: Inputs, start: Network | None) -> str:
-    """What a checkpoint must agree on to be gone on with; the number of processes may change."""
-    told: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint(), inputs.fingerprint()]
+    """What a checkpoint must have in common with a training that resumes from it, as JSON."""
+    content: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint(), inputs.fingerprint()]
     if job.train.schedule == "plateau":  # the validation error sets the learning rate
-        told.append(val.fingerprint())
+        content.append(val.fingerprint())
     if start is not None:
-        told.append(start.fingerprint())
-    return json.dumps(told, sort_keys=True)
+        content.append(start.fingerprint())
+    return json.dumps(content, sort_keys=True)

@@ -1,6 +1,4 @@
-"""How a network fares: the numbers of an epoch that show trouble early, and what to say when it is there."""
-
-from __future__ import annotations
+"""Early signs of a training that fails: units that never fire, a loss that is not finite or does not move."""
 
 import math
 
@@ -12,8 +10,8 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 
-PROBED = 256  # images on which a network is looked at
-STUCK_STEPS = 2000  # a loss that still is ln(classes) after so many steps will not move any more
+PROBED = 256  # images that a network is checked on
+STUCK_STEPS = 2000  # after these a loss of ln(classes) will not move any more
 
 
 @torch.inference_mode()
@@ -25,7 +23,8 @@ def dead_units(network: Network, images: Images) -> dict[str, float]:
         x = x if name.startswith("drop") else module(x)
         weights = name if name.startswith(("conv", "fc")) else weights
         if name.startswith("relu"):
-            shares[weights] = float((x.flatten(2).amax(2).amax(0) if x.dim() == 4 else x.amax(0)).le(0).float().mean())
+            largest = x.flatten(2).amax(dim=(0, 2)) if x.dim() == 4 else x.amax(dim=0)
+            shares[weights] = float((largest <= 0).float().mean())
     return shares
 
 
@@ -39,7 +38,7 @@ def check_loss(network: Network, images: Images, loss: float, steps: int) -> Non
 
 @torch.no_grad()
 def not_finite(network: Network, images: Images) -> str:
-    """What to say of a loss that is not finite: the first layer that is to blame."""
+    """The message for a loss that is not finite, which names the first layer at fault."""
     x = _probe(network, images)
     for name, module in network.module.named_children():
         if any(not torch.isfinite(parameter).all() for parameter in module.parameters()):
@@ -52,15 +51,15 @@ def not_finite(network: Network, images: Images) -> str:
 
 @torch.no_grad()
 def _stuck(network: Network, images: Images, loss: float) -> str:
-    x, spread = _probe(network, images), {}
+    x, stds = _probe(network, images), {}
     for name, module in network.module.named_children():
         x = module(x)
-        spread[name] = float(x.std())
-    rectified = [name for name in spread if name.startswith("relu")] or list(spread)
-    flat = min(rectified, key=lambda name: spread[name])
+        stds[name] = float(x.std())
+    rectified = [name for name in stds if name.startswith("relu")] or list(stds)
+    flattest = min(rectified, key=lambda name: stds[name])
     return (
-        f"train: the loss stays at {loss:.3f} = ln(classes); the output of {flat} hardly varies "
-        f"(std {spread[flat]:.1e}); try model.init=he, train.divisor=64 or a lower train.lr"
+        f"train: the loss stays at {loss:.3f} = ln(classes); the output of {flattest} hardly varies "
+        f"(std {stds[flattest]:.1e}); try model.init=he, train.divisor=64 or a lower train.lr"
     )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C during a training: noticed, answered by a checkpoint, and handed back to whoever handled it before."""
+"""Ctrl-C during a training, deferred until a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 
 
 class StopOnInterrupt:
-    """Context in which Ctrl-C only sets `asked`, so that the loop can write a checkpoint and end; a second Ctrl-C ends
-    at once. The handler of before is in place again afterwards, so contexts can be nested and follow each other.
+    """Context in which Ctrl-C sets `asked`, so that the loop can write a checkpoint; a second Ctrl-C ends at once.
+
+    The previous handler is restored at the end.
     """
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._previous: Any = None
         self._installed = False
 
     def __enter__(self) -> StopOnInterrupt:
         with contextlib.suppress(ValueError):  # not in the main thread: the usual KeyboardInterrupt
-            self._before = signal.signal(signal.SIGINT, self._ask) or signal.default_int_handler
+            self._previous = signal.signal(signal.SIGINT, self._ask) or signal.default_int_handler
             self._installed = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._installed:
-            signal.signal(signal.SIGINT, self._before)
+            signal.signal(signal.SIGINT, self._previous)
 
     def _ask(self, *_: Any) -> None:
         self.asked = True

@@ -1,6 +1,4 @@
-"""One training, in this process or in several that torch's launcher starts."""
-
-from __future__ import annotations
+"""A training in this process, or in several that torch's launcher starts."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from zfnet.training.fit import Job, fit, read_numbers
 
 
 def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
-    """Train as the job says, or resume; the numbers of `fit`.
+    """The numbers of `fit` for the job, which is trained or resumed.
 
     processes: on this machine, one GPU each where job.device is "cuda". nodes: machines, which meet at `rendezvous`.
     """
@@ -29,7 +27,7 @@ def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str 
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """The training of the job, as one of the processes that the environment describes."""
+    """The numbers of the job, trained as one of the processes that the environment describes."""
     train, val = open_cache(Path(job.train_cache)), open_cache(Path(job.val_cache))
     if train.mean is None:
         raise UserError(f"{job.train_cache}: has no mean image; delete it and run stage=data again")
@@ -39,9 +37,9 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def check_machine(device: str, gpus: int, nodes: int, rendezvous: str) -> None:
-    """Raise UserError where this machine cannot train as it is asked to, before images are cached for it."""
+    """Raise UserError where this machine cannot train with these settings."""
     if gpus > torch.cuda.device_count():
-        raise UserError(f"gpus: {gpus} were asked for and torch sees {torch.cuda.device_count()}")
+        raise UserError(f"gpus: {gpus} is more than torch sees here, {torch.cuda.device_count()}")
     pick_device(device)
     if nodes > 1 and ":" not in rendezvous:
         raise UserError(f"rendezvous: {nodes} nodes need a host:port at which they meet")

@@ -1,10 +1,7 @@
-"""Which image comes when, and which crop of it: functions of (seed, epoch), the same for any number of processes.
+"""Order and crops of the training images as functions of (seed, epoch), the same for any number of processes.
 
-The draws of an epoch are made for all images at once and looked up by the image's row, so neither the order of reading
-nor the number of workers changes what an image looks like.
+The draws of an epoch are made for all images at once and looked up by the image's row.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -14,7 +11,7 @@ from torch import Tensor
 
 from zfnet.data.crops import crop_size, ten_crop_places
 
-SPREAD = 2654435769  # 2^32 / golden ratio: the steps of different seeds lie far apart in the 32 bits a CPU's seed has
+SPREAD = 2654435769  # 2^32 / golden ratio: keeps the steps of different seeds apart in 32 bits
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the configuration, the place in training and the history so far.
+"""The learning rate as a function of the configuration, the epoch and the validation errors so far.
 
 [ZF13] 3: "starting with a learning rate of 10^-2, in conjunction with a momentum term of 0.9. We anneal the learning
 rate throughout training manually when the validation error plateaus." Here `plateau` does by rule what they did by
@@ -6,11 +6,7 @@ hand: after `patience` epochs without a better validation error the rate is mult
 
 `lr` is the rate at `reference_batch` images a step, 128 as in the paper; at other batches it is scaled in proportion
 (Goyal et al. 2017), which large ones bear after a linear warm-up over the first `warmup_epochs`.
-
-Nothing is remembered besides the history of validation errors, so a resumed run computes what an uninterrupted one did.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -33,7 +29,7 @@ def learning_rate(config: TrainOptions, epoch: float, errors: Sequence[float]) -
 
 
 def count_plateaus(errors: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row passed without a lower error than the best before."""
+    """Number of times that `patience` epochs in a row brought no lower error than the best before."""
     best, waited, plateaus = math.inf, 0, 0
     for error in errors:
         waited = 0 if error < best else waited + 1

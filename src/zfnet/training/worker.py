@@ -1,9 +1,7 @@
 """One training process under torch's elastic launcher: `python -m zfnet.training.worker job.json`.
 
-A UserError would be the same at every restart: it is left in a file for `launch` to raise, and the process ends well.
+A UserError, the same at every restart, is left in a file for `launch` to raise, and the process exits with 0.
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path

@@ -19,7 +19,7 @@ from zfnet.networks.network import Classes, Network
 @pytest.fixture
 def network(wrap) -> Network:
     module = build("zfnet", 3, 32, 0.125)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     return wrap(module)
 
 

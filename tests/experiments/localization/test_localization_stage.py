@@ -230,7 +230,7 @@ def test_the_guesses_are_the_most_probable_by_the_averaged_softmax(stores, wrap,
     """Image by image and crop by crop."""
     train, _ = stores
     model = build("zfnet", 3, 32, 0.125)
-    model.initialise("he", 0)
+    model.initialize("he", 0)
     network = wrap(model)
     rows = np.arange(1, 24, 2)
     expected = []

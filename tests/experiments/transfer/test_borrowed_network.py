@@ -93,7 +93,7 @@ def test_layers_that_the_network_lacks_are_left_out(config, tmp_path):
 def test_of_a_network_of_ours_everything_is_made(config, make_store, wrap, tmp_path):
     train, val = make_store(3, 4, seed=1, size=64), make_store(3, 3, seed=2, size=64)
     module = build("zfnet", 3, 56, 0.05)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     config = replace(config, model=ModelOptions(width=0.05, init="he"))
     outcome = TRANSFER.run(context_of(config, tmp_path, wrap(module, train), (train, val)))
     numbers = json.loads(json.dumps(outcome.numbers))

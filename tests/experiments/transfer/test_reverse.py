@@ -18,7 +18,7 @@ def networks(make_store, wrap):
     made = {}
     for seed, name in enumerate(("pretrained", "random")):
         module = build("zfnet", 4, 56, 0.05)
-        module.initialise("he", seed)
+        module.initialize("he", seed)
         made[name] = wrap(module, make_store(3, 9, seed=1, size=64))
     return made
 

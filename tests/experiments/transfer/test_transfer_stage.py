@@ -31,7 +31,7 @@ def images(make_store):
 @pytest.fixture
 def network(images, wrap):
     module = build("zfnet", 4, 56, 0.05)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     return wrap(module, images)
 
 

@@ -31,7 +31,7 @@ CONFIG = VocOptions(c_grid=[0.1, 1.0], batch=16)
 @pytest.fixture
 def network(make_store, wrap):
     module = build("zfnet", 4, 56, 0.05)
-    module.initialise("he", 0)
+    module.initialize("he", 0)
     return wrap(module, make_store(3, 12, seed=1, size=64))
 
 

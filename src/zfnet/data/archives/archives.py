@@ -1,39 +1,36 @@
-"""The table of the archives that the data sets come in, and what each becomes.
+"""The table of the archives that the datasets come in, and the folder that each becomes.
 
-An archive is known by its file name and becomes the folder `into` beside itself: data/imagenet/ILSVRC2012_img_val.tar
-becomes data/imagenet/val, which is where the sources look for it.
-
-Sums are those of torchvision (datasets/imagenet.py, caltech.py, voc.py); where it has none, we know none that we could
-vouch for and the field is empty. Sizes are those of the published files, 0 where we do not know them.
+An archive is recognized by its file name and becomes the folder `into` beside itself, where the sources look for it:
+data/imagenet/ILSVRC2012_img_val.tar becomes data/imagenet/val. MD5 sums are those of torchvision (datasets/imagenet.py,
+caltech.py, voc.py), empty where it has none; sizes are those of the published files, 0 where unknown.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from zfnet.core.errors import UserError
 
-CLASSES = "classes"  # what ILSVRC2012_img_train.tar holds: a .tar a class
+CLASSES = "classes"  # of Archive.holds: a .tar a class, as in ILSVRC2012_img_train.tar
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One row: a file, the folder that it becomes, and what is known of both."""
+    """One row: an archive and the folder that it becomes."""
 
-    data_set: str
+    dataset: str
     file: str
     into: str  # the folder that it becomes, relative to its own
     source: str  # where to obtain it
     top: str = ""  # folder in the archive whose contents are wanted; "": the last `depth` parts of every name
     depth: int = 1
-    holds: str = ""  # CLASSES, or the name of the archive that lies within this one
-    proof: str = "."  # pattern of a file in `into` that is there once this archive is unpacked
-    n_classes: int = 0  # folders with images, 0 where there are none
-    n_images: int = 0  # images (or box files), 0 where not known
-    size: int = 0  # bytes, 0 where not known
-    md5: str = ""  # "" where not known
-    growth: float = 1.1  # bytes on the disk per byte of the archive: small files fill whole blocks
+    holds: str = ""  # CLASSES, or the name of the archive inside this one
+    proof: str = "."  # pattern of a file in `into` that exists once the archive is unpacked
+    n_classes: int = 0  # folders with images, 0: none
+    n_images: int = 0  # images or box files, 0: unknown
+    size: int = 0  # bytes, 0: unknown
+    md5: str = ""  # empty: unknown
+    growth: float = 1.1  # bytes on disk per byte of the archive; small files fill whole blocks
 
     def place(self, beside: Path) -> Path:
         """The folder that the archive in the folder `beside` becomes; a caltech101/ within caltech101/ is left out."""
@@ -45,15 +42,29 @@ class Archive:
         return place.is_dir() and (self.proof == "." or any(place.glob(self.proof)))
 
 
-_ILSVRC = "image-net.org/challenges/LSVRC/2012 (after registration)"
-_CALTECH101 = "data.caltech.edu/records/mzrjq-6wc02"
+_ilsvrc = partial(Archive, "ILSVRC-2012", source="image-net.org/challenges/LSVRC/2012 (after registration)")
+_caltech101 = partial(
+    Archive,
+    "Caltech-101",
+    into="caltech101/101_ObjectCategories",
+    source="data.caltech.edu/records/mzrjq-6wc02",
+    top="101_ObjectCategories",
+    n_classes=102,
+    n_images=9_144,
+    growth=1.4,
+)
+_voc2007 = partial(
+    Archive,
+    "PASCAL VOC 2007",
+    into="VOCdevkit/VOC2007",
+    source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
+    top="VOC2007",
+)
 
 ARCHIVES = (
-    Archive(
-        "ILSVRC-2012",
+    _ilsvrc(
         "ILSVRC2012_img_train.tar",
         into="train",
-        source=_ILSVRC,
         proof="n*/n*.JPEG",
         holds=CLASSES,
         n_classes=1000,
@@ -61,40 +72,32 @@ ARCHIVES = (
         size=147_897_477_120,
         md5="1d675b47d978889d74fa0da5fadfb00e",
     ),
-    Archive(
-        "ILSVRC-2012",
+    _ilsvrc(
         "ILSVRC2012_img_val.tar",
         into="val",
-        source=_ILSVRC,
         proof="**/ILSVRC2012_val_*.JPEG",
         n_images=50_000,
         size=6_744_924_160,
         md5="29b22e2961454d5413ddabcf34fc5622",
     ),
-    Archive(
-        "ILSVRC-2012",
+    _ilsvrc(
         "ILSVRC2012_devkit_t12.tar.gz",
         into="ILSVRC2012_devkit_t12",
-        source=_ILSVRC,
         top="ILSVRC2012_devkit_t12",
         proof="data/meta.mat",
         md5="fa75699e90414af021442c21a62c3abf",
         growth=10,
     ),
-    Archive(
-        "ILSVRC-2012",
+    _ilsvrc(
         "ILSVRC2012_bbox_train_v2.tar.gz",
         into="Annotations/train",
-        source=_ILSVRC,
         proof="n*/n*.xml",
         depth=2,
         growth=150,
     ),
-    Archive(
-        "ILSVRC-2012",
+    _ilsvrc(
         "ILSVRC2012_bbox_val_v3.tgz",
         into="Annotations/val",
-        source=_ILSVRC,
         proof="ILSVRC2012_val_*.xml",
         n_images=50_000,
         growth=150,
@@ -110,30 +113,13 @@ ARCHIVES = (
         size=248_100_043,
         growth=2.5,
     ),
-    Archive(
-        "Caltech-101",
+    _caltech101(
         "caltech-101.zip",
-        into="caltech101/101_ObjectCategories",
-        source=_CALTECH101,
-        top="101_ObjectCategories",
         holds="101_ObjectCategories.tar.gz",
-        n_classes=102,
-        n_images=9_144,
         size=137_414_764,
         md5="3138e1922a9193bfa496528edbbc45d0",
-        growth=1.4,
     ),
-    Archive(
-        "Caltech-101",
-        "101_ObjectCategories.tar.gz",
-        into="caltech101/101_ObjectCategories",
-        source=_CALTECH101,
-        top="101_ObjectCategories",
-        n_classes=102,
-        n_images=9_144,
-        size=131_740_031,
-        growth=1.4,
-    ),
+    _caltech101("101_ObjectCategories.tar.gz", size=131_740_031),
     Archive(
         "Caltech-256",
         "256_ObjectCategories.tar",
@@ -144,22 +130,14 @@ ARCHIVES = (
         n_images=30_607,
         md5="67b4f42ca05d46448c6bb8ecd2220f6d",
     ),
-    Archive(
-        "PASCAL VOC 2007",
+    _voc2007(
         "VOCtrainval_06-Nov-2007.tar",
-        into="VOCdevkit/VOC2007",
-        source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
-        top="VOC2007",
         proof="ImageSets/Main/trainval.txt",
         n_images=5_011,
         md5="c52e279531787c972589f7e41ab4ae64",
     ),
-    Archive(
-        "PASCAL VOC 2007",
+    _voc2007(
         "VOCtest_06-Nov-2007.tar",
-        into="VOCdevkit/VOC2007",
-        source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
-        top="VOC2007",
         proof="ImageSets/Main/test.txt",
         n_images=4_952,
         md5="b6e924de25625d8de591ea690078ad9f",
@@ -179,9 +157,9 @@ ARCHIVES = (
 
 
 def places(folder: Path) -> list[Path]:
-    """`folder` and the folders in it: where archives and data sets are looked for. Raises UserError without it."""
+    """`folder` and the folders in it, which may hold archives or datasets. Raises UserError where it is missing."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the one that holds the archives or data sets (DATA=folder)")
+        raise UserError(f"{folder}: no such folder; give the one that holds the archives or datasets (DATA=folder)")
     return [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
 
 

@@ -1,12 +1,11 @@
-"""What is there of the known data sets, what is missing and where to obtain it, and whether any of it is damaged.
+"""The state of the known datasets and of image caches: present, missing (with a source) or damaged.
 
-Damaged is: an archive whose size or MD5 is not the published one, an empty image file, a cache with frames that are
-not as they were written. Fewer images than published are "incomplete", which a deliberate part of a set is too.
+Damaged are an archive whose size or MD5 is not the published one, an empty image file, and a cache with frames of
+another checksum. Fewer images than published, as in a subset made on purpose, are "incomplete".
 """
 
-from __future__ import annotations
-
 import hashlib
+import itertools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +23,10 @@ _UNUSED = {"test"}  # folder of Tiny ImageNet whose images have no labels
 class Finding:
     """One line of the table."""
 
-    data_set: str
+    dataset: str
     what: str  # the archive, or the folder that it becomes
     state: str  # unpacked, incomplete, archive, missing, whole (a cache) or DAMAGED
-    told: str
+    details: str
 
     @property
     def is_damage(self) -> bool:
@@ -35,66 +34,69 @@ class Finding:
 
 
 def check_all(folder: Path, with_md5: bool = False, table: tuple[Archive, ...] = ARCHIVES) -> list[Finding]:
-    """One finding for each known archive or its folder in `folder` (or one folder below), and for each image cache.
+    """One finding for each known archive, its folder and each image cache in `folder` or one folder below.
 
-    Of a set of which nothing is there, one finding says where to obtain it. Raises UserError without the folder.
+    A dataset that is missing has one finding with its source. Raises UserError without the folder.
     """
-    found: list[Finding] = []
-    for data_set in dict.fromkeys(row.data_set for row in table):
-        rows = [row for row in table if row.data_set == data_set]
+    findings: list[Finding] = []
+    for dataset in dict.fromkeys(row.dataset for row in table):
+        rows = [row for row in table if row.dataset == dataset]
         homes, seen = [], set[Path]()
         for place in places(folder):
-            held = {path for row in rows for path in _what_is_there(row, place)}
-            if held - seen:  # one folder can be seen from two places
+            present: set[Path] = set()
+            for row in rows:
+                present.update(_present_paths(row, place))
+            if present - seen:  # the same folder can be reached from two places
                 homes.append(place)
-            seen |= held
+            seen |= present
         for home in homes:
-            found += [replace(line, data_set=f"{data_set} in {home}") for line in _check_set(rows, home, with_md5)]
+            findings += [replace(line, dataset=f"{dataset} in {home}") for line in _check_set(rows, home, with_md5)]
         if not homes:
-            found.append(Finding(data_set, rows[0].file, "missing", f"obtain it from {rows[0].source}"))
-    return found + _check_caches(folder)
+            findings.append(Finding(dataset, rows[0].file, "missing", f"obtain it from {rows[0].source}"))
+    return findings + _check_caches(folder)
 
 
-def as_table(found: list[Finding]) -> str:
-    """The findings in columns under a heading for each data set."""
-    width, lines = max(len(line.what) for line in found), []
-    for i, line in enumerate(found):
-        if i == 0 or line.data_set != found[i - 1].data_set:
-            lines.append(line.data_set)
-        lines.append(f"  {line.what:{width}}  {line.state:10}  {line.told}".rstrip())
+def as_table(findings: list[Finding]) -> str:
+    """The findings in columns under a heading for each dataset."""
+    width = max(len(finding.what) for finding in findings)
+    lines = []
+    for dataset, group in itertools.groupby(findings, lambda finding: finding.dataset):
+        lines.append(dataset)
+        for finding in group:
+            lines.append(f"  {finding.what:{width}}  {finding.state:10}  {finding.details}".rstrip())
     return "\n".join(lines)
 
 
-def _what_is_there(row: Archive, home: Path) -> list[Path]:
+def _present_paths(row: Archive, home: Path) -> list[Path]:
     archive = [home / row.file] if (home / row.file).is_file() else []
     return archive + ([row.place(home)] if row.is_unpacked(home) else [])
 
 
 def _check_set(rows: list[Archive], home: Path, with_md5: bool) -> list[Finding]:
-    found = [_check_archive(row, home, with_md5) for row in rows if (home / row.file).is_file()]
-    alike: dict[tuple[str, str], list[Archive]] = {}
+    findings = [_check_archive(row, home, with_md5) for row in rows if (home / row.file).is_file()]
+    alternatives: dict[tuple[str, str], list[Archive]] = {}
     for row in rows:
-        alike.setdefault((row.into, row.proof), []).append(row)
-    for first, *others in alike.values():  # two archives that become the same: either will do
+        alternatives.setdefault((row.into, row.proof), []).append(row)
+    for first, *others in alternatives.values():  # archives of the same folder: one of them is enough
         if first.is_unpacked(home):
-            found.append(_check_folder(first, home))
+            findings.append(_check_folder(first, home))
         elif not any((home / row.file).is_file() for row in (first, *others)):
-            found.append(Finding(first.data_set, first.into, "missing", f"{first.file} from {first.source}"))
-    return found
+            findings.append(Finding(first.dataset, first.into, "missing", f"{first.file} from {first.source}"))
+    return findings
 
 
 def _check_archive(row: Archive, home: Path, with_md5: bool) -> Finding:
     size = (home / row.file).stat().st_size
-    told = _bytes(size)
+    details = _bytes(size)
     if row.size and size != row.size:
-        return Finding(row.data_set, row.file, "DAMAGED", f"{size:,} bytes, should be {row.size:,}; obtain it again")
+        return Finding(row.dataset, row.file, "DAMAGED", f"{size:,} bytes, should be {row.size:,}; obtain it again")
     if with_md5 and row.md5:
         if _md5(home / row.file) != row.md5:
-            return Finding(row.data_set, row.file, "DAMAGED", f"{told}, MD5 is not {row.md5}; obtain it again")
-        told += ", MD5 right"
+            return Finding(row.dataset, row.file, "DAMAGED", f"{details}, MD5 is not {row.md5}; obtain it again")
+        details += ", MD5 right"
     elif with_md5:
-        told += ", MD5 not known"
-    return Finding(row.data_set, row.file, "archive", told)
+        details += ", MD5 not known"
+    return Finding(row.dataset, row.file, "archive", details)
 
 
 def _md5(file: Path, chunk: int = 16 << 20) -> str:
@@ -109,33 +111,33 @@ def _md5(file: Path, chunk: int = 16 << 20) -> str:
 def _check_folder(row: Archive, home: Path) -> Finding:
     place = row.place(home)
     files = _listed_files(place, row.proof) if row.proof.startswith("ImageSets") else _image_files(place)
-    sizes = {path: _size(path) for path in track(files, f"{row.into}, files:")}
+    sizes = {path: path.stat().st_size for path in track(files, f"{row.into}, files:")}
     classes = {path.parent for path in sizes} if row.n_classes else set()
     empty = [path for path, size in sizes.items() if size == 0]
-    told = f"{len(sizes):,} files, {_bytes(sum(sizes.values()))}"
-    told = f"{len(classes):,} classes, {told}" if row.n_classes else told
-    lacks = [
-        f"{what} should be {wanted:,}"
-        for what, count, wanted in (("classes", len(classes), row.n_classes), ("files", len(sizes), row.n_images))
-        if count < wanted
-    ]
+    details = f"{len(sizes):,} files, {_bytes(sum(sizes.values()))}"
+    details = f"{len(classes):,} classes, {details}" if row.n_classes else details
+    problems = []
+    if len(classes) < row.n_classes:
+        problems.append(f"classes should be {row.n_classes:,}")
+    if len(sizes) < row.n_images:
+        problems.append(f"files should be {row.n_images:,}")
     if (home / UNPACKING / row.file.partition(".")[0]).exists():
-        lacks.append("unpacking was interrupted: `make data-unpack` goes on")
+        problems.append("unpacking was interrupted: `make data-unpack` resumes it")
     if empty:
-        return Finding(row.data_set, row.into, "DAMAGED", f"{told}; {len(empty):,} are empty: {empty[0]} ...")
-    return Finding(row.data_set, row.into, "incomplete" if lacks else "unpacked", "; ".join([told, *lacks]))
+        return Finding(row.dataset, row.into, "DAMAGED", f"{details}; {len(empty):,} are empty: {empty[0]} ...")
+    return Finding(row.dataset, row.into, "incomplete" if problems else "unpacked", "; ".join([details, *problems]))
 
 
 def _image_files(place: Path) -> list[Path]:
-    found = []
+    images = []
     for path, folders, files in os.walk(place):
         folders[:] = [name for name in folders if name not in _UNUSED and not name.startswith(".")]
-        found += [Path(path, name) for name in files if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".mat"))]
-    return found
+        images += [Path(path, name) for name in files if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".mat"))]
+    return images
 
 
 def _listed_files(place: Path, proof: str) -> list[Path]:
-    """The images of VOC that the list names and that are there."""
+    """The images of VOC that the list names and that exist."""
     names = (place / proof).read_text(encoding="utf-8").split()
     files = [place / "JPEGImages" / f"{name}.jpg" for name in names]
     return [file for file in files if file.exists()]
@@ -144,22 +146,18 @@ def _listed_files(place: Path, proof: str) -> list[Path]:
 def _check_caches(folder: Path) -> list[Finding]:
     from zfnet.data.cache.images import FACTS, damaged_files
 
-    found = []
+    findings = []
     for place in places(folder):
         if not (place / FACTS).is_file():
             continue
         try:
             damaged = damaged_files(place)
         except UserError as error:
-            found.append(Finding("image cache", str(place), "DAMAGED", str(error)))
+            findings.append(Finding("image cache", str(place), "DAMAGED", str(error)))
             continue
-        told = f"{len(damaged):,} frames, of {damaged[0]} ...; delete it and run stage=data again" if damaged else ""
-        found.append(Finding("image cache", str(place), "DAMAGED" if damaged else "whole", told))
-    return found
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
+        details = f"{len(damaged):,} frames, of {damaged[0]} ...; delete it and run stage=data again" if damaged else ""
+        findings.append(Finding("image cache", str(place), "DAMAGED" if damaged else "whole", details))
+    return findings
 
 
 def _bytes(size: float) -> str:

@@ -1,12 +1,10 @@
-"""Unpacking the archives of zfnet.data.archives.archives, streamed, so that nothing is held twice.
+"""Unpacking the archives of zfnet.data.archives.archives as streams.
 
-What is made lies under .unpacking/ beside the archive and is renamed when it is whole: ILSVRC's training images class
-by class, everything else at once. So a folder that is there is whole, and an interrupted run goes on where it stopped:
-members whose file is there with the right size are passed over. A member whose name, or whose link, leads out of its
-folder ends it by name before anything of it is written; other links and devices are passed over (no set has any).
+Files are written under .unpacking/ beside the archive, which is renamed when it is complete: ILSVRC's training images
+class by class, everything else at once. An interrupted run resumes: members whose file exists with the right size are
+skipped. A member whose name or link leads out of its folder is an error before it is written; other links and devices
+are skipped (no dataset has any).
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -27,7 +25,7 @@ UNPACKING = ".unpacking"
 
 @dataclass(frozen=True)
 class Member:
-    """A file in an archive, to be read before the next one is asked for."""
+    """A file in an archive, to be read before the next one."""
 
     name: str
     size: int
@@ -35,11 +33,11 @@ class Member:
 
 
 def unpack_all(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[Path]:
-    """Unpack every known archive in `folder` or one folder below that is not yet; returns the folders made.
+    """Unpack every known archive in `folder` or one folder below; returns the new folders.
 
     Raises UserError for an archive that is damaged or leads out of its folder, and for a full disk.
     """
-    made = []
+    unpacked = []
     for row, file in find_archives(folder, table):
         place = row.place(file.parent)
         if row.holds != CLASSES and row.is_unpacked(file.parent):
@@ -54,10 +52,10 @@ def unpack_all(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[Path
                 f"{file}: damaged ({error}); `make data-check` compares its size, obtain it again"
             ) from error
         except OSError as error:
-            raise UserError(f"{file}: {error}; the same command goes on once that is mended") from error
-        made.append(place)
+            raise UserError(f"{file}: {error}; the same command resumes once that is solved") from error
+        unpacked.append(place)
         print(f"{file.name:34} -> {place}", flush=True)
-    return made
+    return unpacked
 
 
 def _unpack(row: Archive, file: Path, place: Path) -> None:
@@ -105,26 +103,26 @@ def _members(file: Path, holds: str) -> Iterator[Iterator[Member]]:
             return
         inner = next((name for name in archive.namelist() if PurePosixPath(name).name == holds), None)
         if inner is None:
-            raise UserError(f"{file}: holds no {holds}; it is not the archive it says, obtain it again")
+            raise UserError(f"{file}: holds no {holds}; it is another archive, obtain it again")
         stream = opened.enter_context(archive.open(inner))
         yield _files(opened.enter_context(tarfile.open(fileobj=stream, mode="r|*")), f"{file}, {inner}")
 
 
-def _files(archive: tarfile.TarFile, told: object) -> Iterator[Member]:
+def _files(archive: tarfile.TarFile, title: object) -> Iterator[Member]:
     for info in archive:
-        _refuse_outside(info.name, told)
+        _refuse_outside(info.name, title)
         if info.issym():
-            _refuse_outside(os.path.normpath(PurePosixPath(info.name).parent / info.linkname), told, info.name)
+            _refuse_outside(os.path.normpath(PurePosixPath(info.name).parent / info.linkname), title, info.name)
         elif info.islnk():
-            _refuse_outside(info.linkname, told, info.name)
+            _refuse_outside(info.linkname, title, info.name)
         data = archive.extractfile(info) if info.isreg() else None
         if data is not None:
             yield Member(info.name, info.size, data)
 
 
-def _zipped(archive: zipfile.ZipFile, told: object) -> Iterator[Member]:
+def _zipped(archive: zipfile.ZipFile, title: object) -> Iterator[Member]:
     for info in archive.infolist():
-        _refuse_outside(info.filename, told)
+        _refuse_outside(info.filename, title)
         if not info.is_dir():
             with archive.open(info) as data:
                 yield Member(info.filename, info.file_size, data)
@@ -134,20 +132,20 @@ def _refuse_outside(name: str, archive: object, link: str = "") -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         what = f"member {link!r} links to {name!r}, which" if link else f"member {name!r}"
-        raise UserError(f"{archive}: {what} leads out of its folder; nothing of it is taken, obtain the archive again")
+        raise UserError(f"{archive}: {what} leads out of its folder; obtain the archive again")
 
 
 def _inside(name: PurePosixPath, row: Archive) -> PurePosixPath:
-    """Where below `into` a member belongs; empty where it is not wanted."""
+    """The path of a member below `into`; empty for one that is not needed."""
     if not row.top:
         return PurePosixPath(*name.parts[-row.depth :])
     return PurePosixPath(*name.parts[name.parts.index(row.top) + 1 :]) if row.top in name.parts else PurePosixPath()
 
 
 def _write(member: Member, path: Path, installed: Path) -> None:
-    """The member at `path`, unless it is there, or installed, with its size."""
-    for held in (path, installed):
-        if held.is_file() and held.stat().st_size == member.size:
+    """Write the member to `path`, unless `path` or `installed` exists with its size."""
+    for existing in (path, installed):
+        if existing.is_file() and existing.stat().st_size == member.size:
             return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as out:
@@ -155,7 +153,7 @@ def _write(member: Member, path: Path, installed: Path) -> None:
 
 
 def _install(partial: Path, place: Path, proof: str = "") -> None:
-    """Rename `partial` to `place`; into a folder that is there its files one by one, the `proof` last."""
+    """Rename `partial` to `place`; into an existing folder its files one by one, the `proof` last."""
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, place)

@@ -1,16 +1,15 @@
-"""The frames of a cache on disk: raw pixels or packed JPEGs, and the build that can be interrupted and goes on.
+"""The frames of a cache on disk, raw pixels or packed JPEGs, and their resumable build.
 
     raw     pixels.npy      (n, size, size, 3) uint8, memory mapped
     jpeg    pixels.jpegs    JPEG files end to end, memory mapped; `PackedFrames` reads it like such an array
 
 Either file grows by blocks, in the order of the index, under the name build.frames. The resume store build.jsonl beside
-it holds a record of each block: its place and checksum, and the length, CRC-32 and original shape of every frame. An
-interrupted build drops what follows the last whole block and continues from there, with the same bytes in the end.
+it holds a record of each block: its offset and checksum, and the length, CRC-32 and original shape of every frame. An
+interrupted build resumes after the last whole block and ends with the same bytes.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import zlib
@@ -26,7 +25,7 @@ import cv2
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import os_errors_named
+from zfnet.core.files import npy_header, os_errors_named
 from zfnet.core.machine import n_cores
 from zfnet.core.progress import track
 from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
@@ -37,16 +36,16 @@ from zfnet.data.index import Index
 T = TypeVar("T")
 
 FILES = {"raw": "pixels.npy", "jpeg": "pixels.jpegs"}  # by kind of cache
-BLOCK = 2000  # images between two records in the resume store: what an interruption costs at the most
-CHUNK = 2 << 20  # bytes of pixels that are worth a thread of their own
-_HEADER = 128  # bytes of the .npy header of such a file, whatever its number of frames
+BLOCK = 2000  # images between two records in the resume store
+CHUNK = 2 << 20  # bytes of pixels that are worth a thread
+_HEADER = 128  # bytes of the .npy header, for any number of frames
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 # ---- writing ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Packing:
-    """How frames are kept: their side in pixels, `raw` or `jpeg`, and the quality of the JPEGs."""
+    """How frames are stored: their side in px, `raw` or `jpeg`, and the quality of the JPEGs."""
 
     size: int
     kind: str = "raw"
@@ -59,20 +58,18 @@ class Packing:
         return cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
     def header(self, n_frames: int) -> bytes:
-        """What the file begins with; its length does not depend on `n_frames`."""
+        """The header of the file; its length does not depend on `n_frames`."""
         if self.kind == "jpeg":
             return b""
-        head = io.BytesIO()
-        shape = (n_frames, self.size, self.size, 3)
-        np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        if head.tell() != _HEADER:
-            raise ValueError(f"a .npy header of {head.tell()} bytes")
-        return head.getvalue()
+        header = npy_header((n_frames, self.size, self.size, 3), "|u1")
+        if len(header) != _HEADER:
+            raise ValueError(f"a .npy header of {len(header)} bytes")
+        return header
 
 
 @dataclass
 class Written:
-    """What a build has written: each kept frame's length, CRC-32 and original (height, width), and the bad rows."""
+    """What a build has written: length, CRC-32 and original (height, width) of each frame, and the bad rows."""
 
     lengths: list[int] = field(default_factory=list)
     checksums: list[int] = field(default_factory=list)
@@ -83,15 +80,15 @@ class Written:
     def rows(self) -> int:
         return len(self.lengths) + len(self.bad)
 
-    def add(self, more: Written) -> None:
-        for name, values in vars(more).items():
+    def add(self, block: Written) -> None:
+        for name, values in vars(block).items():
             getattr(self, name).extend(values)
 
 
 def write_frames(index: Index, folder: Path, packing: Packing, bad_limit: int, key: dict[str, Any]) -> Written:
-    """Shrink every image of `index` into `folder`, in threads, going on with an interrupted build of the same `key`.
+    """Shrink every image of `index` into `folder`, in threads; an interrupted build of the same `key` is resumed.
 
-    Raises UserError naming the first unreadable file once more than `bad_limit` are, or what the disk says.
+    Raises UserError naming a file once more than `bad_limit` are unreadable, and for errors of the disk.
     """
     frames, final = folder / "build.frames", folder / FILES[packing.kind]
     with os_errors_named(frames):
@@ -144,7 +141,7 @@ def _write(file: Path, offset: int, pieces: Iterable[bytes]) -> Part:
 
 
 def _whole_blocks(blocks: Store, frames: Path) -> Written:
-    """The blocks of an interrupted build, up to the first one that is not in `frames` as it was written."""
+    """The blocks of an interrupted build, up to the first that is damaged."""
     done = Written()
     while block := blocks.get(_name(done)):
         if not is_whole(frames, block.pop("part")):
@@ -155,7 +152,7 @@ def _whole_blocks(blocks: Store, frames: Path) -> Written:
 
 
 def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> Iterator[tuple[list[bytes], Written]]:
-    """(frames, what they are) of each block of images after those that are done."""
+    """(encoded frames, their record) of each block of images after those that are done."""
 
     def read(row: int) -> tuple[bytes, tuple[int, int]] | UserError:
         try:
@@ -170,7 +167,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
         if isinstance(image, UserError):
             n_bad += 1
             if n_bad > bad_limit:
-                raise UserError(f"{image}, or leave so many out: data.bad_limit={n_bad} or more") from image
+                raise UserError(f"{image}, or skip it: data.bad_limit={n_bad} or more") from image
             block.bad.append(row)
         else:
             frames.append(image[0])
@@ -200,8 +197,8 @@ def in_order(function: Callable[[int], T], rows: Iterable[int], ahead: int = 256
 class PackedFrames:
     """JPEG frames in one file that read like an array (n, size, size, 3) uint8.
 
-    A row, or an array of rows, is decoded when it is asked for, in threads, each checked against its CRC-32; a slice
-    and `take` are views. Raises UserError when a frame is damaged.
+    Indexing by a row or an array of rows decodes them and checks their CRC-32, in threads; slices and `take` are views.
+    Raises UserError when a frame is damaged.
     """
 
     data: np.ndarray  # (bytes,) uint8, memory map
@@ -248,7 +245,7 @@ class PackedFrames:
         frame = cv2.imdecode(data, _FLAGS)
         if frame is None or frame.shape != self.shape[1:]:
             raise UserError(
-                f"{self.file}: frame {row} is no picture; delete {self.file.parent} and run stage=data again"
+                f"{self.file}: frame {row} is not a JPEG; delete {self.file.parent} and run stage=data again"
             )
         return frame
 
@@ -256,7 +253,7 @@ class PackedFrames:
 def open_frames(
     folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray
 ) -> np.ndarray | PackedFrames:
-    """The frames that `write_frames` left in `folder`. Raises OSError or ValueError when the file is not whole."""
+    """The frames that `write_frames` wrote to `folder`. Raises OSError or ValueError when the file is incomplete."""
     file = folder / FILES[packing.kind]
     if packing.kind == "raw":
         return np.load(file, mmap_mode="r")
@@ -268,7 +265,7 @@ def open_frames(
 
 
 def damaged_frames(frames: np.ndarray | PackedFrames, checksums: np.ndarray) -> list[int]:
-    """Rows whose bytes on disk are not those that were written."""
+    """Rows whose bytes on disk do not have their checksum."""
 
     def is_damaged(row: int) -> bool:
         if not isinstance(frames, PackedFrames):
@@ -277,32 +274,32 @@ def damaged_frames(frames: np.ndarray | PackedFrames, checksums: np.ndarray) -> 
         return zlib.crc32(frames.data[start : start + int(frames.lengths[row])].data) != int(checksums[row])
 
     rows = range(len(frames))
-    found = track(in_order(is_damaged, rows), "frames checked:", len(rows))
-    return [row for row, bad in zip(rows, found, strict=True) if bad]
+    checked = track(in_order(is_damaged, rows), "frames checked:", len(rows))
+    return [row for row, damaged in zip(rows, checked, strict=True) if damaged]
 
 
 def fill(out: np.ndarray, make: Callable[[int], np.ndarray]) -> np.ndarray:
-    """`out` with out[i] = make(i) for every i, in threads where there is enough of it."""
+    """`out` with out[i] = make(i) for every i, in threads where it is large."""
 
-    def part(rows: range) -> None:
+    def fill_part(rows: range) -> None:
         for i in rows:
             out[i] = make(i)
 
     rows = range(len(out))
     step = max(1, CHUNK * len(out) // max(out.nbytes, 1), -(-len(out) // (4 * n_threads())))
     if step >= len(out) or n_threads() == 1:
-        part(rows)
+        fill_part(rows)
     else:
-        list(_threads(os.getpid()).map(part, [rows[start : start + step] for start in rows[::step]]))
+        list(_threads(os.getpid()).map(fill_part, [rows[start : start + step] for start in rows[::step]]))
     return out
 
 
 def n_threads() -> int:
-    """Threads that read images in this process: its share of the machine's cores, 16 at the most."""
+    """Threads that read images in this process: its share of the machine's cores, at most 16."""
     return max(1, min(16, n_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """The reading threads of this process; one that was forked off has its own."""
+    """The reading threads of this process, apart from those of a process that it was forked from."""
     return ThreadPoolExecutor(max_workers=n_threads(), thread_name_prefix="frames")

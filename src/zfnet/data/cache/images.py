@@ -3,11 +3,10 @@
     <folder>/pixels.npy     (n, size, size, 3) uint8 RGB, or
     <folder>/pixels.jpegs   the frames as JPEG files end to end (zfnet.data.cache.frames)
     <folder>/index.npz      paths, labels, boxes, height and width of the originals; length and CRC-32 of the frames
-    <folder>/mean.npy       (size, size, 3) float32, the per-pixel mean of a training split ([ZF13] 3), where asked for
+    <folder>/mean.npy       (size, size, 3) float32, optional: the per-pixel mean of a training split ([ZF13] 3)
     <folder>/cache.json     classes, and what the cache was made from; written last
 
-A cache holds pixels and an index, nothing of any network: each network makes its inputs of the frames
-(zfnet.networks.inputs).
+A cache knows no network: each makes its inputs from the frames (zfnet.networks.inputs).
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Images:
     pixels: np.ndarray | PackedFrames  # (n, size, size, 3) uint8
     shapes: np.ndarray  # (n, 2) height, width of the originals
     mean: np.ndarray | None = None  # (size, size, 3) float32, of a training split
-    checksums: np.ndarray | None = None  # (n,) CRC-32 of the frames as they are stored; None: made when asked for
+    checksums: np.ndarray | None = None  # (n,) CRC-32 of the frames as stored; None: computed when needed
 
     def __len__(self) -> int:
         return len(self.index)
@@ -68,7 +67,7 @@ class Images:
         return self.pixels[np.asarray(rows)]
 
     def frame(self, row: int, size: int = 0) -> Frame:
-        """How the original image and its frame of `size` px (0: as cached) lie to each other."""
+        """The geometry of an original image and its frame of `size` px (0: as cached)."""
         return Frame(int(self.shapes[row, 0]), int(self.shapes[row, 1]), size or self.size)
 
     def take(self, rows: Rows) -> Images:
@@ -88,10 +87,7 @@ class Images:
         return digest.hexdigest()[:16]
 
     def cut(self, rows: Rows, top: Rows, left: Rows, side: int) -> Tensor:
-        """One crop of `side` px an image at its place, (b, side, side, 3) uint8 on the host, cut by threads.
-
-        In pinned memory where there is a GPU, so that it can travel while the GPU computes.
-        """
+        """A crop of `side` px at (top, left) of each image, (b, side, side, 3) uint8, in pinned memory with a GPU."""
         rows = np.asarray(rows)
         pixels = torch.empty((len(rows), side, side, 3), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
 
@@ -112,18 +108,17 @@ def build_cache(
     files: str = "",
     mean: bool = False,
 ) -> Images:
-    """Shrink every image of `index` into `folder` (threads, progress, resumable) unless it is there, and open it.
+    """The cache of `index` in `folder`, built there (in threads, resumable) unless it is complete.
 
-    cache, quality: `raw` pixels, or `jpeg` of that quality. mean: whether the mean image is wanted.
-    files: a digest of the image files; where it is another than before, they are read anew.
-    Raises UserError naming the first file that cannot be read once more than `bad_limit` are bad; those within the
-    limit are left out and named in cache.json.
+    cache, quality: `raw` pixels, or `jpeg` of that quality. mean: also compute the mean image.
+    files: a digest of the image files; when it changes, they are read again.
+    At most `bad_limit` unreadable files are left out and named in cache.json; one more raises a UserError.
     """
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
     key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
     if index.upright:
         key["upright"] = True
-    wanted = {"key": key, "classes": list(index.classes), "names": list(index.names)}
+    expected = {"key": key, "classes": list(index.classes), "names": list(index.names)}
     with lock_folder(folder, f"{folder}: another run is building this image cache; waiting for it", wait=True):
         facts = _facts(folder)
         if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
@@ -135,14 +130,15 @@ def build_cache(
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
         if mean and not (folder / "mean.npy").exists():
             _write_mean(folder, packing)
-        if facts != wanted | {"bad_files": facts["bad_files"]}:  # newly written, or with other names
-            write_json(folder / FACTS, wanted | {"bad_files": facts["bad_files"]})
+        expected["bad_files"] = facts["bad_files"]
+        if facts != expected:  # newly written, or with other names
+            write_json(folder / FACTS, expected)
         finish_build(folder, cache)
     return open_cache(folder)
 
 
 def open_cache(folder: Path) -> Images:
-    """Open the cache that `build_cache` left in `folder`. Raises UserError when it is not whole."""
+    """The cache in `folder`, as `build_cache` wrote it. Raises UserError when it is incomplete."""
     facts = _facts(folder)
     try:
         arrays = np.load(folder / "index.npz")
@@ -156,11 +152,13 @@ def open_cache(folder: Path) -> Images:
         mean = np.load(folder / "mean.npy") if (folder / "mean.npy").exists() else None
         return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder}: no whole image cache ({error}); delete it and run stage=data again") from error
+        raise UserError(
+            f"{folder}: not a complete image cache ({error}); delete it and run stage=data again"
+        ) from error
 
 
 def damaged_files(folder: Path) -> list[str]:
-    """The images of the cache in `folder` whose frames are not as they were written. Raises as `open_cache`."""
+    """Names of the images in the cache in `folder` whose frames are damaged. Raises as `open_cache`."""
     images = open_cache(folder)
     assert images.checksums is not None
     return [str(images.index.paths[row]) for row in damaged_frames(images.pixels, images.checksums)]

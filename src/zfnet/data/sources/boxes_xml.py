@@ -1,12 +1,9 @@
 """Boxes of one image from the XML files of ILSVRC and PASCAL VOC.
 
-Both use the same layout: one `object` an instance with `name`, `bndbox` (xmin ymin xmax ymax) and, in VOC,
-`difficult`. Numbers are returned as the file has them, inclusive corners: ILSVRC counts pixels from 0, VOC from 1.
-Corners are sorted, as a few files hold xmin > xmax; VOC 2011 and later also hold fractions, which are rounded.
-Files come from archives of others, so they are parsed by defusedxml (no entities, no external references).
+Both have one `object` an instance with `name`, `bndbox` (xmin ymin xmax ymax) and, in VOC, `difficult`. Numbers are
+returned as in the file, inclusive corners: ILSVRC counts pixels from 0, VOC from 1. Corners are sorted, as a few files
+have xmin > xmax, and the fractions of VOC 2011 and later rounded. The files are untrusted: defusedxml parses them.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -27,22 +24,22 @@ def read_boxes(path: Path) -> list[tuple[str, np.ndarray, bool]]:
     """
     try:
         root = parse(path).getroot()
-        return [_read_object(found) for found in root.iter("object")]
+        return [_read_object(element) for element in root.iter("object")]
     except (OSError, ParseError, DefusedXmlException, ValueError) as error:
         raise UserError(f"{path}: not a readable box file ({error}); fetch it again or remove it") from error
 
 
-def _read_object(found: Element) -> tuple[str, np.ndarray, bool]:
-    name = (found.findtext("name") or "").strip()
+def _read_object(element: Element) -> tuple[str, np.ndarray, bool]:
+    name = (element.findtext("name") or "").strip()
     if not name:
         raise ValueError("an object has no name")
-    x0, y0, x1, y1 = (_read_corner(found, corner) for corner in CORNERS)
+    x0, y0, x1, y1 = (_read_corner(element, corner) for corner in CORNERS)
     box = np.array([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], dtype=np.int64)
-    return name, box, (found.findtext("difficult") or "0").strip() == "1"
+    return name, box, (element.findtext("difficult") or "0").strip() == "1"
 
 
-def _read_corner(found: Element, corner: str) -> int:
-    text = found.findtext(f"bndbox/{corner}")  # VOC's `part` boxes lie deeper and are not met
+def _read_corner(element: Element, corner: str) -> int:
+    text = element.findtext(f"bndbox/{corner}")  # VOC's `part` boxes are nested deeper
     if text is None:
         raise ValueError(f"an object has no {corner}")
     value = float(text)

@@ -1,14 +1,12 @@
-"""Caltech-101 and Caltech-256, and whatever is written in their layouts (the menagerie's transfer set).
+"""Caltech-101 and Caltech-256 in their folder layouts, which the menagerie's transfer set has too.
 
     101_ObjectCategories/<class>/image_0001.jpg      101 classes and BACKGROUND_Google
     256_ObjectCategories/<nnn>.<class>/<nnn>_0001.jpg    256 classes and 257.clutter
 
-[ZF13] 5.2 does not say whether the background counts as a class [NS]: it is left out unless asked for. Only the JPEG
-files directly in a class folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder 056.dog/greg). The
-folder may lie in itself once more, as some archives unpack.
+Whether the background counts as a class is [NS] in [ZF13] 5.2: it is an option. Only the JPEG files directly in a class
+folder are images; Caltech-256 has strays (198.spider/RENAME2, the folder 056.dog/greg). The folder may be nested in a
+folder of its name, as some archives unpack.
 """
-
-from __future__ import annotations
 
 import re
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 from zfnet.core.errors import UserError
 from zfnet.data.index import Index, image_files, make_index
 
-LAYOUTS = {  # folder: its archive and where it is obtained
+LAYOUTS = {  # folder -> its archive and source
     "101_ObjectCategories": "caltech-101.zip from https://data.caltech.edu/records/mzrjq-6wc02",
     "256_ObjectCategories": "256_ObjectCategories.tar from https://data.caltech.edu/records/nyy15-4j048",
 }
@@ -26,24 +24,24 @@ ARCHIVES = {
     "101_ObjectCategories": ("caltech-101.zip", "101_ObjectCategories.tar.gz"),
     "256_ObjectCategories": ("256_ObjectCategories.tar",),
 }
-HOMES = (".", "caltech-101", *FOLDERS)  # where a root holds them: as the zip has it, and as we unpack
+HOMES = (".", "caltech-101", *FOLDERS)  # folders below a root that may hold them
 
 
 def read_caltech(root: Path, background: bool = False, source: str = "") -> Index:
     """All images of Caltech-101 or Caltech-256, classes in natural order; `root` holds the folder, or is it.
 
-    `background` adds the class of background images, where there is one; `source` ("caltech101", "caltech256") says
-    which of the two it must be. Raises UserError when the folder or its images are missing, with the place to get them.
+    background: include the class of background images. source: "caltech101" or "caltech256", where it must be that one.
+    Raises UserError when the folder or its images are missing, with their source.
     """
     folder = _find(root, [FOLDERS[source]] if source else list(LAYOUTS))
     classes = sorted((path.name for path in folder.iterdir() if path.is_dir()), key=_natural)
     classes = [name for name in classes if background or name not in BACKGROUND]
     files = [(name, file) for name in classes for file in sorted(_jpegs(folder / name), key=_natural)]
-    held = list(dict.fromkeys(name for name, _ in files))  # folders without an image are not classes
-    if not held:
+    nonempty = list(dict.fromkeys(name for name, _ in files))  # a folder without images is no class
+    if not nonempty:
         raise UserError(f"transfer.root: no class folders with JPEG images in {folder}; unpack the archive again")
-    rows = [(f"{name}/{file}", held.index(name)) for name, file in files]
-    return make_index(folder, rows, held, [_readable(name) for name in held])
+    rows = [(f"{name}/{file}", nonempty.index(name)) for name, file in files]
+    return make_index(folder, rows, nonempty, [_readable(name) for name in nonempty])
 
 
 def _find(root: Path, layouts: list[str]) -> Path:
@@ -54,8 +52,8 @@ def _find(root: Path, layouts: list[str]) -> Path:
     archives = [root / home / file for home in HOMES for name in layouts for file in ARCHIVES[name]]
     for packed in filter(Path.is_file, archives):
         raise UserError(f"transfer.root: {packed} is still packed: make data-unpack DATA={packed.parent}")
-    wanted = " or ".join(f"{name} ({LAYOUTS[name]})" for name in layouts)
-    raise UserError(f"transfer.root: {root} holds {'neither ' if len(layouts) > 1 else 'no '}{wanted}")
+    layout_names = " or ".join(f"{name} ({LAYOUTS[name]})" for name in layouts)
+    raise UserError(f"transfer.root: {root} holds {'neither ' if len(layouts) > 1 else 'no '}{layout_names}")
 
 
 def _jpegs(folder: Path) -> list[str]:

@@ -1,14 +1,12 @@
-"""Anyone's own images in the ImageFolder layout -> Index.
+"""The user's own images in the ImageFolder layout -> Index.
 
 <root>/train/<class>/* and <root>/val/<class>/*, or <root>/<class>/* (a share is then held out for validation)
-<root>/Annotations/**/<file>.xml      boxes in the PASCAL VOC form, optional; where images of several classes have the
-                                      same name, Annotations/<class>/<file>.xml (or <split>/<class>/ of two splits)
+<root>/Annotations/**/<file>.xml      optional boxes in the PASCAL VOC format; Annotations/[<split>/]<class>/<file>.xml
+                                      where several images have the same name
 
-Of the objects in such a file those count that are called as the class; all of them where none is. Photographs are read
-upright, as people and their drawing tools see them.
+The boxes of an image are those of the objects named like its class, or of all objects where none is. Photographs are
+read upright, by their EXIF orientation.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
@@ -37,18 +35,18 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
         train, val = _read(root, ("train", "val"), classes)
         return train, val
     _refuse_half(root)
-    (whole,) = _read(root, ("",), _classes(root))
-    held = _held_out(whole, val_share, seed)
-    return whole.take(np.flatnonzero(~held)), whole.take(np.flatnonzero(held))
+    (index,) = _read(root, ("",), _classes(root))
+    held_out = _held_out(index, val_share, seed)
+    return index.take(np.flatnonzero(~held_out)), index.take(np.flatnonzero(held_out))
 
 
 def _refuse_half(root: Path) -> None:
-    """Raise UserError where only one of train/ and val/ is there, with folders in place of images: no class."""
+    """Raise UserError where only one of train/ and val/ exists and holds folders, so that it is no class."""
     for split in ("train", "val"):
         folder = root / split
         if folder.is_dir() and _folders(folder) and not image_files(folder):
-            found = ", ".join(f"{name}/" for name in _folders(root))
-            raise UserError(f"data.root: {root} holds {found}; expected train/ and val/ beside each other")
+            names = ", ".join(f"{name}/" for name in _folders(root))
+            raise UserError(f"data.root: {root} holds {names}; expected train/ and val/ beside each other")
 
 
 def _folders(folder: Path) -> list[str]:
@@ -60,28 +58,30 @@ def _folders(folder: Path) -> list[str]:
 def _classes(folder: Path) -> list[str]:
     names = _folders(folder)
     if len(names) < 2:
-        found = "1 class folder" if names else "0 class folders"
-        raise UserError(f"data.root: {folder} has {found} and needs at least two; {_HINT}")
+        count = "1 class folder" if names else "0 class folders"
+        raise UserError(f"data.root: {folder} has {count} and needs at least two; {_HINT}")
     return names
 
 
 def _read(root: Path, splits: Sequence[str], classes: list[str]) -> list[Index]:
     """The images of each split, with their boxes."""
-    rows = [_rows(root, split, classes) for split in splits]
-    images = [Path(path) for path, _ in chain(*rows)]
+    rows_by_split = [_rows(root, split, classes) for split in splits]
+    images = [Path(path) for path, _ in chain(*rows_by_split)]
     files = iter(_box_files(root / "Annotations", images, {*classes, *splits}))
-    boxes = [[_boxes(next(files), classes[k]) for _, k in some] for some in rows]
-    return [make_index(root, some, classes, boxes=own, upright=True) for some, own in zip(rows, boxes, strict=True)]
+    indices = []
+    for rows in rows_by_split:
+        boxes = [_boxes(next(files), classes[label]) for _, label in rows]
+        indices.append(make_index(root, rows, classes, boxes=boxes, upright=True))
+    return indices
 
 
 def _rows(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
-    rows = [
-        ((Path(split) / name / file.name).as_posix(), k)
-        for k, name in enumerate(classes)
-        if (root / split / name).is_dir()
-        for file in image_files(root / split / name)
-    ]
-    empty = sorted(set(range(len(classes))) - {k for _, k in rows})
+    rows = []
+    for label, name in enumerate(classes):
+        folder = root / split / name
+        files = image_files(folder) if folder.is_dir() else []
+        rows += [((Path(split) / name / file.name).as_posix(), label) for file in files]
+    empty = sorted(set(range(len(classes))) - {label for _, label in rows})
     if empty and (split != "val" or not rows):
         folder = root / split if split == "val" else root / split / classes[empty[0]]
         raise UserError(f"data.root: {folder} holds no image files ({', '.join(IMAGE_SUFFIXES)})")
@@ -89,51 +89,50 @@ def _rows(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
 
 
 def _box_files(folder: Path, images: Sequence[Path], places: set[str]) -> list[Path | None]:
-    """The file of each image's boxes: the one of its name that lies in the most of its own folders, and in no other.
+    """The file of each image's boxes: the one of its name that shares most of its folders and lies in no other.
 
-    `places` are the names of folders that say whose an image or a file is. Raises UserError where two files are as
-    near to an image, or one to two images.
+    places: the names of folders that identify an image. Raises UserError for ambiguous files.
     """
     by_name: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob("*.xml")):
         by_name.setdefault(file.stem, []).append(file)
     owners: dict[Path, Path] = {}
-    found: list[Path | None] = []
+    box_files: list[Path | None] = []
     for image in images:
         own = set(image.parent.parts)
         near: dict[Path, int] = {}
         for file in by_name.get(image.stem, []):
-            said = places.intersection(file.relative_to(folder).parent.parts)
-            if said <= own:
-                near[file] = len(said)
+            named = places.intersection(file.relative_to(folder).parent.parts)
+            if named <= own:
+                near[file] = len(named)
         nearest = [file for file, count in near.items() if count == max(near.values())]
         if rivals := nearest[1:] or [owners[file] for file in nearest if file in owners]:
             raise UserError(
-                f"data.root: {nearest[0]} cannot be told to be the boxes of {image}, because of {rivals[0]}; put each "
-                f"image's into a file like {folder / image.parent / image.stem}.xml"
+                f"data.root: {nearest[0]} is ambiguous as the boxes of {image}, because of {rivals[0]}; put those of "
+                f"each image into a file like {folder / image.parent / image.stem}.xml"
             )
-        found.append(nearest[0] if nearest else None)
+        box_files.append(nearest[0] if nearest else None)
         owners.update(dict.fromkeys(nearest, image))
-    return found
+    return box_files
 
 
 def _boxes(path: Path | None, name: str) -> np.ndarray:
-    """The boxes of the objects called `name`, of all where none is."""
+    """The boxes of the objects named `name`, or of all where none is."""
     objects = [] if path is None else read_boxes(path)
-    own = [box for called, box, _ in objects if called.casefold() == name.casefold()]
+    own = [box for object_name, box, _ in objects if object_name.casefold() == name.casefold()]
     return np.array(own or [box for _, box, _ in objects], dtype=np.int64).reshape(-1, 4)
 
 
-def _held_out(whole: Index, share: float, seed: int) -> np.ndarray:
-    held = np.zeros(len(whole), dtype=bool)
-    rng = np.random.default_rng([seed, len(whole)])
-    for label in np.unique(whole.labels):
-        rows = rng.permutation(np.flatnonzero(whole.labels == label))
+def _held_out(index: Index, share: float, seed: int) -> np.ndarray:
+    held_out = np.zeros(len(index), dtype=bool)
+    rng = np.random.default_rng([seed, len(index)])
+    for label in np.unique(index.labels):
+        rows = rng.permutation(np.flatnonzero(index.labels == label))
         if len(rows) < 2:
-            folder = whole.root / whole.classes[label]
+            folder = index.root / index.classes[label]
             raise UserError(
                 f"data.root: {folder} holds a single image, which cannot be split into training and validation; "
                 "add more, or give train/ and val/"
             )
-        held[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
-    return held
+        held_out[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
+    return held_out

@@ -7,12 +7,10 @@
 <root>/Annotations/{train/<wnid>,val}/<file>.xml      boxes; train images without one are allowed
 <root>/words.txt                                      wnid<TAB>name; without it the devkit's names, or the wnids
 
-`make data-unpack` makes this of the official archives; sorted class folders in val/ need neither table nor devkit.
-The challenge's localisation scores leave out 1,762 validation images with poor boxes; later devkits list them in
-data/*validation_blacklist.txt, which is used where it lies in a devkit's folder under <root>.
+`make data-unpack` makes this layout from the official archives. The challenge's localization scores leave out 1,762
+validation images with poor boxes; later devkits list them in data/*validation_blacklist.txt, which is used when such a
+devkit lies under <root>.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -34,9 +32,10 @@ _HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see
 
 def read_imagenet(root: Path) -> tuple[Index, Index]:
     """(train, val). Raises UserError naming what is missing."""
-    train, val = require_folder(root / "train", "data.root", _HINT), require_folder(root / "val", "data.root", _HINT)
+    train = require_folder(root / "train", "data.root", _HINT)
+    val = require_folder(root / "val", "data.root", _HINT)
     if (root / UNPACKING).exists():
-        raise UserError(f"data.root: {root} was not unpacked to the end; `make data-unpack DATA={root}` goes on")
+        raise UserError(f"data.root: {root} is only partly unpacked; `make data-unpack DATA={root}` resumes")
     classes = [path.name for path in _class_folders(train)]
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
@@ -47,9 +46,9 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
 
 
 def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str]) -> Index:
-    """The val/<wnid>/ and Annotations/ of a folder in this layout, which needs no train/; those with boxes alone.
+    """The images with boxes of val/<wnid>/ and Annotations/ in a folder of this layout, which needs no train/.
 
-    Labels are rows of `known`, the ids of a network's classes with their names, or -1 where it has no such class.
+    Labels are rows of `known`, the ids of a network's classes with their `names`, or -1 for other classes.
     Raises UserError naming `key` when no image has a box.
     """
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
@@ -64,7 +63,7 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
 
 
 def read_words(path: Path) -> dict[str, str]:
-    """wnid -> the first of its names, from a words.txt (empty without one)."""
+    """wnid -> the first of its names, from a words.txt; empty where it is missing."""
     if not path.exists():
         return {}
     lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
@@ -72,13 +71,13 @@ def read_words(path: Path) -> dict[str, str]:
 
 
 def find_blacklist(root: Path, images: Index) -> Path | None:
-    """The devkit's list of the validation images that localisation does not score, where it names any of `images`."""
+    """The devkit's list of validation images that localization does not score; None where it names none of `images`."""
     files = sorted(root.glob("*devkit*/data/*validation_blacklist.txt"))
     if not files:
         return None
     listed = {int(number) for number in files[-1].read_text(encoding="utf-8").split()}
-    numbers = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
-    return files[-1] if any(found and int(found[1]) in listed for found in numbers) else None
+    matches = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
+    return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
 
 
 def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -115,7 +114,7 @@ def _flat_labels(root: Path, val: Path) -> dict[str, str]:
 
 
 def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
-    """ILSVRC id -> (wnid, first name) of the leaf synsets, empty without a devkit; ids are not in the wnids' order."""
+    """ILSVRC id -> (wnid, first name) of the leaf synsets; empty without a devkit."""
     if not (root / DEVKIT / "meta.mat").exists():
         return {}
     from scipy.io import loadmat
@@ -135,11 +134,11 @@ def _index(root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], 
 
 
 def _annotated(folder: Path) -> dict[str, Path]:
-    """Name of the image -> its box file; in train/<wnid>/, and in val/ as in the archive or in val/<wnid>/."""
-    found = {}
+    """Name of the image -> its box file, in any folder below `folder`."""
+    files_by_name = {}
     for path, _, files in os.walk(folder):
-        found.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
-    return found
+        files_by_name.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
+    return files_by_name
 
 
 def _boxes(xml: Path) -> np.ndarray:

@@ -5,14 +5,12 @@
 <root>/val/{images/*.JPEG, val_annotations.txt}           file<TAB>wnid<TAB>x0<TAB>y0<TAB>x1<TAB>y1
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import Index, make_index, require_folder
+from zfnet.data.index import Index, make_index, read_lines, require_folder
 from zfnet.data.sources.imagenet import read_words
 
 _HINT = "unpack tiny-imagenet-200 there or set data.root, see data/README.md"
@@ -23,7 +21,7 @@ def read_tiny_imagenet(root: Path) -> tuple[Index, Index]:
     if not (root / "wnids.txt").exists() and (root / "tiny-imagenet-200").is_dir():
         root = root / "tiny-imagenet-200"
     require_folder(root / "train", "data.root", _HINT)
-    classes = _lines(root / "wnids.txt")
+    classes = read_lines(root / "wnids.txt", "data.root", _HINT)
     words = read_words(root / "words.txt")
     names = [words.get(wnid, wnid) for wnid in classes]
     train = [
@@ -33,7 +31,7 @@ def read_tiny_imagenet(root: Path) -> tuple[Index, Index]:
     ]
     rank = {wnid: k for k, wnid in enumerate(classes)}
     annotations = root / "val" / "val_annotations.txt"
-    val_wnids = [line.split("\t")[1] for line in _lines(annotations)]
+    val_wnids = [line.split("\t")[1] for line in read_lines(annotations, "data.root", _HINT)]
     val = [
         (f"val/images/{file}", rank[wnid], box)
         for (file, box), wnid in zip(_table(annotations, skip=1), val_wnids, strict=True)
@@ -47,15 +45,9 @@ def _index(root: Path, rows: list[tuple[str, int, list[int]]], classes: list[str
 
 
 def _table(path: Path, skip: int) -> list[tuple[str, list[int]]]:
-    """(file, box) of each line, `skip` columns between them passed over."""
+    """(file, box) of each line, with `skip` columns between them."""
     try:
-        cells = [line.split("\t") for line in _lines(path)]
+        cells = [line.split("\t") for line in read_lines(path, "data.root", _HINT)]
         return [(row[0], [int(value) for value in row[1 + skip : 5 + skip]]) for row in cells]
     except ValueError as error:
         raise UserError(f"{path}: a line is not file and four numbers ({error})") from error
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        raise UserError(f"data.root: no file {path}; {_HINT}")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -4,12 +4,9 @@
     VOC2012/ImageSets/Main/<split>.txt            image names
     VOC2012/JPEGImages/<image>.jpg
 
-Our targets say 1 present, 0 absent, -1 only difficult instances: neither right nor wrong in an average
-precision. The 2012 test split has no class files (its labels are on the evaluation server): it is read
-without targets.
+Targets are 1 present, 0 absent, -1 only difficult instances, which an average precision ignores. The test split of
+2012, whose labels are on the evaluation server, is read without targets.
 """
-
-from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import Index, make_index
+from zfnet.data.index import Index, make_index, read_lines
 
 SOURCES = {
     2007: "VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar from https://thor.robots.ox.ac.uk/pascal/VOC/voc2007",
@@ -35,10 +32,11 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     """
     folder = _find(root, year)
     sets = folder / "ImageSets" / "Main"
-    names = [line.split()[0] for line in _lines(sets / f"{split}.txt", year)]
+    needed = f"it needs {_source(year)}"
+    names = [line.split()[0] for line in read_lines(sets / f"{split}.txt", "voc.root", needed)]
     classes = sorted({path.name.rpartition("_")[0] for path in sets.glob("*_*.txt")})
     if not classes:
-        raise UserError(f"voc.root: no class files <class>_<split>.txt in {sets}; it needs {_source(year)}")
+        raise UserError(f"voc.root: no class files <class>_<split>.txt in {sets}; {needed}")
     rows = [(f"JPEGImages/{name}.jpg", -1) for name in names]
     index = make_index(folder, rows, classes, [_readable(name) for name in classes])
     missing = [row for row in range(len(index)) if not index.file(row).is_file()]
@@ -47,14 +45,14 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     files = [sets / f"{name}_{split}.txt" for name in classes]
     if not any(file.is_file() for file in files):
         return index
-    targets = np.stack([_read_targets(file, names, year) for file in files], axis=1)
+    targets = np.stack([_read_targets(file, names, needed) for file in files], axis=1)
     present = targets == 1
     labels = np.where(present.any(1), present.argmax(1), -1)
     return replace(index, targets=targets, labels=labels)
 
 
 def has_labels(root: Path, year: int, split: str) -> bool:
-    """Whether the split and its class files are there (test of 2007; not that of 2012, whose labels are not public)."""
+    """Whether the split and its class files exist (the test split of 2012 has none)."""
     sets = _find(root, year) / "ImageSets" / "Main"
     return (sets / f"{split}.txt").is_file() and any(sets.glob(f"*_{split}.txt"))
 
@@ -71,23 +69,17 @@ def _source(year: int) -> str:
     return SOURCES.get(year, f"the development kit of VOC {year} (years with a source: 2007, 2012)")
 
 
-def _lines(file: Path, year: int) -> list[str]:
-    if not file.is_file():
-        raise UserError(f"voc.root: no {file}; it needs {_source(year)}")
-    return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _read_targets(file: Path, names: list[str], year: int) -> np.ndarray:
-    said = {}
-    for number, line in enumerate(_lines(file, year), 1):
+def _read_targets(file: Path, names: list[str], hint: str) -> np.ndarray:
+    targets = {}
+    for number, line in enumerate(read_lines(file, "voc.root", hint), 1):
         name, _, sign = line.strip().partition(" ")
         if sign.strip() not in TARGETS:
             raise UserError(f"{file}, line {number}: {line.strip()!r} is not '<image> 1', '<image> -1' or '<image> 0'")
-        said[name] = TARGETS[sign.strip()]
-    unsaid = [name for name in names if name not in said]
-    if unsaid:
-        raise UserError(f"{file}: says nothing of image {unsaid[0]}; unpack the archive again")
-    return np.array([said[name] for name in names], dtype=np.int8)
+        targets[name] = TARGETS[sign.strip()]
+    missing = [name for name in names if name not in targets]
+    if missing:
+        raise UserError(f"{file}: has no line for image {missing[0]}; unpack the archive again")
+    return np.array([targets[name] for name in names], dtype=np.int8)
 
 
 def _readable(name: str) -> str:

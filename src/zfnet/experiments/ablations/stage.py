@@ -1,7 +1,5 @@
 """Stage ablations: [ZF13] Table 3, networks with layers removed or resized, all trained alike."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,18 +57,18 @@ def run(context: Context) -> Outcome:
     return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
 
 
-def rows_of(asked: Sequence[str], paperscale_epochs: int) -> list[str]:
-    """The rows that are trained: those asked for, or all of Table 3 and the network without renormalization."""
+def rows_of(configured: Sequence[str], paperscale_epochs: int) -> list[str]:
+    """The rows to train: the configured ones, or all of Table 3 and the network without renormalization."""
     from zfnet.networks.table import TABLE3
 
-    rows = list(asked) or [*TABLE3, "zfnet" + NOCLIP]
+    rows = list(configured) or [*TABLE3, "zfnet" + NOCLIP]
     if paperscale_epochs:
         rows += ["zfnet" + PAPERSCALE, "zfnet" + PAPERSCALE + NOCLIP]
     return rows
 
 
 def few_classes(context: Context, count: int, folder: Path) -> Path:
-    """The folder of caches of the data stage's first `count` classes, made here; 0: the stage's own."""
+    """The folder of caches with the data stage's first `count` classes, built in `folder`; 0: the stage's own."""
     if count == 0:
         return context.image_cache
     for name, images in zip(("train", "val"), context.images, strict=True):

@@ -1,6 +1,4 @@
-"""What the network gets to see: some images of every class, as cached frames."""
-
-from __future__ import annotations
+"""A picture of random training images by class, as cached frames."""
 
 from pathlib import Path
 
@@ -15,11 +13,11 @@ CLASSES, PER_CLASS = 24, 12  # at most
 def contact_sheet(images: Images, out: Path, seed: int) -> dict[str, str]:
     """Write classes.jpg, a row of random images for each of some random classes; returns its alternative text."""
     rng = np.random.default_rng([seed, 5])
-    chosen = np.sort(rng.permutation(len(images.index.classes))[:CLASSES])
+    classes = np.sort(rng.permutation(len(images.index.classes))[:CLASSES])
     tiles: list[list[np.ndarray | None]] = []
-    for k in chosen:
+    for k in classes:
         rows = rng.permutation(np.flatnonzero(images.index.labels == k))[:PER_CLASS]
         tiles.append([images.pixels[row] for row in rows])
-    names = [images.index.names[k] for k in chosen]
+    names = [images.index.names[k] for k in classes]
     write(out / "classes.jpg", mosaic(tiles, gap=3, row_labels=[name[:22] for name in names]))
     return {"classes.jpg": f"Training images of {len(names)} classes: {', '.join(names)}."}

@@ -1,6 +1,4 @@
-"""Stage data: pictures drawn or read, shrunk and cached; the mean image of the training split."""
-
-from __future__ import annotations
+"""Stage data: images drawn or read, shrunk and cached; the mean image of the training split."""
 
 import numpy as np
 

@@ -1,12 +1,9 @@
-"""Several networks as one ([ZF13] Table 2): the class probabilities of all are averaged, then ranked.
+"""Ensembles ([ZF13] Table 2): the class probabilities of several networks are averaged, then ranked.
 
     p(class | image) = 1/N sum over the N networks of 1/10 sum over the ten crops of softmax(network(crop))
 
-Both sums are in float64, so that the order of the networks does not matter. Krizhevsky et al. (2012), to whom the
-table compares, average in the same way.
+Both sums are in float64. Krizhevsky et al. (2012), to whom the table compares, average in the same way.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +20,14 @@ from zfnet.networks.predict import predict
 def ten_crop_probabilities(network: Network, images: Images, precision: str) -> np.ndarray:
     """Probabilities of every image averaged over its ten crops, (n, classes) float64."""
     rows = np.arange(len(images))
-    whole = np.zeros((len(images), len(network.classes)))
-    for part, probabilities in track(predict(network, images, rows, "ten", precision), "ten crops, batch"):
-        whole[part] = probabilities.cpu().numpy()
-    return whole
+    probabilities = np.zeros((len(images), len(network.classes)))
+    for part, batch in track(predict(network, images, rows, "ten", precision), "ten crops, batch"):
+        probabilities[part] = batch.cpu().numpy()
+    return probabilities
 
 
 def ranking_errors(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1 and top-5 error in percent of probabilities (n, classes); of equals the class listed first is ahead."""
+    """Top-1 and top-5 error in percent of probabilities (n, classes); ties go to the earlier class."""
     ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     hits = ranked == labels[:, None]
     return {"top1_error": 100 * float(1 - hits[:, 0].mean()), "top5_error": 100 * float(1 - hits.any(1).mean())}
@@ -46,8 +43,8 @@ def table2(alike: Sequence[np.ndarray], other: np.ndarray | None, labels: np.nda
         rows["average"] = {"n_networks": len(alike)} | _measures([np.mean(alike, axis=0)], labels)
     if other is not None:
         rows["other"] = _measures([other], labels)
-        everyone = [*alike, other]
-        rows["all"] = {"n_networks": len(everyone)} | _measures([np.mean(everyone, axis=0)], labels)
+        members = [*alike, other]
+        rows["all"] = {"n_networks": len(members)} | _measures([np.mean(members, axis=0)], labels)
     return rows
 
 

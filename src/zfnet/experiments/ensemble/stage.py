@@ -1,7 +1,5 @@
 """Stage ensemble: [ZF13] Table 2, networks that are averaged."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from zfnet.experiments.context import Context

@@ -1,22 +1,20 @@
-"""Somebody's own photograph through every method of the three papers, as one picture.
+"""Every method of the three papers on a photograph, as one picture.
 
-Of the likeliest class of the photograph's centre crop, side by side:
+For the likeliest class of the photograph's center crop, side by side:
 
-    saliency                max over colours of |gradient of the class score|                         [SVZ13] 3
-    gradient x input        its product with the input, summed over colours                           [K17] 2
+    saliency                max over colors of |gradient of the class score|                         [SVZ13] 3
+    gradient x input        its product with the input, summed over colors                           [K17] 2
     deconvnet, guided       the class score projected to pixels                                       [ZF13] 2.1
-    PatternNet              the signal, PatternAttribution what of it made the score                  [K17] 4
-    occlusion               the class's probability with a grey square at each place                  [ZF13] 4.2
+    PatternNet              the signal, and PatternAttribution its part in the score                  [K17] 4
+    occlusion               the class's probability with a gray square at each place                  [ZF13] 4.2
 
-and of each layer the strongest activation, projected alone by the deconvnet and cut to what it reaches, beside that
-part of the photograph ([ZF13] Fig. 2). The two pattern methods need patterns and so images of the network's training
-set: our network has them, a network of torchvision is shown without.
+and for each layer the strongest activation, projected by the deconvnet and cut to its receptive field, beside that
+part of the photograph ([ZF13] Fig. 2). The pattern methods need training images, so a borrowed network is shown
+without them.
 
-Our choices: one crop, so that all tiles show the same part; maps are scaled by the quantile VIVID of their size, not by
-the maximum, so that single bright pixels do not leave the rest grey; the square shows input 0, the mean image.
+Our choices: one crop, so that all tiles show the same part; maps are scaled by the quantile VIVID of their absolute
+values, so that single bright pixels do not leave the rest gray; the square shows input 0, the mean image.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,15 +40,15 @@ from zfnet.plots.grid import heatmap, signed_heatmap, write
 
 PICTURE = "explain.png"
 TOP = 5  # classes named
-VIVID = 0.998  # quantile of a map's size that is shown as the strongest
+VIVID = 0.998  # quantile of a map's absolute values that has the strongest color
 PATTERN_BATCH = 100  # images
-SMALLEST = 9  # px, side of the part of the photograph that a unit is shown with
+SMALLEST = 9  # px, least side of the part of the photograph shown with a unit
 SIGNALS = {"deconvnet": "deconvnet", "guided": "guided back-propagation", "patternnet": "PatternNet"}
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """Patterns a+ by module name ([K17]), and where they come from."""
+    """Patterns a+ by module name ([K17]), and their origin in words."""
 
     patterns: Mapping[str, Tensor]
     origin: str
@@ -70,7 +68,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Explained:
-    """The picture (h, w, 3) uint8 of a photograph, and the classes, units and probabilities in it as plain values."""
+    """The picture (h, w, 3) uint8, and its classes, units and probabilities as plain values."""
 
     picture: np.ndarray
     numbers: dict[str, Any]
@@ -121,7 +119,7 @@ def explain(
     return Explained(draw(sheet), numbers)
 
 
-# ---------------------------------------------------------------- what is computed
+# ---------------------------------------------------------------- arrays
 def estimate_patterns(network: Network, images: Images, count: int, seed: int) -> Estimated:
     """Patterns a+ from `count` training images, the first that stage patterns takes."""
     origin = f"estimated from {min(count, len(images))} training images; stage=patterns takes more"
@@ -149,14 +147,14 @@ def strongest_units(network: Network, x: Tensor) -> list[Unit]:
         with torch.no_grad():
             activations = passes.activations(x, module)[0]
         strongest = np.unravel_index(int(activations.argmax()), tuple(activations.shape))
-        unit, row, column = (int(position) for position in strongest)
+        unit, row, column = map(int, strongest)
         signal = passes.project(x, Target(unit, (row, column)), module)[0].permute(1, 2, 0).cpu().numpy()
         units.append(Unit(number, module, unit, (row, column), float(activations[unit, row, column]), signal))
     return units
 
 
 def square_places(crop: int, square: float, count: int) -> Grid:
-    """`count` places a side, evenly from border to border, of a square of `square` of the side."""
+    """A grid of `count` places a side for a square of `square` of the crop's side, from border to border."""
     size = min(max(1, round(square * crop)), crop - 1)
     steps = np.unique(np.linspace(0, crop - size, count).round().astype(np.int64))
     return Grid(size, steps, steps)
@@ -170,7 +168,7 @@ def occlude(network: Network, x: Tensor, k: int, places: Grid, batch: int) -> np
     return scores.double().softmax(1)[:, k].cpu().numpy().reshape(len(places.tops), len(places.lefts))
 
 
-# ---------------------------------------------------------------- what is shown of it
+# ---------------------------------------------------------------- tiles
 def class_tiles(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> list[Tile]:
     """A tile a method for class k of the input (1, 3, h, w)."""
     signals = class_signals(network, x, k, patterns)
@@ -183,7 +181,7 @@ def class_tiles(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tens
     notes = {"deconvnet": "the score sent down, rectified", "guided": "and gated as on the way up"}
     for method, label in SIGNALS.items():
         if method in signals:
-            tiles.append(Tile(_coloured(signals[method]), label, notes.get(method, "the signal in these pixels")))
+            tiles.append(Tile(_colored(signals[method]), label, notes.get(method, "the signal in these pixels")))
     if "patternattribution" in signals:
         attribution = _signed(signals["patternattribution"].sum(2))
         tiles.append(Tile(attribution, "PatternAttribution", "red: what made the score"))
@@ -192,16 +190,16 @@ def class_tiles(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tens
 
 def _occlusion_tiles(pixels: np.ndarray, places: Grid, covered: np.ndarray, clean: float) -> list[Tile]:
     smooth = over_pixels(places, covered, len(pixels))
-    hurt = np.clip((clean - smooth) / max(clean - float(covered.min()), 1e-12), 0, 1)[..., None]
-    lit = 255 - (255 - pixels) * (0.18 + 0.82 * hurt)
+    drop = np.clip((clean - smooth) / max(clean - float(covered.min()), 1e-12), 0, 1)[..., None]
+    faded = 255 - (255 - pixels) * (0.18 + 0.82 * drop)
     return [
         Tile(heatmap(smooth, 0, max(clean, float(covered.max()))), "occlusion", f"p: {_range(covered)}; dark hurts"),
-        Tile(np.round(lit).astype(np.uint8), "what must not be covered", "washed out: hiding it changes little"),
+        Tile(np.round(faded).astype(np.uint8), "what must not be covered", "washed out: hiding it changes little"),
     ]
 
 
 def over_pixels(places: Grid, values: np.ndarray, side: int) -> np.ndarray:
-    """Values (rows, columns) at the squares' centres as a map (side, side), linear between, constant beyond."""
+    """Values (rows, columns) at the squares' centers as a map (side, side), linear between, constant beyond."""
     (y, x), pixels = places.centers, np.arange(side)
     across = np.stack([np.interp(pixels, x, row) for row in values])
     return np.stack([np.interp(pixels, y, column) for column in across.T], 1)
@@ -212,34 +210,34 @@ def _range(values: np.ndarray) -> str:
 
 
 def _unit_tiles(photo: np.ndarray, box: tuple[float, ...], units: list[Unit]) -> list[tuple[Tile, Tile]]:
-    """Beside each other: the part of the photograph that a unit reaches, and its projection."""
+    """(part of the photograph in a unit's receptive field, its projection) of each unit."""
     pairs = []
     for unit in units:
         y, x, side = _reach(unit.projection)
         scale = (box[2] - box[0]) / unit.projection.shape[0]
         top = min(round(box[1] + y * scale), photo.shape[0] - 1)
         left = min(round(box[0] + x * scale), photo.shape[1] - 1)
-        seen = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
-        shown = _coloured(unit.projection)[y : y + side, x : x + side]
+        part = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
+        shown = _colored(unit.projection)[y : y + side, x : x + side]
         label = f"layer {unit.number}, map {unit.unit}"
-        pairs.append((Tile(seen, "", ""), Tile(shown, label, f"activation {unit.value:.3g}")))
+        pairs.append((Tile(part, "", ""), Tile(shown, label, f"activation {unit.value:.3g}")))
     return pairs
 
 
 def _reach(projection: np.ndarray) -> tuple[int, int, int]:
-    """Top, left and side of the smallest square that holds all of a projection (h, h, 3) that is not zero."""
+    """Top, left and side of the smallest square that holds all nonzero values of a projection (h, h, 3)."""
     extent = projection.shape[0]
-    found = np.argwhere(np.abs(projection).max(2) > 0)
-    if not len(found):
+    nonzero = np.argwhere(np.abs(projection).max(2) > 0)
+    if not len(nonzero):
         return 0, 0, extent
-    low, high = found.min(0), found.max(0)
+    low, high = nonzero.min(0), nonzero.max(0)
     side = min(extent, max(SMALLEST, int((high - low).max()) + 1))
     top, left = np.clip((low + high + 1 - side) // 2, 0, extent - side)
     return int(top), int(left), side
 
 
 def _crop_box(photo: np.ndarray, inputs: Inputs) -> tuple[float, float, float, float]:
-    """The edges x0 y0 x1 y1 of what the network sees, in the photograph's pixels."""
+    """The edges x0 y0 x1 y1 of the network's crop, in pixels of the photograph."""
     first, last = inputs.margin, inputs.margin + inputs.crop - 1
     inside = np.array([[first, first, last, last]])
     x0, y0, x1, y1 = Frame(photo.shape[0], photo.shape[1], inputs.frame).from_frame(inside)[0]
@@ -250,8 +248,8 @@ def _vivid(values: np.ndarray) -> float:
     return float(np.quantile(np.abs(values), VIVID)) or float(np.abs(values).max()) or 1.0
 
 
-def _coloured(signal: np.ndarray) -> np.ndarray:
-    """A signal (h, w, 3) around mid grey."""
+def _colored(signal: np.ndarray) -> np.ndarray:
+    """A signal (h, w, 3) as colors around mid gray, uint8."""
     scaled = np.clip(signal / (2 * _vivid(np.abs(signal).max(2))) + 0.5, 0, 1)
     return np.round(255 * scaled).astype(np.uint8)
 

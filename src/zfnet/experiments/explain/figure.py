@@ -1,10 +1,7 @@
-"""The one picture of stage explain: photograph and classes on top, a tile a method, a pair of tiles a layer.
+"""The picture of stage explain: photograph and classes on top, a tile a method, a pair of tiles a layer.
 
-All rows have the sheet's width: the methods stand in as many columns as fill their rows, labels under the tiles.
-Letters are those that matplotlib ships, so that the picture is the same on every machine.
+All rows have the sheet's width. The font is the one that matplotlib ships, so that the picture is the same everywhere.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +13,9 @@ from zfnet.data.crops import resize
 from zfnet.plots.font import load_font, shorten
 
 WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between tiles
-HEADER = 420  # px, height of the photograph
-HEADING = 74  # px from the end of a row to the tiles of the next, with a heading between
-LABEL = 66  # px under a tile: what it is, and how to read it
+HEADER = 420  # px, largest height of the photograph
+HEADING = 74  # px between two rows with a heading
+LABEL = 66  # px under a tile, for its label and note
 PAPER, INK, QUIET, RULE, ACCENT = (253, 252, 249), (35, 33, 29), (107, 102, 93), (220, 215, 204), (168, 57, 42)
 TITLE, TEXT, SMALL = 28, 18, 13  # px of letters
 
@@ -34,7 +31,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All that is on the picture."""
+    """The content of the picture."""
 
     name: str  # of the photograph
     network: str
@@ -63,10 +60,10 @@ def draw(sheet: Sheet) -> np.ndarray:
     if not units:
         return np.asarray(canvas)
     y = _heading(pen, y - 16, "The strongest unit of each layer: what it sees, and its deconvnet projection")
-    for i, (seen, shown) in enumerate(units):
+    for i, (part, projection) in enumerate(units):
         x = MARGIN + i * (unit_side + GAP)
-        _place(canvas, pen, seen, x, y, unit_side)
-        _place(canvas, pen, shown, x, y + unit_side + 6, unit_side)
+        _place(canvas, pen, part, x, y, unit_side)
+        _place(canvas, pen, projection, x, y + unit_side + 6, unit_side)
     return np.asarray(canvas)
 
 
@@ -86,15 +83,13 @@ def _header(canvas: Image.Image, pen: ImageDraw.ImageDraw, sheet: Sheet) -> None
         _bar(pen, x, MARGIN + 112 + i * 60, room, name, probability, ACCENT if i == 0 else QUIET)
 
 
-def _bar(
-    pen: ImageDraw.ImageDraw, x: int, y: int, room: int, name: str, p: float, colour: tuple[int, int, int]
-) -> None:
+def _bar(pen: ImageDraw.ImageDraw, x: int, y: int, room: int, name: str, p: float, color: tuple[int, int, int]) -> None:
     number = f"{100 * p:.1f} %"
     _write(pen, (x, y), name, TEXT, INK, room - 90)
     pen.text((x + room, y), number, INK, load_font(TEXT), anchor="ra")
     pen.rectangle((x, y + 29, x + room - 1, y + 36), fill=RULE)
     if round(room * p):
-        pen.rectangle((x, y + 29, x + round(room * p) - 1, y + 36), fill=colour)
+        pen.rectangle((x, y + 29, x + round(room * p) - 1, y + 36), fill=color)
 
 
 def _heading(pen: ImageDraw.ImageDraw, y: int, text: str) -> int:
@@ -113,7 +108,8 @@ def _place(canvas: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, x: int, y:
 def _shown_photo(photo: np.ndarray, room: tuple[int, int]) -> tuple[np.ndarray, float]:
     """The whole photograph, as large as `room` (width, height) allows, and its scale."""
     scale = min(room[0] / photo.shape[1], room[1] / photo.shape[0])
-    height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
+    height = max(1, round(photo.shape[0] * scale))
+    width = max(1, round(photo.shape[1] * scale))
     return resize(photo, height, width), scale
 
 
@@ -128,7 +124,7 @@ def _side(columns: int) -> int:
 
 
 def _write(
-    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, color: tuple[int, int, int], room: int
 ) -> None:
     """One line, shortened to `room` px."""
-    pen.text(at, shorten(text, size, room), colour, load_font(size))
+    pen.text(at, shorten(text, size, room), color, load_font(size))

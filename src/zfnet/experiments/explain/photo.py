@@ -1,6 +1,4 @@
-"""A photograph of one's own, as the key `image` names it."""
-
-from __future__ import annotations
+"""The photograph that the key `image` names."""
 
 from pathlib import Path
 
@@ -8,18 +6,18 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 
-NARROWEST = 40  # long side / short side of a photograph, from which resizing it would fill the memory
+NARROWEST = 40  # largest ratio of long to short side; resizing a narrower one would fill the memory
 
 
 def read_photo(image: str) -> np.ndarray:
-    """The photograph that the key `image` names, upright (phones store it turned), (h, w, 3) uint8.
+    """The photograph that the key `image` names, upright by its EXIF orientation, (h, w, 3) uint8.
 
-    Raises UserError naming the key: nothing given, no such file, not an image, too narrow to be resized.
+    Raises UserError where it is missing, not an image, or too narrow to be resized.
     """
     from zfnet.data.decode import read_rgb
 
     if not image:
-        raise UserError("image: no photograph given; say which, e.g. stage=explain image=photo.jpg")
+        raise UserError("image: no photograph given; name one, e.g. stage=explain image=photo.jpg")
     path = Path(image).expanduser()
     if not path.is_file():
         raise UserError(f"image: {path} is not a file; give the path of a photograph (JPEG or PNG)")

@@ -13,7 +13,7 @@ from zfnet.pipeline.record import Outcome
 if TYPE_CHECKING:
     from zfnet.experiments.explain.compute import Estimated
 
-PATTERNS_FILE = "patterns.pt"  # as stage patterns leaves it
+PATTERNS_FILE = "patterns.pt"  # of stage patterns
 
 
 def check(context: Context) -> None:
@@ -31,10 +31,7 @@ def run(context: Context) -> Outcome:
 
 
 def patterns_of(context: Context) -> Estimated | None:
-    """The patterns that stage patterns left of this network, or some estimated at once from training images.
-
-    None for a borrowed network whose training images are not at hand.
-    """
+    """The network's patterns from stage patterns, or estimated from training images; None for a borrowed network."""
     from zfnet.attribution.patterns import load_patterns
     from zfnet.experiments.context import folder_of
     from zfnet.experiments.explain.compute import Estimated, estimate_patterns

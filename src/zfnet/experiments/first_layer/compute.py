@@ -1,6 +1,6 @@
 """[ZF13] Figure 6: what the first layer has learned, and what its stride does to the second.
 
-Without the renormalisation of their RMS a few filters dominate (Fig. 6a); Krizhevsky's 11x11 filters at stride 4 mix
+Without the renormalization of their RMS a few filters dominate (Fig. 6a); Krizhevsky's 11x11 filters at stride 4 mix
 very high and very low frequencies with little in between, and more of them are dead (6b against 6c); their stride
 causes aliasing in layer 2 (6d against 6e). Each is a number here; the paper gives no definitions, so these are ours:
 

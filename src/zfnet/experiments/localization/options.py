@@ -14,14 +14,14 @@ OF_TRAINING_IMAGES = ("pattern_attribution",)  # sources that need the images th
 class GridOptions:
     """Values among which `localization.tune` training images with boxes choose; each combination is tried."""
 
-    foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1, some=True)
-    background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5, some=True)
-    clamp: list[str] = choice(["all"], "extreme", "all", some=True)
-    smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5, some=True)
-    least_size: list[int] = number([0, 128], at_least=0, some=True)
-    threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1, some=True)
-    threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5, some=True)
-    centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1, some=True)
+    foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1, nonempty=True)
+    background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5, nonempty=True)
+    clamp: list[str] = choice(["all"], "extreme", "all", nonempty=True)
+    smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5, nonempty=True)
+    least_size: list[int] = number([0, 128], at_least=0, nonempty=True)
+    threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1, nonempty=True)
+    threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5, nonempty=True)
+    centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1, nonempty=True)
 
 
 @dataclass

@@ -1,6 +1,4 @@
-"""The course of a training as small charts: what it learns, how it is driven, and how its layers fare."""
-
-from __future__ import annotations
+"""Charts of a training: loss, error, learning rate and throughput, and the state of its layers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ from zfnet.plots.chart import Panel, Series, lines, save
 
 
 def draw_history(history: Sequence[Mapping[str, Any]], out: Path) -> dict[str, str]:
-    """Write training.svg and layers.svg from the lines of the epochs; returns their alternative texts."""
+    """Write training.svg and layers.svg from the lines of metrics.jsonl; returns their alternative texts."""
     epochs = [line["epoch"] for line in history]
 
     def series(label: str, key: str) -> Series:
@@ -21,9 +19,9 @@ def draw_history(history: Sequence[Mapping[str, Any]], out: Path) -> dict[str, s
         return [Series(layer, epochs, [factor * line[key][layer] for line in history]) for layer in layers]
 
     errors = [series("top-1", "val_top1_error"), series("top-5", "val_top5_error")]
-    course = [
+    overview = [
         Panel("Training loss", "epoch", "cross-entropy", [series("loss", "loss")]),
-        Panel("Validation error, centre crop", "epoch", "%", errors),
+        Panel("Validation error, center crop", "epoch", "%", errors),
         Panel("Learning rate", "epoch", "rate", [series("rate", "lr")]),
         Panel("Throughput", "epoch", "images a second", [series("images", "images_per_second")]),
     ]
@@ -33,7 +31,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], out: Path) -> dict[str, s
         Panel("Filters on the radius", "epoch", "% of filters", by_layer("clipped_filters", 100)),
         Panel("Units that never fire", "epoch", "% of units", by_layer("dead_units", 100)),
     ]
-    save(lines(course, columns=2), out / "training.svg")
+    save(lines(overview, columns=2), out / "training.svg")
     save(lines(layers, columns=2), out / "layers.svg")
     return {
         "training.svg": "Training loss, validation error, learning rate and throughput by epoch.",

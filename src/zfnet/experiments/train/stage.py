@@ -1,7 +1,5 @@
 """Stage train: the network of the profile, its error ([ZF13] Table 2, single net) and its snapshots."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import check_training, error_measure, train_one

@@ -25,7 +25,7 @@ class TransferOptions:
     trained_batch: int = number(32, at_least=1)  # images a step of those networks [NS]
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.linear.gram [NS]
-    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, some=True)  # C is chosen on held-out images [NS]
+    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, nonempty=True)  # C is chosen on held-out images [NS]
     reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done
     duplicates: float = number(0.975, above=0, at_most=1)  # correlation from which images are near-duplicates [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass

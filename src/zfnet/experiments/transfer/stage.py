@@ -76,7 +76,7 @@ def _reverse(context: Context, largest: int) -> dict[str, Any]:
     options, network = context.options, context.network
     assert isinstance(network.module, ConvNet)
     random = copy.deepcopy(network.module)
-    random.initialise(context.config.model.init, context.seed)
+    random.initialize(context.config.model.init, context.seed)
     networks = {"pretrained": network, "random": replace(network, module=random)}
     scratch = model_file(context.out, SCRATCH, largest, fold=0)
     if options.trained_epochs and scratch.is_file():

@@ -16,5 +16,5 @@ class VocOptions:
     test: str = choice("auto", "auto", "val", "test")  # val: trained on train; test: on train + val, as [ZF13]
     crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.linear.gram [NS]
-    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, some=True)  # grows where the best is at its end [NS]
+    c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, nonempty=True)  # grows if the best is at its end [NS]
     batch: int = number(64, at_least=1)  # images in one forward pass

@@ -1,4 +1,4 @@
-"""What a step is fed: the planned crops of the planned images, in order, whoever prepares them."""
+"""The batch of a step: the planned crops of the planned images, in order, whoever prepares them."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 
 from zfnet.experiments.train.figure import draw_history
 from zfnet.networks.convnet import build
-from zfnet.training import feed as module
+from zfnet.training import batches as module
+from zfnet.training.batches import Dropouts, batches
 from zfnet.training.distributed import World
-from zfnet.training.feed import Dropouts, feed
 from zfnet.training.health import dead_units
 from zfnet.training.sampling import dropout_masks, plan_epoch
 
@@ -20,16 +20,16 @@ def model():
     return build("zfnet", 3, 32, width=0.125)
 
 
-def batches(images, inputs, model, world=ALONE, steps=range(5)):
+def planned(images, inputs, model, world=ALONE, steps=range(5)):
     plan = plan_epoch(len(images), images.size, "random", seed=3, epoch=1)
-    return plan, list(feed(images, inputs, plan, steps, 5, world, Dropouts(model, seed=3), first=10))
+    return plan, list(batches(images, inputs, plan, steps, 5, world, Dropouts(model, seed=3), first=10))
 
 
-def test_a_step_gets_the_planned_crops_mirrored_and_normalised(stores, inputs, model):
+def test_a_step_gets_the_planned_crops_mirrored_and_normalized(stores, inputs, model):
     images = stores[0]
-    plan, found = batches(images, inputs, model)
-    assert [batch.step for batch in found] == [0, 1, 2, 3, 4] and [batch.whole for batch in found] == [5, 5, 5, 5, 4]
-    for batch in found:
+    plan, made = planned(images, inputs, model)
+    assert [batch.step for batch in made] == [0, 1, 2, 3, 4] and [batch.whole for batch in made] == [5, 5, 5, 5, 4]
+    for batch in made:
         rows = plan.order[5 * batch.step : 5 * batch.step + 5]
         assert batch.labels.tolist() == images.index.labels[rows].tolist()
         for x, row in zip(batch.inputs, rows, strict=True):
@@ -40,31 +40,31 @@ def test_a_step_gets_the_planned_crops_mirrored_and_normalised(stores, inputs, m
 
 
 def test_the_number_of_threads_and_batches_ahead_changes_nothing(stores, inputs, model, monkeypatch):
-    _, many = batches(stores[0], inputs, model)
+    _, many = planned(stores[0], inputs, model)
     monkeypatch.setattr(module, "THREADS", 1)
     monkeypatch.setattr(module, "AHEAD", 1)
-    _, one = batches(stores[0], inputs, model)
-    for a, b in zip(many, one, strict=True):
+    _, single = planned(stores[0], inputs, model)
+    for a, b in zip(many, single, strict=True):
         assert torch.equal(a.inputs, b.inputs) and torch.equal(a.masks["drop6"], b.masks["drop6"])
 
 
 def test_the_shares_of_two_processes_are_the_whole_batch(stores, inputs, model):
-    _, whole = batches(stores[0], inputs, model)
-    parts = [batches(stores[0], inputs, model, World(rank, 2, torch.device("cpu")))[1] for rank in (0, 1)]
+    _, whole = planned(stores[0], inputs, model)
+    parts = [planned(stores[0], inputs, model, World(rank, 2, torch.device("cpu")))[1] for rank in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
         assert torch.equal(batch.inputs[0::2], first.inputs) and torch.equal(batch.inputs[1::2], second.inputs)
         assert torch.equal(batch.masks["drop7"][1::2], second.masks["drop7"]) and second.whole == batch.whole
 
 
 def test_masks_belong_to_the_step_of_the_training(stores, inputs, model):
-    _, found = batches(stores[0], inputs, model)
+    _, made = planned(stores[0], inputs, model)
     literal = dropout_masks({"drop6": model.fc6.out_features, "drop7": model.fc7.out_features}, 0.5, 5, seed=3, step=12)
-    assert torch.equal(found[2].masks["drop7"], literal["drop7"])
+    assert torch.equal(made[2].masks["drop7"], literal["drop7"])
 
 
-def test_a_feed_that_is_left_early_ends_its_threads(stores, inputs, model):
+def test_batches_that_are_left_early_ends_its_threads(stores, inputs, model):
     plan = plan_epoch(len(stores[0]), stores[0].size, "random", 0, 0)
-    for _ in feed(stores[0], inputs, plan, range(5), 5, ALONE, Dropouts(model, 0), 0):
+    for _ in batches(stores[0], inputs, plan, range(5), 5, ALONE, Dropouts(model, 0), 0):
         break
 
 

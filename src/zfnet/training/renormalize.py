@@ -1,4 +1,4 @@
-"""RMS renormalisation of convolution filters ([ZF13] section 3).
+"""RMS renormalization of convolution filters ([ZF13] section 3).
 
 "we renormalize each filter in the convolutional layers whose RMS value exceeds a fixed radius of 10^-1 to this fixed
 radius. This is crucial, especially in the first layer of the model, where the input images are roughly in the range
@@ -11,19 +11,19 @@ Where inputs are divided by `divisor`, a first layer with weights w * divisor co
 is multiplied by the divisor; the later layers see the same activations and keep theirs.
 """
 
-from __future__ import annotations
+import math
 
 import torch
 from torch import Tensor, nn
 
 
-class Renormaliser:
-    """Clips the filters of every convolution of `model` to `radius` (0: does nothing)."""
+class Renormalizer:
+    """Scales the filters of every convolution of `model` back to `radius` (0: never)."""
 
     def __init__(self, model: nn.Module, radius: float, divisor: float) -> None:
         convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
         self._filters = {name: convolution.weight for name, convolution in convolutions.items()}
-        self._unit = {name: divisor if i == 0 else 1.0 for i, name in enumerate(convolutions)}
+        self._units = {name: divisor if i == 0 else 1.0 for i, name in enumerate(convolutions)}
         self._radius = radius
 
     @torch.no_grad()
@@ -31,19 +31,19 @@ class Renormaliser:
         if not self._radius:
             return
         for name, weight in self._filters.items():
-            scale = (self._radius * self._unit[name] / filter_rms(weight)).clamp(max=1.0)
+            scale = (self._radius * self._units[name] / filter_rms(weight)).clamp(max=1.0)
             weight.mul_(scale.reshape(-1, 1, 1, 1))
 
     def measure(self) -> dict[str, dict[str, float]]:
-        """For each convolution, in the paper's units: the filters' mean and largest RMS, and the share of them that
-        lies on the radius."""
-        rms = {name: filter_rms(weight) / self._unit[name] for name, weight in self._filters.items()}
-        on_it = {name: values >= 0.999 * self._radius if self._radius else values < 0 for name, values in rms.items()}
-        return {
-            "rms_mean": {name: float(values.mean()) for name, values in rms.items()},
-            "rms_max": {name: float(values.max()) for name, values in rms.items()},
-            "clipped_filters": {name: float(values.float().mean()) for name, values in on_it.items()},
-        }
+        """Mean and largest RMS of each convolution's filters, in the paper's units, and the share on the radius."""
+        numbers: dict[str, dict[str, float]] = {"rms_mean": {}, "rms_max": {}, "clipped_filters": {}}
+        for name, weight in self._filters.items():
+            rms = filter_rms(weight) / self._units[name]
+            on_radius = rms >= 0.999 * (self._radius or math.inf)
+            numbers["rms_mean"][name] = float(rms.mean())
+            numbers["rms_max"][name] = float(rms.max())
+            numbers["clipped_filters"][name] = float(on_radius.float().mean())
+        return numbers
 
 
 def filter_rms(weight: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""What one step of the training is fed: a batch of crops, its labels and its dropout masks, on the device.
+"""The batches of a training: crops, labels and dropout masks of each step, on the device.
 
-Threads prepare several batches ahead, so that the step waits for arithmetic and not for pixels: they cut the uint8
-crops into pinned memory; mirroring and normalisation happen on the device. Everything is a function of
-(seed, epoch, step): neither the number of threads nor of processes changes it.
+Threads prepare several batches ahead: they cut the uint8 crops into pinned memory, and mirror and normalize them on the
+device. A batch is a function of (seed, epoch, step), whatever the number of threads and processes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import World
 from zfnet.training.sampling import EpochPlan, dropout_masks
 
-AHEAD, THREADS = 6, 3  # batches prepared ahead, by so many threads
+AHEAD = 6  # batches prepared ahead
+THREADS = 3  # that prepare them
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Batch:
     whole: int
 
 
-def feed(
+def batches(
     images: Images,
     inputs: Inputs,
     plan: EpochPlan,
@@ -62,16 +62,16 @@ def feed(
         ahead: deque[Future[Batch]] = deque(threads.submit(prepare, step) for step in steps[:AHEAD])
         try:
             for step in steps:
-                ready = ahead.popleft()
+                pending = ahead.popleft()
                 if step + AHEAD < steps.stop:
                     ahead.append(threads.submit(prepare, step + AHEAD))
-                yield ready.result()
+                yield pending.result()
         finally:
             threads.shutdown(cancel_futures=True)
 
 
 class Dropouts:
-    """The dropout modules of a network, whose masks are given from outside."""
+    """Masks for the dropout modules of a network."""
 
     def __init__(self, model: ConvNet, seed: int) -> None:
         drops = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
@@ -85,6 +85,6 @@ class Dropouts:
         return {name: mask[world.rank :: world.size] for name, mask in masks.items()}
 
 
-def sample_rows(n_images: int, seed: int, most: int) -> np.ndarray:
-    """At most so many of the images, at random: those on which the training error is measured."""
-    return np.sort(np.random.default_rng([seed, n_images]).permutation(n_images)[:most])
+def sample_rows(n_images: int, seed: int, limit: int) -> np.ndarray:
+    """At most `limit` of the images, drawn by `seed`, in ascending order."""
+    return np.sort(np.random.default_rng([seed, n_images]).permutation(n_images)[:limit])
