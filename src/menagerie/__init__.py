@@ -15,8 +15,6 @@ on pixels does badly, a convnet does well and not perfectly.
     layouts   writes the folders
 """
 
-from __future__ import annotations
-
 from menagerie.catalogue import CALTECH_CLASSES, CLASSES, VOC_CLASSES
 from menagerie.layouts import MenagerieError, draw_menagerie
 

@@ -4,8 +4,6 @@ A body sits, stands (head at one end), lies, or is out of the picture (portrait)
 patched in any two colours for any species.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

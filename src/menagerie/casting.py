@@ -4,8 +4,6 @@ A picture is a function of (seed, set, class, number) alone. Two of five picture
 upright, large, uncovered, for the correspondence analysis (the frontal faces of [ZF13]).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from menagerie.catalogue import ANIMALS, CALTECH_CLASSES, ILSVRC_CLASSES, VOC_CLASSES

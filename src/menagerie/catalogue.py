@@ -3,8 +3,6 @@
 The wnids are made up: they have WordNet's form, n and eight digits, but start with n99, where WordNet has none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from menagerie import curios, places, vehicles

@@ -1,7 +1,5 @@
 """Fourteen objects of the Caltech-layout set, none of which occurs in the ILSVRC-layout set."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from menagerie.faces import DARK, LIGHT

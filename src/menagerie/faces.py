@@ -5,8 +5,6 @@ with the turn of the head (yaw): x' = x cos(yaw) + z sin(yaw), y' = y. What the 
 sets them apart is a row of `Face`; species share ears, muzzles and coats, so that none of these gives the class away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ voc/VOC2012/{JPEGImages, Annotations, ImageSets/Main}   boxes from pixel 1; 1 pr
 menagerie.json                               the arguments; written last, so its presence means that all is there
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

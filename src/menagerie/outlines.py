@@ -1,7 +1,5 @@
 """Outlines: closed or open rows of points (n, 2), in object units, y down."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -4,8 +4,6 @@ Everything is drawn at twice the size and shrunk by area. The box of an object i
 it is seen, that is, of its mask after whatever stands before it: inclusive pixel corners x0 y0 x1 y1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Buildings, plants and household things of the ILSVRC-layout set: three of each."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from menagerie.faces import DARK, LIGHT

@@ -4,8 +4,6 @@ Backgrounds are full of edges and textures of their own (fences, shelves, house 
 or a texture alone does not say that an object is there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

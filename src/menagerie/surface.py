@@ -9,8 +9,6 @@ rotation by an affine warp: cheap, and independent of how pictures are spread ov
 Colours are RGB float32 in 0..1. Every class draws from the same two palettes, so that colour does not name the class.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import cv2

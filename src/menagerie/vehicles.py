@@ -3,8 +3,6 @@
 The four on wheels are one drawing with different roof lines, so that windows, wheels and lamps do not tell them apart.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from menagerie.faces import DARK, LIGHT

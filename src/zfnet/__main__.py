@@ -1,7 +1,5 @@
 """`python -m zfnet key=value ...`: the command `zfnet run`, and every other command of `zfnet` by its name."""
 
-from __future__ import annotations
-
 import sys
 
 from zfnet.cli.main import main

@@ -9,8 +9,6 @@ result holds its arrays, `image()` gives a PIL image, and a notebook shows it. A
 UserError with what there is.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

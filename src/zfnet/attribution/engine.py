@@ -10,8 +10,6 @@ activations of the layer are zeroed, as [ZF13] 2.1 does, and the rest R is sent 
     R = start * 1(unit in target),  start = the activation itself or one          image = backward(R)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

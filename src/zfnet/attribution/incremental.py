@@ -22,8 +22,6 @@ alexnet or vgg of torchvision. From the first module that is not such a layer on
 maps; a network that is no list runs in plain batches: the same answer, no gain.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

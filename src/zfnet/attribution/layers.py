@@ -6,8 +6,6 @@ softmax, ...) is computed too, and raises UserError when a signal comes back to 
 computes a gate, there is nothing to refuse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn

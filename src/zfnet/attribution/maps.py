@@ -1,7 +1,5 @@
 """Maps of crops put back in their places in the frame ([SVZ13] 3.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -28,8 +28,6 @@ The start is the unit's own activation (deconvnet [ZF13] 2.1, patterns [K17]) or
 No ReLU follows the last filter on the way down, so every method can end in negative pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ shown as it lies in the image. Where layers do not follow one another (branches,
 the unit counts as seeing the whole image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -8,8 +8,6 @@ max-pool, on the way up and so also on the way back. The result equals the proje
 included. Elsewhere (branches, padding by reflection, pools that overwrite, ...) the whole image is projected and cut.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

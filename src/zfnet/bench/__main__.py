@@ -7,8 +7,6 @@ The part `gpu` is left out where torch sees no GPU, and its earlier rows are kep
 --quick asks whether everything runs: tiny inputs, one round, numbers that mean nothing, in quick.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -6,8 +6,6 @@ batches of uint8. Flip and mean are the device's work (`Inputs.crops`); one row 
 Photographs: imagenet-photos in the folder that ZFNET_REAL_DATA names, else drawn pictures enlarged to 500 x 375.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Iterable

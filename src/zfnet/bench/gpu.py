@@ -14,8 +14,6 @@ do not count. Where fp32 is named, convolutions may take TF32, as torch does by 
 Everything takes the device, so that a test runs all of it on a CPU at a tiny size.
 """
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator

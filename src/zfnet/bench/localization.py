@@ -8,8 +8,6 @@ The photographs are drawn unless given: an object of one texture on a ground of 
 average; the map is a blurred, speckled spot inside the object.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

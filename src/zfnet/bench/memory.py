@@ -5,8 +5,6 @@
 The first steps fill the allocator's caches; what is kept by mistake grows with every step after them.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Callable

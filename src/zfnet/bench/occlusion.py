@@ -5,8 +5,6 @@ memory), and Captum's Occlusion at its default (one image at a time) and at the 
 perturbations_per_eval. All see the same ZF-net, picture and squares; the note gives the largest difference of scores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 

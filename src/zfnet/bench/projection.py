@@ -7,8 +7,6 @@ the samples of every layer for three g, each as many multiplications as the forw
 quarter of it. Memory is watched over 200 steps of a small network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

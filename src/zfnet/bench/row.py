@@ -3,8 +3,6 @@
 The machine's mood (other processes, heat) then falls on both alike, and a ratio stands where seconds would not.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar

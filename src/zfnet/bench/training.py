@@ -9,8 +9,6 @@ nothing was measured). With LRN as shifted sums, which compile into one loop, it
 eager network is only 1.03 to 1.12 times as fast.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ Synthetic rectified features of the shape of Caltech-101 at 30 images a class; L
 all: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 before the command gives the ratios of one thread against one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ the metrics.jsonl and result.json that runs have left. W&B's own package wandb-w
 the definition into a view.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

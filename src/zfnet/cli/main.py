@@ -3,8 +3,6 @@
 A first word that is a setting (key=value) or an option of Hydra (--cfg, --multirun) stands for `zfnet run`.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

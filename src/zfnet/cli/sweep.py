@@ -4,8 +4,6 @@ The same file works with `wandb sweep` and `wandb agent`; here its parameters be
 same points. Settings given on the command line apply to every point: `zfnet sweep profile=tiny_imagenet seed=1`.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

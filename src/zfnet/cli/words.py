@@ -1,7 +1,5 @@
 """The words of the command line, prepared for Hydra's parser: order, short forms, renamed keys, quotes."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence

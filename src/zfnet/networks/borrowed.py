@@ -8,8 +8,6 @@ googlenet and inception_v3 were trained on (pixel / 255 - 0.5) / 0.5, which torc
 inside `forward`: here it is done outside, and `transform_input` is off.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import logging

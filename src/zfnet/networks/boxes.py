@@ -1,7 +1,5 @@
 """Boxes of a photograph in the pixels of a network's center crop."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from zfnet.data.cache.images import Images

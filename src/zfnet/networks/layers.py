@@ -9,8 +9,6 @@ hidden layer, if a module computes it.
 A network that is not in the table is run once and numbered by the same idea, see `find_layers`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

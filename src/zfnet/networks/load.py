@@ -8,8 +8,6 @@
 Their layers are numbered by zfnet.networks.layers. Classes have ImageNet's ids where there are 1000 of them.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

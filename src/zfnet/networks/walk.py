@@ -1,7 +1,5 @@
 """Reading activations: the inputs and outputs of named modules while a network runs."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

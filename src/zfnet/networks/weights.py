@@ -5,8 +5,6 @@ prefixes that `DataParallel`, Lightning and `torch.compile` leave. Half precisio
 read with `weights_only=True`: a pickled module runs code when it is loaded, and is refused.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import zipfile

@@ -6,8 +6,6 @@ legend. A dot plot shows the interval as a bar and the published number as a hol
 number is drawn; a line breaks there. Panels have a fixed size in px, the figure takes what its text needs around them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 It is the widest of the usual system fonts: text that fits in it fits in whichever font a browser takes for a chart.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

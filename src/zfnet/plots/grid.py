@@ -1,7 +1,5 @@
 """Pictures made of pictures: mosaics of tiles with labels, heat maps, boxes. All arrays are RGB uint8."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

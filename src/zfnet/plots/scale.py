@@ -3,8 +3,6 @@
 A tick step is 1, 2, 2.5 or 5 times a power of ten; on a logarithmic axis the ticks are 1, 2, 5 times a power of ten.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 

@@ -6,8 +6,6 @@ else the fall-back here, light or dark as the reader's system asks. Text stays t
 disturb each other: no ids, no references, no styles outside `.zf-chart`; and the same figure gives the same bytes.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

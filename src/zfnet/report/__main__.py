@@ -1,7 +1,5 @@
 """`zfnet report FOLDER`: the report of the stages that have been run so far, e.g. those of outputs/menagerie."""
 
-from __future__ import annotations
-
 import sys
 
 from zfnet.core.errors import UserError, exit_code

@@ -8,8 +8,6 @@
 It reads the atlas.json that the stage left; where there is none, or none that can be read, there is no atlas.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

@@ -11,8 +11,6 @@ stages: what has not been run is said where it would stand, with the command tha
     figures/ results/ copies, so that the folder can be moved or sent as it is
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

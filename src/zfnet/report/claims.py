@@ -5,8 +5,6 @@ Where a paper gives no measure ("a few epochs", "quasi-linear", "slight"), the s
 choice and say so. Differences in percent are percentage points. Sections are those of the arXiv versions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

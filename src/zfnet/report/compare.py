@@ -9,8 +9,6 @@ curves in one chart, the verdicts on the claims, and pictures beside each other.
 independent: half intervals add in quadrature.
 """
 
-from __future__ import annotations
-
 import glob
 import itertools
 import json

@@ -4,8 +4,6 @@ Differences of independent numbers add their half intervals in quadrature; numbe
 fold by fold (Student). Where a number is missing, the statistic is None.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ ours is set into the page, so that it follows light and dark; one that carries a
 shown as an image instead, where nothing in it can run.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

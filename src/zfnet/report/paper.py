@@ -4,8 +4,6 @@ A published cell is a number, "value ± spread", or words. A field is the path o
 (see results.find). Mistakes in the file (an unknown key, a row of the wrong length) are errors at once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ the figures, photographs as JPEG, so it is itself a folder from which the report
 was committed is taken. Folders of the machine that ran it are left out of its commands.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import shlex

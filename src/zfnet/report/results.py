@@ -4,8 +4,6 @@ A path walks the stage's `numbers` by dots ("table7.svm.5"); "config.lr" walks i
 time the stage took and its device. A number is a plain one, or a measure with its interval.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

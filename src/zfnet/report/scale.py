@@ -1,7 +1,5 @@
 """The scale of a run in plain words, beside the papers': the first thing a reader needs to judge any number by."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from zfnet.core.statistics import finite

@@ -5,8 +5,6 @@ value stands its spread (±, one standard deviation over repeats, as the papers 
 interval. Decimals follow the published number of the same cell, else the size of the value; percentages have one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

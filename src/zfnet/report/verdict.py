@@ -9,8 +9,6 @@ Every claim says "the statistic lies above (or below) a threshold". With the 95 
 An interval that only touches the threshold is not on either side. No verdict is ever written by hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -18,8 +18,6 @@ A network may be dead around the zero image (no bias, or negative ones): while t
 in one random direction [NS].
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stage class_model: [SVZ13] Fig. 1."""
 
-from __future__ import annotations
-
 from zfnet.experiments.class_model.options import ClassModelOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage

@@ -19,8 +19,6 @@ class has enough, from all faces. "+-" is the deviation over all pairs of all re
 count each pair of pictures as often as both were drawn.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path

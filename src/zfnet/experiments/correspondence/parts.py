@@ -6,8 +6,6 @@
 Coordinates and radius are pixels of the original image; `file` is a path or a bare name as in the data set.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stage correspondence: [ZF13] 4.3, Table 1 and Fig. 8."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from zfnet.core.errors import UserError

@@ -14,8 +14,6 @@ The claim "the lower layers converge within a few epochs, the upper ones need 40
     changed(t)          = share of maps whose strongest image is not that of the snapshot before
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The pictures of [ZF13] Figure 4: a row a map, a column an epoch; and the chart of how similar they are to the end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

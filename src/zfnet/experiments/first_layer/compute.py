@@ -16,8 +16,6 @@ second of its layers of feature maps. The filters are shown twice: each scaled b
 one, which alone shows dominance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The pictures of [ZF13] Figure 6: the filters of the first layer, and projections of the second layer's maps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -23,8 +23,6 @@ as its chord over its length; and the share of images that keep their predicted 
 Images whose class the network does not know have no probability of the true class; all else is measured on them too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What is measured of one kind of transformation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Thin lines are single images, the banded one the mean over many. The images them
 ends, so that one sees what the network was given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stage invariance: [ZF13] Fig. 5."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.experiments.stage import Stage

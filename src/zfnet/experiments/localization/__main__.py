@@ -6,8 +6,6 @@ Both files have one line an image, `label xmin ymin xmax ymax` once a guess or a
 stage `localization` writes such files. Prints every error in percent with its 95 % interval. Exit code 2: bad input.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -11,8 +11,6 @@ Devkit (eval_localization), with the +1 of inclusive corners:
 The devkit writes -1 for boxes that do not meet; here that is 0, which the rule "iou >= 0.5" cannot tell apart.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

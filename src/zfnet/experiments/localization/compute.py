@@ -17,8 +17,6 @@ others can score them (python -m zfnet.experiments.localization). partial.jsonl 
 interrupted run resumes, and one that asks for the same boxes again reads them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

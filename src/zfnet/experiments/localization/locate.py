@@ -9,8 +9,6 @@ The box goes back to the original image's pixels.
 No torch here: a spawned process imports this module and little else.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The boxes as numbers, files and a picture. Methods share the class guesses, so that only the box differs."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence

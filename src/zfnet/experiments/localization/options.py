@@ -1,7 +1,5 @@
 """Options of stage localization."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from zfnet.core.options import choice, number

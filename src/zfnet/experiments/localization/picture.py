@@ -1,7 +1,5 @@
 """The picture of [SVZ13] Fig. 3 for our images: image, saliency, seeds, segmentation, box against the true box."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ Processes are spawned (the parent may hold a GPU), OpenCV keeps to one thread in
 at most four tasks a process wait, so the maps of 50,000 images are never in memory together.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

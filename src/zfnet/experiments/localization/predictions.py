@@ -10,8 +10,6 @@ does for both. A blacklist is a file of image numbers, counted from 1, one a lin
 number of an image is that of its line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -16,8 +16,6 @@ so one guess of five suffices, any instance counts, and IoU exactly one half is 
 An interval is a percentile bootstrap over images (95 %); a difference is bootstrapped in pairs, image by image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

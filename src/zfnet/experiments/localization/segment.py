@@ -18,8 +18,6 @@ saliency is known, count as background seeds but are never clamped. Ties at a qu
 is the map's minimum.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

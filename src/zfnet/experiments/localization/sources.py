@@ -9,8 +9,6 @@
 the patterns take up to N_PATTERN_IMAGES training images (center crops, drawn by the seed).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

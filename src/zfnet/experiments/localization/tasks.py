@@ -1,7 +1,5 @@
 """The tasks of the pool: which images, for which classes, and with which maps."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence

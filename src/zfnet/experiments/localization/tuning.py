@@ -9,8 +9,6 @@ baselines choose in the same way: the threshold's height and smoothing, the cent
 An image's maps cost more than a cut; all cuts of an image are one task of the pool, resumed image by image.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -18,8 +18,6 @@ classified correctly on the centre crop (of a wrong one, the drop says little) a
 whose box has places both inside and outside.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ range written below; (e) the most probable class, in colors named beside it. The
 the coordinates of the square's centre.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stage occlusion: [ZF13] Fig. 7."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.experiments.stage import Stage

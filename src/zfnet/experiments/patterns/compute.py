@@ -4,8 +4,6 @@ As the paper splits it: patterns from one random half of the training images, v 
 measurements on validation images, which neither has seen. All images are center crops.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

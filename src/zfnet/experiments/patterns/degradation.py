@@ -19,8 +19,6 @@ Patches at the right and lower edge are partial where the side is no multiple of
 the mean image, and so attributions by x count from there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Signals keep the image's colors, x / (2 max |x|) + 1/2, so that mid grey is noth
 colors and drawn from blue (against the class) over white to red (for it), each picture by its own maximum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -21,8 +21,6 @@ report both, rho for y as printed and for max(y + b, 0), the output [our reading
 random sample where a layer has more than asked. A neuron that does not vary has no rho: it is left out and counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Stage patterns: [K17] Figs. 3, 4, 6."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.experiments.stage import Stage

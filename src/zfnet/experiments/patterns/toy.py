@@ -6,8 +6,6 @@ The weights that read y off x must be orthogonal to the distractor, wherever the
 turns. The pattern a = cov[x, y] / var(y) stays with the signal. For a_d = (1, 1) the optimum is w = (1, -1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

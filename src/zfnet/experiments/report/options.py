@@ -1,7 +1,5 @@
 """Options of the report."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

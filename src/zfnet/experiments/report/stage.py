@@ -1,7 +1,5 @@
 """Stage report: every table and figure beside the papers', and the claims with their verdicts."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.report.options import ReportOptions
 from zfnet.experiments.stage import Stage

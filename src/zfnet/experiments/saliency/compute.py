@@ -10,8 +10,6 @@ In numbers [our choice]: the share of M that falls inside the true box against t
 often the maximum of M lies in the box ("pointing"), over many images of the validation split.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

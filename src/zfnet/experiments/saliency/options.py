@@ -1,7 +1,5 @@
 """Options of stage saliency."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from zfnet.core.options import choice, number

@@ -1,7 +1,5 @@
 """Stage saliency: [SVZ13] Fig. 2."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.saliency.options import SaliencyOptions
 from zfnet.experiments.stage import Stage

@@ -8,8 +8,6 @@ written at once: memory does not grow with their number. Tiles that do not fire 
 picture. *Purity* is the share of a map's most frequent class among its `top` images.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path

@@ -17,8 +17,6 @@ In numbers: *purity*, the share of a map's images that are of its most frequent 
 figure on the paper's "class-specific" upper layers [our choice]. Chance is the same for images drawn at random.
 """
 
-from __future__ import annotations
-
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The pictures of [ZF13] Figure 2: projections of a map's strongest activations beside the patches that caused them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from zfnet.attribution.fields import receptive_field

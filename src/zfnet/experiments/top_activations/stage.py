@@ -1,7 +1,5 @@
 """Stage top_activations: [ZF13] Fig. 2."""
 
-from __future__ import annotations
-
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.top_activations.options import TopActivationsOptions

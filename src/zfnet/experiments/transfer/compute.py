@@ -14,8 +14,6 @@ away from here first, for the next transfer finds none of them and writes it ane
     cp outputs/tiny_imagenet/transfer/leave_out.txt data/ && make reproduce ARGS="data.leave_out=data/leave_out.txt ..."
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial

@@ -11,8 +11,6 @@ ImageNet, at a side of 16, the true pairs have r of 0.996 and 0.985, the best fa
 Every pair is compared, in blocks of a matrix product, so memory does not grow with the number of pairs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

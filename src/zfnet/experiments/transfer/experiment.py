@@ -5,8 +5,6 @@ the classifier is fitted to all the training images. With one image a class noth
 of the grid. The test images are looked at once, at the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -7,8 +7,6 @@ curve over m is paired, and a small class still gets all the test images it has.
 right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -7,8 +7,6 @@ training images a class of at most CLASSES classes, and validation images, which
 the mean over classes, its interval a bootstrap over them; C is chosen as everywhere, on held-out training images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

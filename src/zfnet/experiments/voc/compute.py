@@ -10,8 +10,6 @@ C is chosen by mean AP on a held-out third of the training images. A test set wi
 The paper's numbers are of a training on train + val and of the test set, whose labels of 2012 are not public.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

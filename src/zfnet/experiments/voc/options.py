@@ -1,7 +1,5 @@
 """Options of stage voc."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from zfnet.core.options import choice, number

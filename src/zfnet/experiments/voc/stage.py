@@ -1,7 +1,5 @@
 """Stage voc: [ZF13] Table 6, average precision on PASCAL VOC with a frozen network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from zfnet.experiments.context import Context
