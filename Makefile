@@ -14,7 +14,7 @@ DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet,$(PROFILE))
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
-.PHONY: help setup reproduce test check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup reproduce test test-slow check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 report reference class-models saliency localization patterns explain sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -31,6 +31,9 @@ reproduce: $(READY) ## everything at PROFILE (default menagerie), up to outputs/
 
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## the tests of whole runs and several processes
+	$(BIN)/python -m pytest -m slow
 
 check: $(READY) ## linter, formatter, types, which part imports which
 	$(BIN)/ruff check .

@@ -23,6 +23,16 @@ from zfnet.networks.network import Classes, Network
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked slow or zoo run only when -m names the mark."""
+    for mark in ("slow", "zoo"):
+        if mark not in config.getoption("-m"):
+            skip = pytest.mark.skip(reason=f"runs with -m {mark}")
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(skip)
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """For many tiny steps: threads would only wait for each other."""

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from zfnet.api import Shown
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "tour.ipynb"
@@ -24,6 +26,7 @@ def run_cell(source: str, namespace: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
 
 
+@pytest.mark.slow
 def test_the_tour_runs_and_shows_its_pictures() -> None:
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

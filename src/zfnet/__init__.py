@@ -13,7 +13,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zfnet.api import *  # noqa: F403
+    from zfnet.api import (
+        ClassModel,
+        Explanation,
+        Network,
+        OcclusionMap,
+        Projection,
+        Saliency,
+        TopActivations,
+        class_model,
+        explain,
+        load_network,
+        occlude,
+        patterns,
+        project,
+        saliency,
+        top_activations,
+    )
 
 __version__ = "0.2.0"
 __all__ = [

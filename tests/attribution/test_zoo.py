@@ -6,7 +6,7 @@
   alone, and there is no LRN (passed here, exact there) and no gate (a constant here).
 - Where rectifiers are functions too they equal a twin, differentiated by autograd, whose `F.relu` has the rule.
 
-A dozen runs always, the whole zoo with `pytest -m slow`: of 80 classifiers 51 run, 36 of them as Captum's and 6 as the
+A dozen runs always, the whole zoo with `pytest -m zoo`: of 80 classifiers 51 run, 36 of them as Captum's and 6 as the
 twin; 29 are refused for SiLU, Hardswish, GELU, tanh, layer-norm or attention.
 """
 
@@ -149,14 +149,14 @@ def test_a_classifier_of_torchvision(name):
     check(name)
 
 
-@pytest.mark.slow
+@pytest.mark.zoo
 def test_all_classifiers_of_torchvision():
     names = models.list_models(module=models)
     counts = Counter(check(name) for name in names)
     assert counts == {"as Captum": 36, "as the twin": 6, "runs": 9, "refused": 29}
 
 
-@pytest.mark.slow
+@pytest.mark.zoo
 def test_common_convnets_of_timm():
     timm = pytest.importorskip("timm")
     refused = {}
@@ -170,9 +170,3 @@ def test_common_convnets_of_timm():
             if isinstance(signal, str):
                 refused[name] = signal.split(":")[0]
     assert refused == {"mobilenetv3_small_050": "act2 (hardswish)", "tf_efficientnet_b0": "bn2.act (silu)"}
-
-
-@pytest.fixture(autouse=True)
-def slow_only_when_asked_for(request):
-    if request.node.get_closest_marker("slow") and "slow" not in request.config.getoption("-m"):
-        pytest.skip("the whole zoo: pytest -m slow")

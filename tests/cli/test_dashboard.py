@@ -50,6 +50,7 @@ def outputs(folder):
     return folder / "outputs"
 
 
+@pytest.mark.slow
 def test_every_panel_shows_what_a_stage_logs(outputs):
     definition = read()
     assert len(wanted_keys(definition)) > 40
@@ -58,6 +59,7 @@ def test_every_panel_shows_what_a_stage_logs(outputs):
     assert unknown_keys(definition, outputs) == ["images/lss"]
 
 
+@pytest.mark.slow
 def test_keys_of_networks_below_a_stage_are_named_after_them(outputs):
     assert "epoch/zfnet/seed_0/val_top1_error" in logged_keys(outputs)
 
@@ -143,6 +145,7 @@ def test_every_parameter_is_a_key_and_every_point_composes(definition):
             assert config.train.lr == point["train.lr"] and config.wandb.mode == "online"
 
 
+@pytest.mark.slow
 def test_the_metric_of_the_sweep_is_one_that_its_stage_logs(definition, outputs):
     assert definition["metric"]["name"] in logged_keys(outputs / "menagerie" / "train")
 
@@ -163,6 +166,7 @@ def test_the_sweep_is_a_multirun_with_the_words_it_is_given(monkeypatch):
     assert calls == [[*sweep.multirun_words(), "seed=1"]]
 
 
+@pytest.mark.slow
 def test_two_points_by_hydra_leave_two_runs(folder):
     words = ("--multirun", "stage=train", "train.lr=0.01,0.02", "hydra.sweep.dir=sweep", "wandb.mode=disabled")
     call(folder, *words)
@@ -171,6 +175,7 @@ def test_two_points_by_hydra_leave_two_runs(folder):
     assert rates == [0.01, 0.02]
 
 
+@pytest.mark.slow
 def test_two_points_by_the_agents_command_leave_two_runs(definition, folder):
     """No service here, so W&B stays offline; the rest of the command is the agent's, and so is its environment."""
     for name, point in zip(("first", "second"), points(definition), strict=False):

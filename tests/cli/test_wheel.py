@@ -91,6 +91,7 @@ def test_version_help_and_stages(call):
     assert list(call.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_an_explanation_and_the_report(call, tmp_path):
     call("run", "stage=saliency", *SHORT)
     outputs = call.folder / "outputs" / "menagerie"

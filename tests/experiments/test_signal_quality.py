@@ -149,6 +149,7 @@ def test_of_very_many_groups_only_some_are_measured() -> None:
     assert {name: q.rho["y"].shape[1] + q.n_constant["y"] for name, q in qualities.items()} == {"0": 5, "2": 5}
 
 
+@pytest.mark.slow
 def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) -> None:
     model, pictures = trained_like()
     patterns = fit(model, estimate(model, [pictures]))

@@ -275,6 +275,7 @@ def test_a_loss_that_does_not_move_is_an_error(stores, inputs, tmp_path, monkeyp
         fit(small, ALONE, *stores, inputs)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, store_folders, tmp_path, monkeypatch):
     """kill -9 of one of two processes, once, in the second epoch."""
     write_job(tmp_path, *store_folders)
@@ -287,6 +288,7 @@ def test_a_killed_worker_is_restarted_and_the_weights_are_the_same(trained, stor
     assert_same_weights(trained[0], tmp_path, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_interrupt_reaches_all_processes_and_the_same_command_goes_on(trained, store_folders, tmp_path):
     """SIGINT to the process group of the command, as a terminal sends it, in the middle of the second epoch."""
     write_job(tmp_path, *store_folders)
