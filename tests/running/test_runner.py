@@ -241,6 +241,19 @@ def test_the_weights_belong_to_the_fingerprint_of_what_looks_at_them(config, bor
     assert fingerprint(STAGES["data"], config) == fingerprint(STAGES["data"], borrowed)
 
 
+@pytest.mark.parametrize("key", ["name", "classes"])
+def test_a_network_trained_again_and_changed_classes_are_noticed(borrowed, tmp_path, key):
+    folder, prints = tmp_path / "train", set()
+    folder.mkdir()
+    value = folder if key == "name" else folder / "model.pt"
+    named = replace(borrowed, network=replace(borrowed.network, **{key: str(value)}))
+    for content in (b"a", b"b"):
+        (folder / "model.pt").write_bytes(content)
+        forget_listings()
+        prints.add(fingerprint(STAGES["saliency"], named))
+    assert len(prints) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "words"),
     [

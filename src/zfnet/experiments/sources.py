@@ -128,14 +128,17 @@ def raw_files(config: Settings, section: str) -> str | None:
 
 
 def named_files(config: Settings, section: str) -> list[str]:
-    """Digests of the files that a section of the configuration names: lists of images, positions of parts, weights.
+    """Digests of the files that a section of the configuration names: lists of images and classes, parts, networks.
 
     "" for a missing file. Cached for a run, until `forget_listings`.
     """
     options = getattr(config, section, None)
-    names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights")]
+    names = [getattr(options, key, "") for key in ("leave_out", "blacklist", "weights", "classes")]
     if section == "correspondence":
         names.append(str(given_parts(config) or ""))
+    if section == "network":
+        name = Path(config.network.name).expanduser()
+        names += [str(file) for file in (name, name / "model.pt") if file.is_file()]
     return [_file_digest(Path(name).expanduser()) for name in names if name]
 
 
