@@ -11,6 +11,7 @@ import torch
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
+from zfnet.data.cache.frames import FILES
 from zfnet.data.cache.images import build_cache, open_cache
 from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
@@ -136,8 +137,28 @@ def test_a_bad_file_is_an_error_that_names_it_until_the_limit_allows_it(folder_w
 
 
 def test_an_unfinished_cache_is_refused(tmp_path):
-    with pytest.raises(UserError, match="stage=data"):
+    with pytest.raises(UserError, match="not a complete image cache .*delete the folder, and the next run"):
         open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("packing", ["raw", "jpeg"])
+@pytest.mark.parametrize("name", ["pixels", "index.npz", "mean.npy", "cache.json"])
+def test_damage_to_a_cache_is_reported_and_it_is_built_again(stores, tmp_path, capsys, name, packing):
+    index = stores[0].index
+    wanted = build_cache(index, tmp_path, 36, cache=packing, mean=True)
+    frames, fingerprint = np.array(wanted.pixels), wanted.fingerprint()
+    file = tmp_path / (FILES[packing] if name == "pixels" else name)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    if name != "pixels":  # a frame is compared with its checksum when the cache is built on, a JPEG at each reading
+        with pytest.raises(UserError, match="not a complete image cache"):
+            open_cache(tmp_path)
+    images = build_cache(index, tmp_path, 36, cache=packing, mean=True)
+    assert str(tmp_path) in capsys.readouterr().err
+    assert images.fingerprint() == fingerprint
+    np.testing.assert_array_equal(np.array(images.pixels), frames)
+    np.testing.assert_array_equal(images.mean, stores[0].mean if packing == "raw" else wanted.mean)
 
 
 def test_a_mean_that_is_wanted_later_is_made_without_reading_the_images_again(stores, tmp_path, monkeypatch):

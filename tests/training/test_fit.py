@@ -159,7 +159,7 @@ def test_what_a_restart_cannot_mend_is_said_once_and_raised(store_folders, tmp_p
 def test_a_training_cache_without_a_mean_image_is_refused(store_folders, tmp_path):
     work = job(tmp_path)
     work.train_cache = work.val_cache = str(store_folders[1])
-    with pytest.raises(UserError, match="val: has no mean image; delete it and run stage=data again"):
+    with pytest.raises(UserError, match="val: has no mean image; delete the folder, and the next run builds it again"):
         run_job(work)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from zfnet.core.errors import UserError
 from zfnet.core.machine import pick_device
+from zfnet.data.cache.frames import DELETE
 from zfnet.data.cache.images import open_cache
 from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import join_world, launch
@@ -30,7 +31,7 @@ def run_job(job: Job) -> dict[str, Any]:
     """The numbers of the job, trained as one of the processes that the environment describes."""
     train, val = open_cache(Path(job.train_cache)), open_cache(Path(job.val_cache))
     if train.mean is None:
-        raise UserError(f"{job.train_cache}: has no mean image; delete it and run stage=data again")
+        raise UserError(f"{job.train_cache}: has no mean image; {DELETE}")
     inputs = Inputs.of_mean_image(train.mean, job.train.divisor)
     with join_world(job.device) as world:
         return fit(job, world, train, val, inputs)

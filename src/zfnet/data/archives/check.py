@@ -144,6 +144,7 @@ def _listed_files(place: Path, proof: str) -> list[Path]:
 
 
 def _check_caches(folder: Path) -> list[Finding]:
+    from zfnet.data.cache.frames import DELETE
     from zfnet.data.cache.images import FACTS, damaged_files
 
     findings = []
@@ -155,7 +156,7 @@ def _check_caches(folder: Path) -> list[Finding]:
         except UserError as error:
             findings.append(Finding("image cache", str(place), "DAMAGED", str(error)))
             continue
-        details = f"{len(damaged):,} frames, of {damaged[0]} ...; delete it and run stage=data again" if damaged else ""
+        details = f"{len(damaged):,} frames, of {damaged[0]} ...; {DELETE}" if damaged else ""
         findings.append(Finding("image cache", str(place), "DAMAGED" if damaged else "whole", details))
     return findings
 

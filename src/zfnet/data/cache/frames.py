@@ -38,6 +38,7 @@ T = TypeVar("T")
 FILES = {"raw": "pixels.npy", "jpeg": "pixels.jpegs"}  # by kind of cache
 BLOCK = 2000  # images between two records in the resume store
 CHUNK = 2 << 20  # bytes of pixels that are worth a thread
+DELETE = "delete the folder, and the next run builds it again"  # of a damaged cache
 _HEADER = 128  # bytes of the .npy header, for any number of frames
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -240,13 +241,10 @@ class PackedFrames:
     def _decode(self, row: int) -> np.ndarray:
         start, length = int(self.starts[row]), int(self.lengths[row])
         data = self.data[start : start + length]
-        if zlib.crc32(data.data) != int(self.checksums[row]):
-            raise UserError(f"{self.file}: frame {row} is damaged; delete {self.file.parent} and run stage=data again")
-        frame = cv2.imdecode(data, _FLAGS)
+        has_checksum = zlib.crc32(data.data) == int(self.checksums[row])
+        frame = cv2.imdecode(data, _FLAGS) if has_checksum else None
         if frame is None or frame.shape != self.shape[1:]:
-            raise UserError(
-                f"{self.file}: frame {row} is not a JPEG; delete {self.file.parent} and run stage=data again"
-            )
+            raise UserError(f"{self.file}: frame {row} is damaged; {DELETE}")
         return frame
 
 

@@ -4,7 +4,7 @@
     <folder>/pixels.jpegs   the frames as JPEG files end to end (zfnet.data.cache.frames)
     <folder>/index.npz      paths, labels, boxes, height and width of the originals; length and CRC-32 of the frames
     <folder>/mean.npy       (size, size, 3) float32, optional: the per-pixel mean of a training split ([ZF13] 3)
-    <folder>/cache.json     classes, and what the cache was made from; written last
+    <folder>/cache.json     classes, what the cache was made from, checksums of the two files above; written last
 
 A cache knows no network: each makes its inputs from the frames (zfnet.networks.inputs).
 """
@@ -12,7 +12,6 @@ A cache knows no network: each makes its inputs from the frames (zfnet.networks.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,10 +23,12 @@ import torch
 from torch import Tensor
 
 from zfnet.core.errors import UserError
-from zfnet.core.files import atomic_write, write_json
+from zfnet.core.files import atomic_write
 from zfnet.core.lock import lock_folder
 from zfnet.core.progress import track
+from zfnet.core.resume import checksum, is_whole, read_checked, report_damage, write_checked
 from zfnet.data.cache.frames import (
+    DELETE,
     PackedFrames,
     Packing,
     Written,
@@ -42,6 +43,8 @@ from zfnet.data.index import Index
 
 Rows = Sequence[int] | np.ndarray
 FACTS = "cache.json"
+INDEX = "index.npz"
+MEAN = "mean.npy"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def build_cache(
     cache, quality: `raw` pixels, or `jpeg` of that quality. mean: also compute the mean image.
     files: a digest of the image files; when it changes, they are read again.
     At most `bad_limit` unreadable files are left out and named in cache.json; one more raises a UserError.
+    A complete cache is compared with its checksums; damage is reported and the cache built again.
     """
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
     key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
@@ -120,46 +124,55 @@ def build_cache(
         key["upright"] = True
     expected = {"key": key, "classes": list(index.classes), "names": list(index.names)}
     with lock_folder(folder, f"{folder}: another run is building this image cache; waiting for it", wait=True):
-        facts = _facts(folder)
-        if facts.get("key") != key or len(facts["bad_files"]) > bad_limit:
-            for stale in (FACTS, "mean.npy"):
+        facts = read_checked(folder / FACTS) or {}
+        if facts.get("key") != key or len(facts["bad_files"]) > bad_limit or _is_damaged(folder):
+            for stale in (FACTS, MEAN):
                 (folder / stale).unlink(missing_ok=True)
             written = write_frames(index, folder, packing, bad_limit, key)
             kept = np.setdiff1d(np.arange(len(index)), written.bad)
             _write_index(index.take(kept), written, folder)
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
-        if mean and not (folder / "mean.npy").exists():
+        if mean and not (folder / MEAN).exists():
             _write_mean(folder, packing)
         expected["bad_files"] = facts["bad_files"]
+        expected["checksums"] = {name: checksum(folder / name) for name in (INDEX, MEAN) if (folder / name).exists()}
         if facts != expected:  # newly written, or with other names
-            write_json(folder / FACTS, expected)
+            write_checked(folder / FACTS, expected)
         finish_build(folder, cache)
     return open_cache(folder)
 
 
 def open_cache(folder: Path) -> Images:
-    """The cache in `folder`, as `build_cache` wrote it. Raises UserError when it is incomplete."""
-    facts = _facts(folder)
+    """The cache in `folder`, as `build_cache` wrote it. Raises UserError when it is incomplete or damaged."""
     try:
-        arrays = np.load(folder / "index.npz")
-        flat, ends = arrays["boxes"], np.cumsum(arrays["n_boxes"]).tolist()
-        boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        targets = arrays.get("targets")
-        classes, names = tuple(facts["classes"]), tuple(facts["names"])
-        root, upright = Path(facts["key"]["root"]), facts["key"].get("upright", False)
-        index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
-        pixels = _open_pixels(folder, facts["key"], arrays)
-        mean = np.load(folder / "mean.npy") if (folder / "mean.npy").exists() else None
-        return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
+        return _read(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: not a complete image cache ({error}); delete it and run stage=data again"
-        ) from error
+        raise UserError(f"{folder}: not a complete image cache ({error}); {DELETE}") from error
+
+
+def _read(folder: Path) -> Images:
+    facts = read_checked(folder / FACTS) or {}
+    for name, part in facts.get("checksums", {}).items():
+        if not is_whole(folder / name, part):
+            raise ValueError(f"{name} is missing or damaged")
+    arrays = np.load(folder / INDEX)
+    flat, ends = arrays["boxes"], np.cumsum(arrays["n_boxes"]).tolist()
+    boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    targets = arrays.get("targets")
+    classes, names = tuple(facts["classes"]), tuple(facts["names"])
+    root, upright = Path(facts["key"]["root"]), facts["key"].get("upright", False)
+    index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
+    pixels = _open_pixels(folder, facts["key"], arrays)
+    mean = np.load(folder / MEAN) if (folder / MEAN).exists() else None
+    return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
 
 
 def damaged_files(folder: Path) -> list[str]:
     """Names of the images in the cache in `folder` whose frames are damaged. Raises as `open_cache`."""
-    images = open_cache(folder)
+    return _damaged_files(open_cache(folder))
+
+
+def _damaged_files(images: Images) -> list[str]:
     assert images.checksums is not None
     return [str(images.index.paths[row]) for row in damaged_frames(images.pixels, images.checksums)]
 
@@ -169,11 +182,16 @@ def _open_pixels(folder: Path, key: dict[str, Any], arrays: Any) -> np.ndarray |
     return open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _is_damaged(folder: Path) -> bool:
+    """Whether a file or a frame of the cache is not as it was written, which is reported."""
     try:
-        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        files = _damaged_files(_read(folder))
+        damage = f"{len(files)} damaged frame(s), the first of {files[0]}" if files else ""
+    except (OSError, ValueError, KeyError) as error:
+        damage = str(error)
+    if damage:
+        report_damage(folder, f"{damage}; the image cache is built again")
+    return bool(damage)
 
 
 def _write_index(index: Index, written: Written, folder: Path) -> None:
@@ -188,14 +206,14 @@ def _write_index(index: Index, written: Written, folder: Path) -> None:
     }
     if index.targets is not None:
         arrays["targets"] = index.targets
-    with atomic_write(folder / "index.npz") as temporary:
+    with atomic_write(folder / INDEX) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def _write_mean(folder: Path, packing: Packing) -> None:
-    arrays = np.load(folder / "index.npz")
+    arrays = np.load(folder / INDEX)
     mean = _mean_image(open_frames(folder, packing, arrays["lengths"], arrays["checksums"]))
-    with atomic_write(folder / "mean.npy") as temporary:
+    with atomic_write(folder / MEAN) as temporary:
         np.save(temporary, mean)
 
 
