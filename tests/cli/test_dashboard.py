@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from zfnet.cli import dashboard, sweep
+from zfnet.cli import main as cli
 from zfnet.cli.dashboard import logged_keys, read, unknown_keys, wanted_keys
 from zfnet.core import options
 from zfnet.core.errors import UserError
@@ -81,7 +82,7 @@ def test_without_a_login_it_says_what_to_do(monkeypatch, tmp_path, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert dashboard.main([]) == 2
+    assert cli.main(["dashboard"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "wandb login" in err
 
@@ -92,7 +93,7 @@ def test_without_a_login_it_says_what_to_do(monkeypatch, tmp_path, capsys):
 )
 def test_only_the_bare_command_publishes(words, code, told, monkeypatch, capsys):
     monkeypatch.setattr(dashboard, "_publish", lambda: pytest.fail("published"))
-    assert dashboard.main(words) == code
+    assert cli.main(["dashboard", *words]) == code
     assert told in "".join(capsys.readouterr())
 
 

@@ -106,7 +106,7 @@ def test_a_mistake_in_a_command_is_one_line(words, parts, capsys, monkeypatch, t
 
 
 REPORTS = ("report", "report.compare", "report.reference")
-OLDER = ("data", *REPORTS, "experiments.localization", "cli.sweep", "cli.dashboard")
+OLDER = ("data", *REPORTS, "experiments.localization")
 
 
 @pytest.mark.parametrize("old", [f"zfnet.{name}" for name in OLDER])

@@ -8,14 +8,13 @@ the metrics.jsonl and result.json that runs have left. W&B's own package wandb-w
 the definition into a view.
 """
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from zfnet.core.errors import UserError, exit_code
+from zfnet.core.errors import UserError
 from zfnet.core.metrics import METRICS, read_metrics
 from zfnet.core.resources import CONF
 from zfnet.pipeline.options import WandbOptions
@@ -115,11 +114,8 @@ def _stage_of(path: Path) -> Path:
     return next((folder for folder in path.parents if (folder / RESULT).exists()), path.parent)
 
 
-def main(words: list[str]) -> int:
-    return exit_code(lambda: _do(words))
-
-
-def _do(words: list[str]) -> None:
+def main(words: list[str]) -> None:
+    """The command `zfnet dashboard` with the words that follow it. Raises UserError."""
     if {"-h", "--help"} & set(words):
         return print((__doc__ or "").strip())
     if words not in ([], ["check"]):
@@ -134,7 +130,3 @@ def _check() -> None:
 
 def _publish() -> None:
     print(f"dashboard: {publish(read(), WandbOptions().project)}")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -92,10 +92,10 @@ def sweep(words: list[str]) -> int:
     return main(words)
 
 
-def dashboard(words: list[str]) -> int:
+def dashboard(words: list[str]) -> None:
     from zfnet.cli.dashboard import main
 
-    return main(words)
+    main(words)
 
 
 def bench(words: list[str]) -> int:

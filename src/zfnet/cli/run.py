@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zfnet.cli.words import prepare, settings_last
+from zfnet.cli.words import prepare
 from zfnet.core import options
 from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
@@ -43,7 +43,7 @@ def main(typed: Sequence[str]) -> int:
     if {"-h", "--help"} & set(typed):
         print(HELP.format(profiles=", ".join(profiles())))
         return 0
-    return exit_code(lambda: compose_and_run(settings_last(typed)))
+    return exit_code(lambda: compose_and_run(typed))
 
 
 def compose_and_run(typed: Sequence[str]) -> None:

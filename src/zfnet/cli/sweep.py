@@ -4,7 +4,6 @@ The same file works with `wandb sweep` and `wandb agent`; here its parameters be
 same points. Settings given on the command line apply to every point: `zfnet sweep profile=tiny_imagenet seed=1`.
 """
 
-import sys
 from pathlib import Path
 
 import yaml
@@ -32,7 +31,3 @@ def main(words: list[str]) -> int:
         print((__doc__ or "").strip())
         return 0
     return run.main([*multirun_words(), *words])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
