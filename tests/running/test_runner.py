@@ -147,6 +147,10 @@ def test_an_explanation_has_a_folder_a_photograph_and_runs_each_time(config, ran
     assert ran == ["data", "train", "explain", "explain"]
     assert folders[-1] == tmp_path / "menagerie" / "explain" / "my dog"
     assert (folders[-1] / "result.json").exists()
+    Path(photo).unlink()
+    with pytest.raises(UserError, match="my dog.png is not a file"):
+        runner.run(asked, "")
+    assert (folders[-1] / "result.json").exists()  # of the photograph as it was
 
 
 @pytest.mark.parametrize(

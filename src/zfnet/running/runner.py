@@ -151,7 +151,7 @@ def run(config: Settings, command: str) -> list[Path]:
     keep_memory()
     sources.forget_listings()
     planned = plan(parse_stages(config.stage), config)
-    pending = [stage for stage in planned if not result_of(stage, config)]
+    pending = [stage for stage in planned if stage.of_photo or not result_of(stage, config)]
     check_all(pending, config)
     for stage in planned:
         result = result_of(stage, config)
