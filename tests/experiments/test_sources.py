@@ -152,6 +152,17 @@ def test_train_can_be_a_class_and_a_class_can_have_no_validation_images(tmp_path
     assert len(read_folder(tmp_path, 0.5, seed=0)[1]) == 1
 
 
+def test_classes_without_any_validation_image_are_refused(tmp_path):
+    for place in ("train/a", "train/b", "train/c", "val/c"):
+        picture(tmp_path / place / "1.png")
+    (tmp_path / "val" / "a").mkdir()
+    config = Config(data=DataOptions(source="folder", root=str(tmp_path), n_classes=2))
+    with pytest.raises(UserError, match="data.n_classes: no validation image is of the first 2 classes"):
+        read_source(config)
+    config.data.n_classes = 3
+    assert [len(index) for index in read_source(config)] == [3, 1]
+
+
 def test_a_single_class_is_refused(picture_folder, ilsvrc):
     chosen = Config(data=DataOptions(source="folder", root=str(picture_folder), n_classes=1))
     with pytest.raises(UserError, match="data.n_classes: a network needs at least two classes; 1 of folder"):

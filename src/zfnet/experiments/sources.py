@@ -23,7 +23,7 @@ OUR_PARTS = CONF / "parts"  # positions of eyes and noses, a file a dataset
 def read_source(config: Settings) -> tuple[Index, Index]:
     """(train, val) of the configured source, limited to the configured classes and images a class.
 
-    Raises UserError where fewer than two classes are left.
+    Raises UserError where fewer than two classes or no validation images are left.
     """
     data, root = config.data, _data_folder(config)
     if data.source in ("menagerie", "imagenet"):
@@ -47,6 +47,8 @@ def read_source(config: Settings) -> tuple[Index, Index]:
     if len(train.classes) < 2:
         key = "data.n_classes" if data.n_classes == 1 else "data.source"
         raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
+    if not len(val):
+        raise UserError(f"data.n_classes: no validation image is of the first {data.n_classes} classes; give 0 for all")
     return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
 
 
