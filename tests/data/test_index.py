@@ -1,5 +1,6 @@
 """The one type of a data set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ def test_only_classes_relabels_in_the_order_asked_for(index):
     part = index.only_classes(["c", "a"])
     assert part.classes == ("c", "a") and len(part) == 12
     assert all(part.classes[label] == str(path)[0] for path, label in zip(part.paths, part.labels, strict=True))
+    unlabeled = replace(index, labels=np.where(index.labels == 1, -1, index.labels))
+    assert list(unlabeled.only_classes(["c", "a"]).paths) == list(part.paths)
     with pytest.raises(UserError, match="'z'"):
         index.only_classes(["z"])
 

@@ -67,7 +67,7 @@ class Index:
         old = np.array([self.classes.index(name) for name in ids], dtype=np.int64)
         new = np.full(len(self.classes), -1, dtype=np.int64)
         new[old] = np.arange(len(ids))
-        kept = self.take(np.flatnonzero(new[self.labels] >= 0))
+        kept = self.take(np.flatnonzero((self.labels >= 0) & (new[self.labels] >= 0)))
         names = tuple(self.names[row] for row in old)
         targets = None if kept.targets is None else kept.targets[:, old]
         return replace(kept, labels=new[kept.labels], classes=ids, names=names, targets=targets)
