@@ -112,7 +112,7 @@ patterns: $(READY) ## [K17] PatternNet and PatternAttribution
 report: $(READY) ## the report of the stages of PROFILE that have been run so far
 	$(BIN)/zfnet report outputs/$(PROFILE)
 
-reference: $(READY) ## publish the run of PROFILE under outputs/reference and write the README's results from it
+reference: $(READY) ## publish the run of PROFILE under outputs/reference and write docs/results.md from it
 	$(BIN)/zfnet reference outputs/$(PROFILE)
 
 explain: $(READY) ## IMAGE=photo.jpg through every method, as one picture
