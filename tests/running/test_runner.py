@@ -76,6 +76,13 @@ def test_a_stage_runs_after_all_it_needs_and_leaves_a_whole_result(config, ran, 
     assert result["config"]["occlusion"]["square"] == config.occlusion.square
 
 
+def test_a_result_names_the_commit_at_which_its_stage_started(config, ran, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner.record, "commit", lambda: ("before" if not ran else "after", bool(ran)))
+    runner.run(replace(config, stage="data"), "")
+    result = json.loads((tmp_path / "menagerie" / "data" / "result.json").read_text())
+    assert (result["commit"], result["dirty"]) == ("before", False)
+
+
 def test_the_second_run_does_nothing_and_says_so(config, ran, capsys):
     runner.run(config, "")
     first = len(ran)

@@ -193,18 +193,25 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> No
     options = config.wandb if logged else dataclasses.replace(config.wandb, mode="disabled")
     root = folder_of(config, stage.name).parent
     logger = RunLogger(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
+    commit = record.commit()  # of the code that runs, even if the checkout changes meanwhile
     outcome, started = None, time.monotonic()
     try:
         outcome = stage.run(context_of(stage, config))
     finally:
         logger.finish(outcome)
     seconds = time.monotonic() - started
-    _write_result(stage, config, outcome, seconds, command)
+    _write_result(stage, config, outcome, seconds, command, commit)
     print(f"{stage.name:16} {duration(seconds):>12}   {outcome.headline}", flush=True)
 
 
-def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, seconds: float, command: str) -> None:
-    commit, dirty = record.commit()
+def _write_result(
+    stage: Stage,
+    config: Settings,
+    outcome: record.Outcome,
+    seconds: float,
+    command: str,
+    commit: tuple[str, bool],
+) -> None:
     result = {
         "stage": stage.name,
         "artefact": stage.artefact,
@@ -214,8 +221,8 @@ def _write_result(stage: Stage, config: Settings, outcome: record.Outcome, secon
         "files": raw_files(config, stage.name),
         "seed": config.seed,
         "versions": record.versions(),
-        "commit": commit,
-        "dirty": dirty,
+        "commit": commit[0],
+        "dirty": commit[1],
         "device": device_name(pick_device(config.device)),
         "seconds": round(seconds, 2),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
