@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -160,9 +159,11 @@ def _read(folder: Path) -> Images:
     boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     targets = arrays.get("targets")
     classes, names = tuple(facts["classes"]), tuple(facts["names"])
-    root, upright = Path(facts["key"]["root"]), facts["key"].get("upright", False)
+    key = facts["key"]
+    root, upright = Path(key["root"]), key.get("upright", False)
     index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
-    pixels = _open_pixels(folder, facts["key"], arrays)
+    packing = Packing(key["size"], key["kind"], key["quality"])
+    pixels = open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
     mean = np.load(folder / MEAN) if (folder / MEAN).exists() else None
     return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
 
@@ -175,11 +176,6 @@ def damaged_files(folder: Path) -> list[str]:
 def _damaged_files(images: Images) -> list[str]:
     assert images.checksums is not None
     return [str(images.index.paths[row]) for row in damaged_frames(images.pixels, images.checksums)]
-
-
-def _open_pixels(folder: Path, key: dict[str, Any], arrays: Any) -> np.ndarray | PackedFrames:
-    packing = Packing(key["size"], key.get("kind", "raw"), key.get("quality", 0))
-    return open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
 
 
 def _is_damaged(folder: Path) -> bool:
