@@ -144,36 +144,29 @@ def build_cache(
 def open_cache(folder: Path) -> Images:
     """The cache in `folder`, as `build_cache` wrote it. Raises UserError when it is incomplete or damaged."""
     try:
-        return _read(folder)
+        facts = read_checked(folder / FACTS) or {}
+        for name, part in facts.get("checksums", {}).items():
+            if not is_whole(folder / name, part):
+                raise ValueError(f"{name} is missing or damaged")
+        arrays = np.load(folder / INDEX)
+        flat, ends = arrays["boxes"], np.cumsum(arrays["n_boxes"]).tolist()
+        boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        targets = arrays.get("targets")
+        classes, names = tuple(facts["classes"]), tuple(facts["names"])
+        key = facts["key"]
+        root, upright = Path(key["root"]), key.get("upright", False)
+        index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
+        packing = Packing(key["size"], key["kind"], key["quality"])
+        pixels = open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
+        mean = np.load(folder / MEAN) if (folder / MEAN).exists() else None
+        return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: not a complete image cache ({error}); {DELETE}") from error
 
 
-def _read(folder: Path) -> Images:
-    facts = read_checked(folder / FACTS) or {}
-    for name, part in facts.get("checksums", {}).items():
-        if not is_whole(folder / name, part):
-            raise ValueError(f"{name} is missing or damaged")
-    arrays = np.load(folder / INDEX)
-    flat, ends = arrays["boxes"], np.cumsum(arrays["n_boxes"]).tolist()
-    boxes = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    targets = arrays.get("targets")
-    classes, names = tuple(facts["classes"]), tuple(facts["names"])
-    key = facts["key"]
-    root, upright = Path(key["root"]), key.get("upright", False)
-    index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
-    packing = Packing(key["size"], key["kind"], key["quality"])
-    pixels = open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
-    mean = np.load(folder / MEAN) if (folder / MEAN).exists() else None
-    return Images(index, pixels, arrays["shapes"], mean, arrays["checksums"])
-
-
 def damaged_files(folder: Path) -> list[str]:
     """Names of the images in the cache in `folder` whose frames are damaged. Raises as `open_cache`."""
-    return _damaged_files(open_cache(folder))
-
-
-def _damaged_files(images: Images) -> list[str]:
+    images = open_cache(folder)
     assert images.checksums is not None
     return [str(images.index.paths[row]) for row in damaged_frames(images.pixels, images.checksums)]
 
@@ -181,10 +174,10 @@ def _damaged_files(images: Images) -> list[str]:
 def _is_damaged(folder: Path) -> bool:
     """Whether a file or a frame of the cache is not as it was written, which is reported."""
     try:
-        files = _damaged_files(_read(folder))
+        files = damaged_files(folder)
         damage = f"{len(files)} damaged frame(s), the first of {files[0]}" if files else ""
-    except (OSError, ValueError, KeyError) as error:
-        damage = str(error)
+    except UserError as error:
+        damage = str(error.__cause__)  # without the advice to delete it
     if damage:
         report_damage(folder, f"{damage}; the image cache is built again")
     return bool(damage)
