@@ -69,7 +69,7 @@ def _further_images(context: Context) -> Images:
     classes = context.network.classes
     folder = Path(context.options.images)
     index = read_boxed(folder, "localization.images", classes.ids, classes.names)
-    return context.cache("localization", index, context.out / "images" / "store")
+    return context.cache("localization", index, context.out / "images" / "cache")
 
 
 LOCALIZATION = Stage(
@@ -79,7 +79,6 @@ LOCALIZATION = Stage(
     check,
     options=LocalizationOptions,
     needs=("train",),
-    borrowed_needs=("data",),
     reads=("network", "localization", "seed"),
     version=3,
     keeps=True,
