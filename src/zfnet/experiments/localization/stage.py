@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 
 def check(context: Context) -> None:
-    from zfnet.data.index import require_folder
     from zfnet.experiments.localization.compute import check_comparison
 
     options = context.options
-    if options.images:
-        require_folder(Path(options.images), "localization.images", "see data/README.md")
+    context.need_folder("images")
     if options.blacklist and not Path(options.blacklist).is_file():
         raise UserError(f"localization.blacklist: no file {options.blacklist}")
     check_comparison(options)
