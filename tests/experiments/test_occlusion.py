@@ -13,7 +13,7 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
-from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide, strongest_map
+from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.checkpoint import trained_network
@@ -96,7 +96,9 @@ def test_the_strongest_map_is_that_of_the_largest_sum() -> None:
     image = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         sums = [float(m.sum()) for m in model.upto(image[None], "pool5")[0]]
-    assert strongest_map(model, image, "pool5") == max(range(len(sums)), key=sums.__getitem__)
+    maps = slide(model, image, 0, torch.zeros(3, 56, 56), grid(56, 40, 16), "pool5", batch=4)
+    assert maps.channel == max(range(len(sums)), key=sums.__getitem__)
+    assert maps.clean_activity == pytest.approx(max(sums), rel=1e-5)
 
 
 def test_inside_is_the_center_in_any_box() -> None:
