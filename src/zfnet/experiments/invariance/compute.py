@@ -42,12 +42,11 @@ from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
-from zfnet.networks.walk import outputs
+from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
-WHOLE = ""  # the name of the network itself among its modules
 PAIRS = 256  # of images, over which D_l is the mean
 TENTH = 22.4  # px at 224: a small shift
 FINER = 4  # how much finer than the frame scales and rotations are drawn
@@ -105,13 +104,9 @@ def respond(network: Network, inputs: Tensor, layers: tuple[int, ...]) -> tuple[
     """Features (b, d) of each layer and class probabilities (b, k), from one forward pass."""
     names = {n: network.layer(n) for n in layers}
     with torch.inference_mode():
-        kept = outputs(network.module, inputs.to(network.device), [*names.values(), WHOLE], _copy_flat)
-    features = {n: kept[name] for n, name in names.items()}
+        kept = outputs(network.module, inputs.to(network.device), [*names.values(), WHOLE])
+    features = {n: kept[name].flatten(1) for n, name in names.items()}
     return features, kept[WHOLE].double().softmax(1).cpu()
-
-
-def _copy_flat(maps: Tensor) -> Tensor:
-    return maps.flatten(1).clone()
 
 
 def measure(

@@ -38,11 +38,10 @@ from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
-from zfnet.networks.walk import outputs
+from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome, skipped
 
 FIGURE = "occlusion.png"
-WHOLE = ""  # the name of the network itself among its modules
 
 
 @dataclass(frozen=True)
