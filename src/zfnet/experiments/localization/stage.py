@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.context import Context, is_borrowed
-from zfnet.experiments.localization.options import LocalizationOptions
+from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY, LocalizationOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -29,8 +29,6 @@ def check(context: Context) -> None:
 
 def _check_sources(context: Context) -> None:
     """Raise UserError for a source that needs the training images of a network that was trained elsewhere."""
-    from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY
-
     options, data, name = context.options, context.config.data, context.config.network.name
     if not is_borrowed(context.config) or data.source == "imagenet" or Path(name).is_dir():
         return
