@@ -61,21 +61,24 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
 TURNED = "translation of 10 % minus rotation by 90 degrees"
 
 
-def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
-    """The frame (h, w, 3) moved down by `amount` px, enlarged by that factor, or turned by that many degrees.
+def transform(frame: np.ndarray, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The frame (h, w, 3) under each of the amounts, (a, h, w, 3): px down, a factor of scale, or degrees.
 
     About its center, rotation counter-clockwise; beyond the border the border repeats.
     """
     if kind == "translation":
-        return _warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]]))
+        return np.stack([_warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]])) for amount in amounts])
     if kind not in IDENTITY:
         raise ValueError(f"unknown transformation {kind!r}")
-    turn, zoom = (amount, 1.0) if kind == "rotation" else (0.0, amount)
     height, width = frame.shape[:2]
     fine = cv2.resize(frame, (FINER * width, FINER * height), interpolation=cv2.INTER_LANCZOS4)
     center = ((FINER * width - 1) / 2, (FINER * height - 1) / 2)
-    moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
-    return cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA)
+    transformed = []
+    for amount in amounts:
+        turn, zoom = (float(amount), 1.0) if kind == "rotation" else (0.0, float(amount))
+        moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
+        transformed.append(cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA))
+    return np.stack(transformed)
 
 
 def _warp(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -92,7 +95,7 @@ def pictures(inputs: Inputs, images: Images, row: int, kind: str, amounts: Seque
     if kind == "translation":
         amounts = np.rint(np.asarray(amounts) * inputs.crop / PAPER_CROP)
     frame = np.ascontiguousarray(inputs.frames(images.frames([row]))[0])
-    return inputs.center_pixels(np.stack([transform(frame, kind, float(amount)) for amount in amounts]))
+    return inputs.center_pixels(transform(frame, kind, amounts))
 
 
 def views(inputs: Inputs, images: Images, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> Tensor:
