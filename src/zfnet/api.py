@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from zfnet.attribution.engine import Backprojection, Target
+from zfnet.attribution.incremental import covered_probabilities
 from zfnet.attribution.maps import saliency_maps
 from zfnet.attribution.patterns import positive_patterns
 from zfnet.attribution.rules import METHODS
@@ -207,7 +208,7 @@ def occlude(
     x = network.inputs.prepare(crop[None])
     output, clean = _target(network, x, target)
     grid = explaining.square_places(network.inputs.crop, square, places)
-    covered = explaining.occlude(network, x.to(network.device), output, grid, batch)
+    covered = covered_probabilities(network.module, x[0].to(network.device), grid, batch=batch)[..., output]
     name = network.classes.names[output]
     return OcclusionMap(covered, grid.tops, grid.lefts, grid.size, clean, output, name, crop)
 

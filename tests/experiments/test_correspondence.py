@@ -211,9 +211,9 @@ def test_a_missing_part_file_and_too_few_faces_are_named(tmp_path: Path) -> None
 
 
 def test_our_positions_of_tiny_imagenet_are_faces_the_right_way_up() -> None:
-    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
-    assert len(found) >= 30 and all(set(places) == set(PARTS) for places in found.values())
-    for file, places in found.items():
+    positions = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    assert len(positions) >= 30 and all(set(places) == set(PARTS) for places in positions.values())
+    for file, places in positions.items():
         (left, *_), (right, *_), (nose_x, nose_y, _) = (places[part] for part in PARTS)
         eyes = (places["left_eye"][1] + places["right_eye"][1]) / 2
         assert left < right and nose_y > eyes, file
@@ -223,9 +223,9 @@ def test_our_positions_of_tiny_imagenet_are_faces_the_right_way_up() -> None:
 @pytest.mark.real
 def test_our_positions_lie_on_five_breeds_of_the_real_tiny_imagenet(real_data: Path) -> None:
     index = read_tiny_imagenet(real_data)[1]
-    found = read_parts(OUR_PARTS / "tiny_imagenet.csv")
+    positions = read_parts(OUR_PARTS / "tiny_imagenet.csv")
     rows = {Path(str(path)).name: row for row, path in enumerate(index.paths)}
-    labels = [int(index.labels[rows[file]]) for file in found]
+    labels = [int(index.labels[rows[file]]) for file in positions]
     names, counts = np.unique([index.names[label] for label in labels], return_counts=True)
     assert {name.split(",")[0] for name in names} == BREEDS and counts.min() >= 5
 

@@ -66,11 +66,11 @@ def test_where_the_evidence_is_one_patch_attribution_finds_it_first_and_the_curv
     net, patches = corner_classifier(), cut(8, 10, 4)
     x = images() * 0.1
     x[:, :, :4, :2] += 1.0
-    found = orders(net, x, Attributions(net, fit(net, estimate(net, [images(50)]))), patches, torch.Generator())
+    ours = orders(net, x, Attributions(net, fit(net, estimate(net, [images(50)]))), patches, torch.Generator())
     for name in ("gradient x input", "w", "a", "a+", "deconvnet", "guided", "occlusion"):
         if name != "occlusion":  # its windows are wider than this image
-            assert found[name][:, 0].tolist() == [0, 0, 0], name
-    curves = degrade(net, x, found, patches, [0, 1, 6])
+            assert ours[name][:, 0].tolist() == [0, 0, 0], name
+    curves = degrade(net, x, ours, patches, [0, 1, 6])
     np.testing.assert_allclose(curves["gradient x input"][:, 1:], 0.5, atol=1e-6)
     assert (curves["gradient x input"][:, 0] > 0.99).all()
 
@@ -89,11 +89,11 @@ def test_occlusion_patch_by_patch_is_the_fall_for_each_patch_alone() -> None:
     torch.manual_seed(1)
     net, x, patches = nn.Sequential(nn.Flatten(), nn.Linear(240, 4)).eval(), images(), cut(8, 10, 4)
     classes = predict(net, x).argmax(1)
-    found = occlusion(net, x, classes, patches, window=1)
+    ours = occlusion(net, x, classes, patches, window=1)
     before, means = predict(net, x).gather(1, classes[:, None]), patches.means(x)
     for p in range(6):
         after = predict(net, torch.where(patches.ids == p, means, x)).gather(1, classes[:, None])
-        torch.testing.assert_close(found[:, p], (before - after)[:, 0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(ours[:, p], (before - after)[:, 0], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("count", "window"), [(28, 5), (25, 5), (7, 5), (3, 5), (6, 1), (5, 2)])
@@ -106,9 +106,9 @@ def test_wide_windows_average_the_falls_that_cover_a_patch() -> None:
     net, patches = corner_classifier(), cut(8, 10, 4)  # 2 x 3 patches, two windows beside each other
     x = images(1) * 0.1
     x[:, :, :4, :2] += 1.0
-    found = occlusion(net, x, predict(net, x).argmax(1), patches, window=2).view(2, 3)
-    assert found[0, 0] > 0.4
-    torch.testing.assert_close(found, found[0, 0] * torch.tensor([[1.0, 0.5, 0.0]] * 2))
+    ours = occlusion(net, x, predict(net, x).argmax(1), patches, window=2).view(2, 3)
+    assert ours[0, 0] > 0.4
+    torch.testing.assert_close(ours, ours[0, 0] * torch.tensor([[1.0, 0.5, 0.0]] * 2))
 
 
 def test_gradient_times_input_is_autograds() -> None:
@@ -129,8 +129,8 @@ def test_signals_count_by_their_size_whatever_their_sign() -> None:
 
 def test_areas_of_curves_known_by_hand() -> None:
     curves = {"a+": np.array([[1.0, 0.5, 0.0]]), "random": np.array([[1.0, 1.0, 1.0]])}
-    found = areas(curves, [0, 2, 10])
-    assert found["a+"] == pytest.approx([(1.5 + 2.0) / 10]) and found["random"] == pytest.approx([1.0])
+    ours = areas(curves, [0, 2, 10])
+    assert ours["a+"] == pytest.approx([(1.5 + 2.0) / 10]) and ours["random"] == pytest.approx([1.0])
     numbers = summarize(curves, [0, 2, 10], seed=0)
     assert numbers["random"]["above_a+"]["value"] == pytest.approx(0.65) and numbers["a+"]["above_a+"]["value"] == 0
     assert numbers["a+"]["below_random"]["value"] == pytest.approx(0.65)

@@ -77,9 +77,9 @@ def test_the_average_is_that_of_every_crop_of_every_network(stores, wrap):
         model = build("zfnet", 3, 32, width=0.125)
         model.initialize("he", seed)
         networks.append(wrap(model))
-    found = [ten_crop_probabilities(network, images, "fp32") for network in networks]
-    assert found[0].dtype == np.float64 and np.allclose(found[0].sum(1), 1, atol=1e-12)
-    rows = table2(found[:2], found[2], images.index.labels)
+    probabilities = [ten_crop_probabilities(network, images, "fp32") for network in networks]
+    assert probabilities[0].dtype == np.float64 and np.allclose(probabilities[0].sum(1), 1, atol=1e-12)
+    rows = table2(probabilities[:2], probabilities[2], images.index.labels)
     assert rows["average"]["n_networks"] == 2 and rows["all"]["n_networks"] == 3
     for row, together in {"average": networks[:2], "all": networks, "other": networks[2:]}.items():
         for kind, percent in literal_errors(together, images).items():

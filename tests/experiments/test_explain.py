@@ -12,10 +12,10 @@ import torchvision
 from PIL import Image
 
 from zfnet.attribution.engine import Target, project
-from zfnet.attribution.incremental import Grid
+from zfnet.attribution.incremental import Grid, covered_probabilities
 from zfnet.core.errors import UserError
 from zfnet.experiments.explain import compute
-from zfnet.experiments.explain.figure import LABEL, WIDTH, Sheet, Tile, draw
+from zfnet.experiments.explain.figure import LABEL, LINE, WIDTH, Sheet, Tile, draw
 from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.experiments.explain.photo import read_photo
 from zfnet.networks.convnet import build
@@ -68,7 +68,8 @@ def test_a_photograph_reaches_the_network_as_its_cached_frame_does(network, stor
 
 def test_the_signals_are_those_of_the_engine(network, estimated, photo):
     x = input_of(network, photo)
-    signals = compute.class_signals(network, x, 1, estimated.patterns)
+    signals, left_out = compute.class_signals(network, x, 1, estimated.patterns)
+    assert not left_out
     for method in ("gradient", "deconvnet", "guided", "patternnet", "patternattribution"):
         whole = project(network.module, x, Target(1), None, method, estimated.patterns)
         np.testing.assert_array_equal(signals[method], whole[0].permute(1, 2, 0).numpy())
@@ -76,7 +77,8 @@ def test_the_signals_are_those_of_the_engine(network, estimated, photo):
 
 def test_the_strongest_unit_is_the_maximum_of_its_layer_and_projected_alone(network, photo):
     x = input_of(network, photo)
-    units = compute.strongest_units(network, x)
+    units, left_out = compute.strongest_units(network, x)
+    assert not left_out
     assert [(unit.number, unit.module) for unit in units] == list(network.feature_maps.items())
     for unit in units:
         activations = network.module.upto(x, unit.module)[0]
@@ -89,13 +91,13 @@ def test_the_strongest_unit_is_the_maximum_of_its_layer_and_projected_alone(netw
 def test_occlusion_equals_covering_the_input_by_hand(network, photo):
     x = input_of(network, photo)
     places = compute.square_places(network.inputs.crop, 0.25, 3)
-    found = compute.occlude(network, x, 2, places, 2)
+    probability = covered_probabilities(network.module, x[0], places, batch=2)[..., 2]
     assert places.size == 8 and places.tops.tolist() == [0, 12, 24]
     for i, top in enumerate(places.tops):
         for j, left in enumerate(places.lefts):
             covered = x.clone()
             covered[:, :, top : top + 8, left : left + 8] = 0
-            assert found[i, j] == pytest.approx(float(network.module(covered).softmax(1)[0, 2]), abs=1e-5)
+            assert probability[i, j] == pytest.approx(float(network.module(covered).softmax(1)[0, 2]), abs=1e-5)
 
 
 def test_values_of_the_squares_lie_at_their_centres():
@@ -164,6 +166,51 @@ def test_networks_of_others_are_explained(name, photo, few, tmp_path):
     assert cv2.imread(str(tmp_path / compute.PICTURE)).shape[1] == 1280
 
 
+class Mixed(torch.nn.Module):
+    """Two layers of maps, the second with a GELU."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.relu = torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.ReLU()
+        self.second, self.gelu = torch.nn.Conv2d(4, 5, 3, stride=2), torch.nn.GELU()
+        self.classifier = torch.nn.Linear(5, 3)
+
+    def forward(self, x):
+        maps = self.gelu(self.second(self.relu(self.first(x))))
+        return self.classifier(maps.mean((2, 3)))
+
+
+def test_methods_that_refuse_the_network_are_left_out_with_their_reason(photo, few, tmp_path):
+    names, inputs = ("a", "b", "c"), Inputs.of_colors(40, 32, IMAGENET_MEAN, IMAGENET_STD)
+    maps = {1: "relu", 2: "gelu"}
+    network = Network(Mixed().eval(), inputs, Classes(names, names), {}, maps, "mixed", "mixed")
+    numbers = compute.run(few, network, photo, "003.jpg", tmp_path, None).numbers
+    assert numbers["methods"][:3] == ["gradient saliency", "gradient × input", "occlusion"]
+    assert set(numbers["left_out"]) == {"deconvnet", "guided back-propagation", "layer 2"}
+    assert all("gelu" in reason for reason in numbers["left_out"].values())
+    assert [unit["layer"] for unit in numbers["units"]] == ["relu"]
+
+
+def test_reasons_stand_below_the_tiles():
+    tile = Tile(np.full((10, 10, 3), 50, dtype=np.uint8), "tile", "note")
+    photo = np.full((30, 40, 3), 77, dtype=np.uint8)
+    sheet = Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9)], [tile] * 4, [(tile, tile)])
+    plain, noted = draw(sheet), draw(replace(sheet, notes=("deconvnet is left out",)))
+    assert len(noted) - len(plain) == LINE
+    first = next(y for y in range(len(plain)) if (plain[y] != noted[y]).any())
+    written = noted[first : first + LINE, :300]
+    assert (written != written[0, 0]).any()
+    np.testing.assert_array_equal(plain[-200:], noted[-200:])  # what follows is moved, not changed
+
+
+def test_a_signal_that_is_zero_everywhere_is_said_to_be_none(network, photo):
+    x = input_of(network, photo)
+    signals, _ = compute.class_signals(network, x, 1, None)
+    signals["deconvnet"] = np.zeros_like(signals["deconvnet"])
+    notes = {tile.label: tile.note for tile in compute.class_tiles(x, signals)}
+    assert [label for label, note in notes.items() if note == compute.NO_SIGNAL] == ["deconvnet"]
+
+
 def test_the_sheet_has_every_tile_in_place():
     def flat(value, side=10):
         return Tile(np.full((side, side, 3), value, dtype=np.uint8), f"tile {value}", "note")
@@ -173,8 +220,8 @@ def test_the_sheet_has_every_tile_in_place():
     photo = np.full((30, 40, 3), 77, dtype=np.uint8)
     picture = draw(Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9), ("dog", 0.1)], methods, units))
     side = (WIDTH - 2 * 20) // 3
-    found = [tuple(picture[y, x]) for y in range(picture.shape[0]) for x in (40 + side // 2,) if picture[y, x, 0] == 40]
-    assert found.count((40, 40, 40)) >= side - LABEL  # the fourth method, second row, first column
+    column = picture[:, 40 + side // 2]
+    assert (column == 40).all(1).sum() >= side - LABEL  # the fourth method, second row, first column
     for tile in [*methods, *(shown for _, shown in units)]:
         assert (picture == tile.picture[0, 0]).all(2).sum() > 100 * 100
 

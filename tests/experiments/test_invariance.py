@@ -58,36 +58,41 @@ def photograph() -> np.ndarray:
     return cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC)
 
 
+def transformed(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
+    """The frame under the amount, made among others."""
+    return transform(frame, kind, [IDENTITY.get(kind, 0.0), amount, amount + 1])[1]
+
+
 def test_the_identity_shifts_nothing_and_blurs_as_the_other_amounts_do() -> None:
     frame = photograph()
-    np.testing.assert_array_equal(transform(frame, "translation", 0.0), frame)
+    np.testing.assert_array_equal(transformed(frame, "translation", 0.0), frame)
     for kind, near in (("scale", 1.02), ("rotation", 1.0)):
-        same = transform(frame, kind, IDENTITY[kind])
+        same = transformed(frame, kind, IDENTITY[kind])
         assert np.abs(same.astype(int) - frame).max() <= 3
         rough = store().pixels[0]  # noise: all that a blur takes
-        assert transform(rough, kind, near).std() == pytest.approx(
-            transform(rough, kind, IDENTITY[kind]).std(), rel=0.1
+        assert transformed(rough, kind, near).std() == pytest.approx(
+            transformed(rough, kind, IDENTITY[kind]).std(), rel=0.1
         )
 
 
 def test_whole_shifts_are_slices_and_the_border_repeats() -> None:
     frame = store().pixels[0]
-    down = transform(frame, "translation", 5.0)
+    down = transformed(frame, "translation", 5.0)
     np.testing.assert_array_equal(down[5:], frame[:-5])
     np.testing.assert_array_equal(down[:5], np.repeat(frame[:1], 5, axis=0))
-    np.testing.assert_array_equal(transform(frame, "translation", -5.0)[:-5], frame[5:])
+    np.testing.assert_array_equal(transformed(frame, "translation", -5.0)[:-5], frame[5:])
 
 
 def test_quarter_turns_are_transpositions_and_scale_two_keeps_the_middle() -> None:
     frame = store().pixels[0]
-    upright = transform(frame, "rotation", 0.0).astype(int)
-    assert np.abs(transform(frame, "rotation", 90.0) - np.rot90(upright)).max() <= 1
-    assert np.abs(transform(frame, "rotation", 180.0) - upright[::-1, ::-1]).max() <= 1
+    upright = transformed(frame, "rotation", 0.0).astype(int)
+    assert np.abs(transformed(frame, "rotation", 90.0) - np.rot90(upright)).max() <= 1
+    assert np.abs(transformed(frame, "rotation", 180.0) - upright[::-1, ::-1]).max() <= 1
     ramp = np.repeat(np.arange(63, dtype=np.uint8)[:, None, None], 63, axis=1).repeat(3, axis=2)
-    enlarged = transform(ramp, "scale", 2.0)
+    enlarged = transformed(ramp, "scale", 2.0)
     assert enlarged[31, 31, 0] == 31 and enlarged[41, 31, 0] == 36 and enlarged[21, 31, 0] == 26
     with pytest.raises(ValueError, match="unknown"):
-        transform(frame, "shear", 1.0)
+        transformed(frame, "shear", 1.0)
 
 
 def test_translations_are_given_at_224_px_and_bring_in_the_frame_around_the_crop() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
-from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide, strongest_map
+from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.checkpoint import trained_network
@@ -96,7 +96,9 @@ def test_the_strongest_map_is_that_of_the_largest_sum() -> None:
     image = torch.randn(3, 56, 56, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         sums = [float(m.sum()) for m in model.upto(image[None], "pool5")[0]]
-    assert strongest_map(model, image, "pool5") == max(range(len(sums)), key=sums.__getitem__)
+    maps = slide(model, image, 0, torch.zeros(3, 56, 56), grid(56, 40, 16), "pool5", batch=4)
+    assert maps.channel == max(range(len(sums)), key=sums.__getitem__)
+    assert maps.clean_activity == pytest.approx(max(sums), rel=1e-5)
 
 
 def test_inside_is_the_center_in_any_box() -> None:
@@ -115,33 +117,33 @@ def test_the_score_of_hand_made_maps() -> None:
     tied = _maps([[0.2, 0.2], [0.9, 0.9]], [[0, 2], [3, 2]])
     inside = np.array([[True, False], [False, False]])
     everywhere, nowhere = np.ones((2, 2), bool), np.zeros((2, 2), bool)
-    found = score([hit, tied, hit, hit], [inside, inside, everywhere, nowhere], seed=0)
-    assert found["n_scored"] == 2
-    assert found["deepest_drop_in_box"]["value"] == pytest.approx((1 + 0.5) / 2)
-    assert found["chance"]["value"] == pytest.approx(0.25)
-    assert found["deepest_activity_in_box"]["value"] == pytest.approx(0.5)
-    assert found["activity_above_chance"]["value"] == pytest.approx(0.25)
-    assert found["drop_inside"]["value"] == pytest.approx((0.8 + 0.7) / 2)
-    assert found["drop_outside"]["value"] == pytest.approx((0.4 / 3 + 0.7 / 3) / 2)
-    assert found["lowest_probability"]["value"] == pytest.approx((3 * 0.1 + 0.2) / 4)
+    scored = score([hit, tied, hit, hit], [inside, inside, everywhere, nowhere], seed=0)
+    assert scored["n_scored"] == 2
+    assert scored["deepest_drop_in_box"]["value"] == pytest.approx((1 + 0.5) / 2)
+    assert scored["chance"]["value"] == pytest.approx(0.25)
+    assert scored["deepest_activity_in_box"]["value"] == pytest.approx(0.5)
+    assert scored["activity_above_chance"]["value"] == pytest.approx(0.25)
+    assert scored["drop_inside"]["value"] == pytest.approx((0.8 + 0.7) / 2)
+    assert scored["drop_outside"]["value"] == pytest.approx((0.4 / 3 + 0.7 / 3) / 2)
+    assert scored["lowest_probability"]["value"] == pytest.approx((3 * 0.1 + 0.2) / 4)
 
 
 def test_the_projections_energy_under_each_square_is_a_literal_sum() -> None:
     projection, places = np.random.default_rng(0).normal(size=(20, 20, 3)), grid(20, 5, 4)
-    found = energy_under(projection, places)
+    shares = energy_under(projection, places)
     for r, top in enumerate(places.tops):
         for c, left in enumerate(places.lefts):
             under = (projection[top : top + 5, left : left + 5] ** 2).sum()
-            assert found[r, c] == pytest.approx(under / (projection**2).sum())
+            assert shares[r, c] == pytest.approx(under / (projection**2).sum())
     assert not energy_under(np.zeros((20, 20, 3)), places).any()
 
 
 def test_the_score_of_a_projection_is_what_is_covered_where_the_map_falls_silent() -> None:
     maps = _maps([[0.1, 0.9], [0.5, 0.9]], [[1, 2], [0, 0]])
     maps = replace(maps, projected=np.array([[0.0, 0.1], [0.3, 0.4]]))
-    found = score([maps, maps], [np.ones((2, 2), bool)] * 2, seed=0)
-    assert found["projection_at_lowest_activity"]["value"] == pytest.approx(0.35)
-    assert found["projection_difference"]["value"] == pytest.approx(0.35 - 0.2)
+    scored = score([maps, maps], [np.ones((2, 2), bool)] * 2, seed=0)
+    assert scored["projection_at_lowest_activity"]["value"] == pytest.approx(0.35)
+    assert scored["projection_difference"]["value"] == pytest.approx(0.35 - 0.2)
 
 
 def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:

@@ -45,47 +45,47 @@ def samples(n: int, d: int = 6, seed: int = 5) -> Tensor:
     return torch.randn(n, d, generator=g, dtype=torch.float64).abs() @ mixing + 0.5
 
 
-def residuals(some: Neurons, x: Tensor, e: int, u: int) -> tuple[np.ndarray, np.ndarray]:
+def residuals(group: Neurons, x: Tensor, e: int, u: int) -> tuple[np.ndarray, np.ndarray]:
     """x - S(x) and the targets of one neuron, one sample after another."""
     d, t = [], []
-    for one in x:
-        y = float(some.w[u] @ one)
-        d.append(one - some.signals[e, u, :, 0 if y + some.bias[u] > 0 else 1] * y)
-        t.append([y, max(y + some.bias[u].item(), 0.0)])
+    for patch in x:
+        y = float(group.w[u] @ patch)
+        d.append(patch - group.signals[e, u, :, 0 if y + group.bias[u] > 0 else 1] * y)
+        t.append([y, max(y + group.bias[u].item(), 0.0)])
     return torch.stack(d).numpy(), np.array(t)
 
 
 def test_the_closed_form_is_ridge_regression_on_the_residuals() -> None:
-    some, x = neurons(), samples(300)
-    reader = ClosedForm(some)
+    group, x = neurons(), samples(300)
+    reader = ClosedForm(group)
     for batch in x.split(70):
         reader.add(batch)
     v = reader.solve().numpy()
     ridge = RIDGE * np.cov(x.numpy().T, bias=True).trace() / 6
     for e, u in np.ndindex(len(ESTIMATORS), 3):
-        d, t = residuals(some, x, e, u)
+        d, t = residuals(group, x, e, u)
         left, right = d - d.mean(0), t - t.mean(0)
         expected = np.linalg.solve(left.T @ left / 300 + ridge * np.eye(6), left.T @ right / 300)
         np.testing.assert_allclose(v[e, u], expected, rtol=1e-6, atol=1e-8)
 
 
 def test_reading_a_residual_never_builds_it() -> None:
-    some, x = neurons(), samples(20)
+    group, x = neurons(), samples(20)
     v = torch.randn(len(ESTIMATORS), 3, 6, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = read(some, v, x).numpy()
+    measured = read(group, v, x).numpy()
     for e, u in np.ndindex(len(ESTIMATORS), 3):
-        np.testing.assert_allclose(found[e, :, u], residuals(some, x, e, u)[0] @ v[e, u].numpy(), atol=1e-10)
+        np.testing.assert_allclose(measured[e, :, u], residuals(group, x, e, u)[0] @ v[e, u].numpy(), atol=1e-10)
 
 
 def test_no_direction_reads_more_than_the_closed_form() -> None:
-    some, x = neurons(), samples(2000)
-    closed, adam = ClosedForm(some), Adam(some, steps=600)
+    group, x = neurons(), samples(2000)
+    closed, adam = ClosedForm(group), Adam(group, steps=600)
     for reader in (closed, adam):
         reader.add(x)
     left = []
     for v in (closed.solve(), adam.solve(), torch.randn(len(ESTIMATORS), 3, 6, 2, dtype=torch.float64)):
         correlation = Correlation()
-        correlation.add(read(some, v, x), some.regimes(x)[1])
+        correlation.add(read(group, v, x), group.regimes(x)[1])
         left.append(correlation.value().numpy())
     assert (left[0] > left[1] - 1e-3).all() and (left[0] > left[2] - 1e-3).all()
     np.testing.assert_allclose(left[1], left[0], atol=0.03)  # Adam arrives
@@ -98,10 +98,10 @@ def test_rho_of_a_linear_toy_is_known_by_hand() -> None:
     w, a = torch.tensor([[1.0, -1.0]], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
     guesses = [torch.tensor([2.0, 1.0], dtype=torch.float64), w[0] / 2, a, a]
     signals = torch.stack([torch.stack([s, s], 1)[None] for s in guesses])
-    some = Neurons(torch.arange(1), w, torch.zeros(1, dtype=torch.float64), signals)
-    closed, correlation = ClosedForm(some), Correlation()
+    group = Neurons(torch.arange(1), w, torch.zeros(1, dtype=torch.float64), signals)
+    closed, correlation = ClosedForm(group), Correlation()
     closed.add(x[:20_000])
-    correlation.add(read(some, closed.solve(), x[20_000:]), some.regimes(x[20_000:])[1])
+    correlation.add(read(group, closed.solve(), x[20_000:]), group.regimes(x[20_000:])[1])
     rho = 1 - correlation.value()[:, 0, 0].numpy()
     # S_w leaves x1 + x2 = y + 2 eps along (1, 1) / 2; (2, 1) leaves (eps - y)(1, 1); a leaves eps (1, 1)
     np.testing.assert_allclose(rho, [1 - np.sqrt(1 / 2), 1 - np.sqrt(1 / 5), 1, 1], atol=0.02)
@@ -155,11 +155,11 @@ def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) 
     patterns = fit(model, estimate(model, [pictures]))
     exact = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
     monkeypatch.setattr(signal_quality, "CLOSED_FORM_UP_TO", 120)
-    found = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
-    assert list(found) == list(exact) and model.conv2.weight[0].numel() > 120 >= model.fc8.weight[0].numel()
-    np.testing.assert_array_equal(found["fc8"].rho["y"], exact["fc8"].rho["y"])
-    assert np.isfinite(found["conv2"].rho["y"]).all()
-    assert np.abs(found["conv2"].rho["y"] - exact["conv2"].rho["y"]).max() < 0.3
+    measured = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
+    assert list(measured) == list(exact) and model.conv2.weight[0].numel() > 120 >= model.fc8.weight[0].numel()
+    np.testing.assert_array_equal(measured["fc8"].rho["y"], exact["fc8"].rho["y"])
+    assert np.isfinite(measured["conv2"].rho["y"]).all()
+    assert np.abs(measured["conv2"].rho["y"] - exact["conv2"].rho["y"]).max() < 0.3
 
 
 def trained_like(name: str = "zfnet") -> tuple[ConvNet, Tensor]:
@@ -187,13 +187,13 @@ def test_patterns_leave_less_than_weights_in_every_layer_and_weights_about_as_mu
 
 def test_random_neurons_are_chosen_and_w_times_every_signal_is_one() -> None:
     model, x = trained_like("krizhevsky")
-    found = choose(model, fit(model, estimate(model, [x[:8]])), 6, torch.Generator().manual_seed(0))
-    assert [key for key in found if key[0] == "conv2"] == [("conv2", 0), ("conv2", 1)]
-    for (name, group), some in found.items():
-        along = torch.einsum("md,emds->ems", some.w, some.signals)
+    chosen = choose(model, fit(model, estimate(model, [x[:8]])), 6, torch.Generator().manual_seed(0))
+    assert [key for key in chosen if key[0] == "conv2"] == [("conv2", 0), ("conv2", 1)]
+    for (name, group), members in chosen.items():
+        along = torch.einsum("md,emds->ems", members.w, members.signals)
         torch.testing.assert_close(along, torch.ones_like(along), rtol=1e-6, atol=1e-6)
         if name == "conv2":
-            assert {int(u) * 2 // len(model.get_submodule(name).weight) for u in some.units} == {group}
+            assert {int(u) * 2 // len(model.get_submodule(name).weight) for u in members.units} == {group}
 
 
 def test_a_neuron_that_does_not_vary_is_left_out_and_counted() -> None:

@@ -230,10 +230,10 @@ def test_boxes_of_images_of_the_same_name_are_told_apart_by_their_folders(tmp_pa
             picture(tmp_path / name / f"{i}.png")
         one_box(tmp_path / "Annotations" / name / "1.xml", 4 + k)
     one_box(tmp_path / "Annotations" / "dog" / "2.xml", 6)
-    found = {}
+    boxes = {}
     for index in read_folder(tmp_path, 0.5, seed=0):
-        found |= corners(index)
-    assert found == {"cat/1.png": [4], "dog/1.png": [5], "cat/2.png": [], "dog/2.png": [6]}
+        boxes |= corners(index)
+    assert boxes == {"cat/1.png": [4], "dog/1.png": [5], "cat/2.png": [], "dog/2.png": [6]}
 
 
 def test_boxes_of_images_of_two_splits_are_told_apart_too(tmp_path):
@@ -257,10 +257,10 @@ def test_boxes_of_other_things_in_the_picture_do_not_count_where_the_class_has_o
     (tmp_path / "Annotations").mkdir()
     (tmp_path / "Annotations" / "cat1.xml").write_text(XML.format("person", "Cat"))
     (tmp_path / "Annotations" / "dog1.xml").write_text(XML.format("person", "lead"))
-    found = {}
+    boxes = {}
     for index in read_folder(tmp_path, 0.5, seed=0):
-        found |= corners(index)
-    assert found == {"cat/cat1.png": [3], "dog/dog1.png": [1, 3], "cat/cat2.png": [], "dog/dog2.png": []}
+        boxes |= corners(index)
+    assert boxes == {"cat/cat1.png": [3], "dog/dog1.png": [1, 3], "cat/cat2.png": [], "dog/dog2.png": []}
 
 
 def test_every_class_keeps_an_image_to_train_on(tmp_path):

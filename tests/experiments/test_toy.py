@@ -25,17 +25,17 @@ def test_weights_are_orthogonal_to_the_distractor_and_patterns_lie_on_the_signal
 
 
 def test_turning_the_distractor_turns_the_weights_and_not_the_pattern() -> None:
-    found = measure([20.0, 45.0, 90.0, 135.0], n=100_000)
-    np.testing.assert_allclose(found["w_to_signal"], [70, 45, 0, 45], atol=1e-6)
-    np.testing.assert_allclose(found["w_to_distractor"], 90, atol=1e-6)
-    assert max(found["a_to_signal"]) < 2
+    measured = measure([20.0, 45.0, 90.0, 135.0], n=100_000)
+    np.testing.assert_allclose(measured["w_to_signal"], [70, 45, 0, 45], atol=1e-6)
+    np.testing.assert_allclose(measured["w_to_distractor"], 90, atol=1e-6)
+    assert max(measured["a_to_signal"]) < 2
 
 
 def test_all_directions_of_the_distractor_are_measured_alike() -> None:
-    found = measure(n=2000)
-    turns = np.array(found["turns"])
+    measured = measure(n=2000)
+    turns = np.array(measured["turns"])
     assert len(turns) == 18 and np.allclose(np.diff(turns), 10) and turns[0] + turns[-1] == 180
-    np.testing.assert_allclose(found["w_to_signal"], np.abs(90 - turns), atol=1e-6)
+    np.testing.assert_allclose(measured["w_to_signal"], np.abs(90 - turns), atol=1e-6)
 
 
 def test_angles_do_not_depend_on_length_or_sign() -> None:

@@ -20,7 +20,7 @@ from zfnet.core.machine import n_cores
 from zfnet.data.crops import Frame
 from zfnet.data.decode import read_rgb
 from zfnet.experiments.localization.boxes import iou, mask_box, whole_box
-from zfnet.experiments.localization.locate import Found, Methods, Task, locate, whole_map
+from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task, locate, whole_map
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.pool import WAITING, locate_each
 from zfnet.experiments.localization.score import ENOUGH
@@ -76,9 +76,9 @@ def _rate(tasks: Sequence[Task], methods: Methods, processes: int) -> float:
         cv2.setNumThreads(threads)
 
 
-def _agreement(ours: Sequence[Found], theirs: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> str:
+def _agreement(ours: Sequence[ImageBoxes], theirs: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> str:
     """Errors of both (no instance with IoU of a half), and mean IoU: with the truth, and of one with the other."""
-    mine = [np.array(found.boxes[CUT]) for found in ours]
+    mine = [np.array(image.boxes[CUT]) for image in ours]
     fits = np.array([
         (iou(own, some).max(), iou(box[None], some).max(), iou(own, box).max())
         for own, box, some in zip(mine, theirs, boxes, strict=True)

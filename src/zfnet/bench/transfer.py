@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zfnet.bench.row import in_turn, rate_row, time_row, timed
-from zfnet.experiments.transfer.duplicates import correlating, normalised
+from zfnet.experiments.transfer.duplicates import correlating, normalized
 from zfnet.linear.gram import gram, kernels
 from zfnet.linear.solver import ROUGH, SVM, Space, decide, fit, targets_of
 
@@ -101,7 +101,7 @@ def _duplicates_row(n: int) -> dict[str, Any]:
     from scipy.spatial.distance import cdist
 
     thumbnails = torch.randn(3 * n, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    images, others = normalised(thumbnails[:n]), normalised(thumbnails[n:])
+    images, others = normalized(thumbnails[:n]), normalized(thumbnails[n:])
     ours, peer = in_turn(
         lambda: correlating(images, others, 0.9), lambda: cdist(images, others, "correlation") < 0.1, rounds=3
     )

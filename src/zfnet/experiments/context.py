@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from zfnet.networks.network import Network
 
 
+CACHING = (
+    "data.menagerie",
+    "data.bad_limit",
+    "data.cache",
+    "data.quality",
+)  # what a cache of its own reads
+
+
 def is_borrowed(config: Settings) -> bool:
     """Whether the network that the configuration names was trained elsewhere."""
     return config.network.name != TRAINED
@@ -128,14 +136,22 @@ class Context:
         network = architecture(self.config.model.name, crop, self.config.model.width)
         return self.config.data.size, crop, (*network.convs, *network.fulls)
 
-    def need_layers(self, stage: str, *numbers: int) -> None:
+    def need_folder(self, key: str) -> None:
+        """Raise UserError where an option of the stage names a folder that does not exist."""
+        from zfnet.data.index import require_folder
+
+        folder = getattr(self.options, key)
+        if folder:
+            require_folder(Path(folder), f"{self.stage}.{key}", "see data/README.md")
+
+    def need_layers(self, *numbers: int) -> None:
         """Raise UserError where the network will lack one of the papers' layers."""
         _, _, available = self.expected
         missing = [number for number in numbers if number not in available]
         if missing:
             name = self.config.network.name if is_borrowed(self.config) else self.config.model.name
-            known = ", ".join(map(str, available))
-            raise UserError(f"{stage}: needs layer {missing[0]}, and {name} has layers {known}; choose another network")
+            known = f"layers {', '.join(map(str, available))}" if available else "no hidden layer"
+            raise UserError(f"{self.stage}: needs layer {missing[0]}, and {name} has {known}; choose another network")
 
 
 def raw_files(config: Settings, section: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 Visitor = Callable[[Tensor, Tensor], None]  # takes the input and the output of a module
+WHOLE = ""  # the name of a network among its own modules
 
 
 class _Enough(Exception):

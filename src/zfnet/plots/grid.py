@@ -77,6 +77,14 @@ def mosaic(
     return canvas
 
 
+def headed(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture (h, w, 3) below a line of text, (h + 18, w, 3)."""
+    canvas = np.full((picture.shape[0] + 18, picture.shape[1], 3), PAPER, dtype=np.uint8)
+    canvas[18:] = picture
+    write_text(canvas, text, (2, 14))
+    return canvas
+
+
 def heatmap(
     values: np.ndarray, low: float | None = None, high: float | None = None, size: int | None = None
 ) -> np.ndarray:

@@ -20,7 +20,7 @@ from zfnet.data.options import DataOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.localization import compute as stage
 from zfnet.experiments.localization import measure, tasks
-from zfnet.experiments.localization.locate import Found
+from zfnet.experiments.localization.locate import ImageBoxes
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.predictions import score_file
 from zfnet.experiments.localization.score import Truth
@@ -241,24 +241,24 @@ def test_the_guesses_are_the_most_probable_by_the_averaged_softmax(stores, wrap,
             mean = sum(model(view[None])[0].double().softmax(0) for view in views) / len(views)
             expected.append(sorted(range(3), key=lambda k: -float(mean[k]))[:2])
     assert len({tuple(guesses) for guesses in expected}) > 1
-    found = stage.guess(network, train, rows, replace(CONFIG, crops=crops, guesses=2, batch=5))
-    np.testing.assert_array_equal(found, expected)
+    guesses = stage.guess(network, train, rows, replace(CONFIG, crops=crops, guesses=2, batch=5))
+    np.testing.assert_array_equal(guesses, expected)
 
 
-def found_in(row: int, cut: list, thresholded: list, fallbacks: list, seconds: float) -> Found:
-    return Found(row, (10, 10), {"grabcut": cut, "threshold": thresholded}, {"grabcut": fallbacks}, seconds)
+def boxes_in(row: int, cut: list, thresholded: list, fallbacks: list, seconds: float) -> ImageBoxes:
+    return ImageBoxes(row, (10, 10), {"grabcut": cut, "threshold": thresholded}, {"grabcut": fallbacks}, seconds)
 
 
 def test_hand_worked_numbers() -> None:
     """Two images of 10 x 10 px; the box for the true class is third in the first, first in the second."""
-    found = [
-        found_in(0, [[0, 0, 1, 1], [0, 0, 9, 4], [0, 0, 9, 9]], [[0, 0, 9, 9]] * 3, ["", "", "full mask"], 1.0),
-        found_in(1, [[5, 5, 9, 9], [0, 0, 9, 9]], [[0, 0, 1, 1]] * 2, ["", ""], 3.0),
+    located = [
+        boxes_in(0, [[0, 0, 1, 1], [0, 0, 9, 4], [0, 0, 9, 9]], [[0, 0, 9, 9]] * 3, ["", "", "full mask"], 1.0),
+        boxes_in(1, [[5, 5, 9, 9], [0, 0, 9, 9]], [[0, 0, 1, 1]] * 2, ["", ""], 3.0),
     ]
     true = np.array([[0, 0, 9, 9]])
     truth = Truth(np.array([2, 0]), [true, true], np.array([False, False]))
     guesses = np.array([[0, 1], [0, 1]])
-    numbers = measure.measure(found, [[0, 1, 2], [0, 1]], guesses, truth, CONFIG, seed=0)
+    numbers = measure.measure(located, [[0, 1, 2], [0, 1]], guesses, truth, CONFIG, seed=0)
     assert numbers["classification"]["top5_error"]["value"] == 50.0
     assert numbers["grabcut"]["top5_error"]["value"] == 100.0
     assert numbers["grabcut"]["known_error"]["value"] == 50.0
@@ -273,15 +273,15 @@ def test_hand_worked_numbers() -> None:
 
 
 def test_of_an_unknown_class_only_the_box_of_the_likeliest_class_counts() -> None:
-    found = [
-        found_in(0, [[0, 0, 9, 9]], [[0, 0, 1, 1]], [""], 1.0),
-        found_in(1, [[5, 5, 9, 9]], [[0, 0, 9, 9]], [""], 1.0),
+    located = [
+        boxes_in(0, [[0, 0, 9, 9]], [[0, 0, 1, 1]], [""], 1.0),
+        boxes_in(1, [[5, 5, 9, 9]], [[0, 0, 9, 9]], [""], 1.0),
     ]
     true = np.array([[0, 0, 9, 9]])
     guesses = np.array([[0], [0]])
     for labels, known in (([-1, -1], 0), ([-1, 0], 1)):
         truth = Truth(np.array(labels), [true, true], np.array([False, False]))
-        numbers = measure.measure(found, [[0], [0]], guesses, truth, CONFIG, seed=0)
+        numbers = measure.measure(located, [[0], [0]], guesses, truth, CONFIG, seed=0)
         assert numbers["n_known"] == known
         assert numbers["grabcut"]["first_error"]["value"] == 50.0
         assert numbers["grabcut"]["first_iou"]["value"] == pytest.approx((1 + 0.25) / 2)

@@ -39,26 +39,26 @@ def test_a_perfect_map_finds_the_box_again(
     maps = ideal_map((height, width), box)[None]
     task = Task(0, photo(tmp_path, height, width, box), maps, seed=0)
     config = replace(CONFIG, working_size=working_size)
-    found = locate(task, Methods({"cut": config}, {"threshold": config}))
-    assert found.shape == (height, width) and found.fallbacks == {"cut": [""]}
-    assert iou(np.array(found.boxes["cut"]), np.array([box]))[0, 0] > 0.9
-    assert iou(np.array(found.boxes["threshold"]), np.array([box]))[0, 0] > 0.75
+    located = locate(task, Methods({"cut": config}, {"threshold": config}))
+    assert located.shape == (height, width) and located.fallbacks == {"cut": [""]}
+    assert iou(np.array(located.boxes["cut"]), np.array([box]))[0, 0] > 0.9
+    assert iou(np.array(located.boxes["threshold"]), np.array([box]))[0, 0] > 0.75
 
 
 def test_colour_carries_the_box_beyond_the_frame(tmp_path: Path) -> None:
     box = [5, 30, 150, 60]  # of 200 x 100 px the frame shows columns 50 to 149
     maps = ideal_map((100, 200), box)[None]
-    found = locate(Task(0, photo(tmp_path, 100, 200, box), maps, seed=0), BOTH)
-    assert found.boxes["threshold"][0][0] >= 50
-    assert found.boxes["cut"][0][0] <= 10
+    located = locate(Task(0, photo(tmp_path, 100, 200, box), maps, seed=0), BOTH)
+    assert located.boxes["threshold"][0][0] >= 50
+    assert located.boxes["cut"][0][0] <= 10
 
 
 def test_each_map_gets_its_own_box(tmp_path: Path) -> None:
     box = [20, 20, 49, 49]
     maps = np.stack([ideal_map((100, 100), box), np.zeros((64, 64), np.float32)])
-    found = locate(Task(4, photo(tmp_path, 100, 100, box), maps, seed=0), BOTH)
-    assert found.row == 4 and found.fallbacks["cut"] == ["", "flat saliency"]
-    assert found.boxes["cut"][1] == [0, 0, 99, 99]
+    located = locate(Task(4, photo(tmp_path, 100, 100, box), maps, seed=0), BOTH)
+    assert located.row == 4 and located.fallbacks["cut"] == ["", "flat saliency"]
+    assert located.boxes["cut"][1] == [0, 0, 99, 99]
 
 
 @pytest.mark.parametrize(("shape", "size"), [((375, 500), 256), ((500, 375), 64), ((64, 64), 64), ((33, 47), 64)])
@@ -97,8 +97,8 @@ def test_an_enlarged_picture_gives_boxes_in_its_own_pixels(tmp_path: Path) -> No
     box = [12, 8, 39, 33]
     maps = ideal_map((48, 60), box)[None]
     enlarged = replace(CONFIG, least_size=150)
-    found = locate(Task(0, photo(tmp_path, 48, 60, box), maps, seed=0), Methods({"cut": enlarged}, {"thr": enlarged}))
-    assert all(iou(np.array(found.boxes[name]), np.array([box]))[0, 0] > 0.8 for name in ("cut", "thr"))
+    located = locate(Task(0, photo(tmp_path, 48, 60, box), maps, seed=0), Methods({"cut": enlarged}, {"thr": enlarged}))
+    assert all(iou(np.array(located.boxes[name]), np.array([box]))[0, 0] > 0.8 for name in ("cut", "thr"))
 
 
 def test_each_method_finds_what_it_finds_alone(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_results_come_in_the_order_of_the_rows_however_they_were_found(photo: Pa
     partial = tmp_path / "partial.jsonl"
     first = locate_all([5, 2], lambda row: task(photo, row), METHODS, 1, partial, "key")
     made: list[int] = []
-    found = locate_all([2, 9, 5], lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
-    assert made == [9] and [one.row for one in found] == [2, 9, 5]
-    assert found[0].boxes == first[1].boxes and found[2].seconds == first[0].seconds
+    located = locate_all([2, 9, 5], lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
+    assert made == [9] and [image.row for image in located] == [2, 9, 5]
+    assert located[0].boxes == first[1].boxes and located[2].seconds == first[0].seconds
 
 
 def test_an_unreadable_image_is_named_from_any_process(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_damage_is_named_and_only_the_images_it_hits_are_localized_again(
         partial.write_bytes(bytes(changed) if i % 2 else good[: random.integers(len(good))])
         resume.report_damage.cache_clear()
         again = locate_all(rows, lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
-        assert [replace(found, seconds=0) for found in again] == [replace(found, seconds=0) for found in whole]
+        assert [replace(image, seconds=0) for image in again] == [replace(image, seconds=0) for image in whole]
         assert len(made) <= (2 if i % 2 else 3)
         assert str(partial) in capsys.readouterr().err or not i % 2  # a cut between two lines is only an interruption
         made.clear()

@@ -22,7 +22,7 @@ def truth_of(*boxes: list[list[int]], labels: list[int] | None = None, blacklist
     n = len(boxes)
     return Truth(
         np.array(labels or [7] * n),
-        [np.array(some, dtype=np.int64).reshape(-1, 4) for some in boxes],
+        [np.array(of_image, dtype=np.int64).reshape(-1, 4) for of_image in boxes],
         np.array(blacklisted or [False] * n),
     )
 

@@ -43,9 +43,9 @@ def blob(x: float = 31, y: float = 22, sigma: float = 7) -> np.ndarray:
 
 
 def test_a_peak_inside_the_object_grows_to_the_object() -> None:
-    found = segment(picture(), blob(26, 20, 5), EVERYWHERE, CONFIG, seed=0)
-    assert found.fallback == ""
-    assert iou(found.box[None], np.array([[20, 10, 43, 35]]))[0, 0] > 0.9
+    segmented = segment(picture(), blob(26, 20, 5), EVERYWHERE, CONFIG, seed=0)
+    assert segmented.fallback == ""
+    assert iou(segmented.box[None], np.array([[20, 10, 43, 35]]))[0, 0] > 0.9
     thresholded = threshold_box(blob(26, 20, 5), EVERYWHERE, CONFIG)
     assert iou(thresholded[None], np.array([[20, 10, 43, 35]]))[0, 0] < 0.8  # knows no colours
 
@@ -106,8 +106,8 @@ def test_a_sparse_map_seeds_only_where_it_is_not_zero() -> None:
 def test_a_single_foreground_pixel_is_enough() -> None:
     saliency = np.zeros((48, 64), np.float32)
     saliency[20, 30] = 1.0
-    found = segment(picture(), saliency, EVERYWHERE, replace(CONFIG, smoothing=0.0), seed=0)
-    assert found.mask[20, 30]
+    segmented = segment(picture(), saliency, EVERYWHERE, replace(CONFIG, smoothing=0.0), seed=0)
+    assert segmented.mask[20, 30]
 
 
 def test_a_map_that_is_high_almost_everywhere_has_background_seeds() -> None:
@@ -159,9 +159,9 @@ def test_hard_seeds_survive_colours_that_say_otherwise() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-20])
 def test_flat_saliency_gives_the_whole_image_and_says_so(value: float) -> None:
     flat = np.full((48, 64), value, np.float32)
-    found = segment(picture(), flat, EVERYWHERE, CONFIG, seed=0)
-    assert found.fallback == "flat saliency" and found.box.tolist() == [0, 0, 63, 47]
-    assert threshold_box(flat, EVERYWHERE, CONFIG).tolist() == [0, 0, 63, 47] and not found.mask.any()
+    segmented = segment(picture(), flat, EVERYWHERE, CONFIG, seed=0)
+    assert segmented.fallback == "flat saliency" and segmented.box.tolist() == [0, 0, 63, 47]
+    assert threshold_box(flat, EVERYWHERE, CONFIG).tolist() == [0, 0, 63, 47] and not segmented.mask.any()
 
 
 @pytest.mark.parametrize(("filled", "kind"), [(True, "full mask"), (False, "empty mask")])
@@ -169,8 +169,8 @@ def test_degenerate_cuts_are_named(monkeypatch: pytest.MonkeyPatch, filled: bool
     monkeypatch.setattr(
         "zfnet.experiments.localization.segment.cut", lambda image, *_: np.full(image.shape[:2], filled)
     )
-    found = segment(picture(), blob(), EVERYWHERE, CONFIG, seed=0)
-    assert found.fallback == kind and found.box.tolist() == threshold_box(blob(), EVERYWHERE, CONFIG).tolist()
+    segmented = segment(picture(), blob(), EVERYWHERE, CONFIG, seed=0)
+    assert segmented.fallback == kind and segmented.box.tolist() == threshold_box(blob(), EVERYWHERE, CONFIG).tolist()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -180,8 +180,8 @@ def test_no_map_and_no_image_breaks_it(seed: int, iterations: int) -> None:
     shape = tuple(rng.integers(2, 24, 2))
     image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8) if seed % 3 else np.full((*shape, 3), 7, np.uint8)
     saliency = np.where(rng.random(shape) < 0.2, rng.random(shape), 0.0).astype(np.float32)
-    found = segment(image, saliency, np.ones(shape, bool), replace(CONFIG, iterations=iterations), seed)
-    x0, y0, x1, y1 = found.box
+    segmented = segment(image, saliency, np.ones(shape, bool), replace(CONFIG, iterations=iterations), seed)
+    x0, y0, x1, y1 = segmented.box
     assert 0 <= x0 <= x1 < shape[1] and 0 <= y0 <= y1 < shape[0]
 
 

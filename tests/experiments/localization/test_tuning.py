@@ -93,8 +93,8 @@ def test_the_grid_holds_the_error_of_each_setting_alone(store: Images, source: C
     for row, boxes in zip(rows, true, strict=True):
         seed = int(np.random.default_rng([0, row]).integers(2**31))
         maps = source(store)(np.array([row]), np.array([0])).astype(np.float32)
-        found = locate(Task(int(row), store.index.file(row), maps, seed), Methods({"x": config}, {}))
-        overlaps.append(iou(np.array(found.boxes["x"]), boxes)[0, 0])
+        located = locate(Task(int(row), store.index.file(row), maps, seed), Methods({"x": config}, {}))
+        overlaps.append(iou(np.array(located.boxes["x"]), boxes)[0, 0])
     assert setting["mean_iou"] == pytest.approx(np.mean(overlaps))
     for method in tuning.AXES:
         best = min(numbers[method]["grid"], key=lambda row: (row["error"], -row["mean_iou"]))

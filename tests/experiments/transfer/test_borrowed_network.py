@@ -18,6 +18,7 @@ from zfnet.experiments.context import Context
 from zfnet.experiments.table import Config
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.experiments.transfer.stage import TRANSFER
+from zfnet.experiments.voc.stage import VOC
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
 from zfnet.networks.network import Classes, Network
@@ -120,3 +121,13 @@ def test_without_a_transfer_set_the_stage_is_skipped_without_a_network(config, t
     config = replace(config, transfer=replace(config.transfer, source="none"))
     outcome = TRANSFER.run(Context(config, "transfer", tmp_path, tmp_path, lambda stage: None))
     assert outcome.numbers["skipped"] == "transfer.source is none"
+
+
+@pytest.mark.parametrize("stage", [TRANSFER, VOC])
+def test_a_network_without_hidden_layers_is_refused_before_it_runs(stage, config, tmp_path, monkeypatch):
+    code = "from torch import nn\nlinear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))\n"
+    (tmp_path / "only_linear.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    config.network = NetworkOptions("only_linear:linear", frame=8, crop=8)
+    with pytest.raises(UserError, match=f"{stage.name}: needs layer 1, and only_linear:linear has no hidden layer"):
+        stage.check(Context(config, stage.name, tmp_path, tmp_path, lambda name: None))

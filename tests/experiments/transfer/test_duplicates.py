@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zfnet.experiments.transfer import duplicates
-from zfnet.experiments.transfer.duplicates import find_pairs, normalised, shrunk
+from zfnet.experiments.transfer.duplicates import find_pairs, normalized, shrunk
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ def test_thumbnails_are_means_over_areas():
 def test_a_shared_tint_is_not_a_likeness():
     tints = torch.tensor([[0.0, 0.0, 90.0], [0.0, 0.0, 200.0]])[:, :, None, None]
     tints = tints + torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    x, y = normalised(tints)
+    x, y = normalized(tints)
     assert abs(float(x @ y)) < 0.5

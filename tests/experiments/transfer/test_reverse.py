@@ -25,21 +25,21 @@ def networks(make_store, wrap):
 
 def test_every_network_is_scored_on_both_layers_with_both_classifiers(networks, make_store, tmp_path):
     train, test = make_store(3, 9, seed=1, size=64), make_store(3, 4, seed=2, size=64)
-    found = json.loads(json.dumps(reverse.serve(CONFIG, networks, train, test, 3, tmp_path, seed=0)))
-    assert (found["n_classes"], found["per_class"], found["n_test"]) == (3, 6, 9)
-    assert found["chance"] == pytest.approx(1 / 3)
+    numbers = json.loads(json.dumps(reverse.serve(CONFIG, networks, train, test, 3, tmp_path, seed=0)))
+    assert (numbers["n_classes"], numbers["per_class"], numbers["n_test"]) == (3, 6, 9)
+    assert numbers["chance"] == pytest.approx(1 / 3)
     for name in networks:
-        assert list(found["networks"][name]) == ["softmax", "svm"]
-        cell = found["networks"][name]["svm"]["1"]
-        assert list(found["networks"][name]["svm"]) == ["1", "7"] and cell["value"] > 0.8  # colours tell the classes
+        assert list(numbers["networks"][name]) == ["softmax", "svm"]
+        cell = numbers["networks"][name]["svm"]["1"]
+        assert list(numbers["networks"][name]["svm"]) == ["1", "7"] and cell["value"] > 0.8  # colours tell the classes
         assert cell["low"] <= cell["value"] <= cell["high"]
 
 
 def test_wrong_labels_are_not_learnt(networks, make_store, tmp_path):
     train, test = make_store(3, 9, seed=1, size=64), make_store(3, 4, seed=2, size=64)
     turned = replace(test, index=replace(test.index, labels=(test.index.labels + 1) % 3))
-    found = reverse.serve(CONFIG, networks, train, turned, 3, tmp_path, seed=0)
-    assert found["networks"]["pretrained"]["svm"]["1"]["value"] < 0.2
+    numbers = reverse.serve(CONFIG, networks, train, turned, 3, tmp_path, seed=0)
+    assert numbers["networks"]["pretrained"]["svm"]["1"]["value"] < 0.2
 
 
 def test_the_draw_takes_no_more_than_the_smallest_class_has_and_only_classes_of_both_splits():

@@ -84,13 +84,8 @@ def change_signs(network: Network, images: Images, face: Face, layers: tuple[int
         covered[:, y0 : y1 + 1, x0 : x1 + 1] = 0.0
     names = {n: network.layer(n) for n in layers}
     with torch.inference_mode():
-        features = outputs(network.module, inputs, list(names.values()), _copy_flat)
-    return {n: signs(features[name]).cpu() for n, name in names.items()}
-
-
-def _copy_flat(maps: Tensor) -> Tensor:
-    """(b, ...) -> (b, d), a copy."""
-    return maps.flatten(1).clone()
+        features = outputs(network.module, inputs, list(names.values()))
+    return {n: signs(features[name].flatten(1)).cpu() for n, name in names.items()}
 
 
 def compare(changes: list[Tensor]) -> Table:

@@ -16,7 +16,7 @@ def check(context: Context) -> None:
     parts = context.options.parts
     if parts:
         read_parts(Path(parts))
-    context.need_layers("correspondence", FIRST_COMPARED)
+    context.need_layers(FIRST_COMPARED)
     _, _, layers = context.expected
     if max(layers) == FIRST_COMPARED:
         raise UserError(

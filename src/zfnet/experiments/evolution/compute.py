@@ -25,7 +25,7 @@ from zfnet.attribution.strongest import Strongest, strongest
 from zfnet.attribution.units import CHUNK, project_units
 from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
-from zfnet.experiments.evolution.figure import draw, draw_chart, draw_steps
+from zfnet.experiments.evolution.figure import draw, draw_chart, pictures, write_steps
 from zfnet.experiments.evolution.options import EvolutionOptions
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
@@ -65,13 +65,14 @@ def run(
         if not len(maps):
             continue
         own, fixed = project_snapshots(networks, images, layer, best, maps)
-        name, shown, field = f"layer{number}", own[:, : options.n_maps], receptive_field(last.module, layer, crop)
-        write(out / f"{name}.png", draw(shown, field, crop, best, maps, epochs))
+        name, field = f"layer{number}", receptive_field(last.module, layer, crop)
+        shown = pictures(own[:, : options.n_maps], field, crop, best, maps)
+        write(out / f"{name}.png", draw(shown, maps, epochs))
         figures[f"{name}.png"] = (
-            f"Layer {number}: the projection of the strongest training image of {shown.shape[1]} random feature maps "
+            f"Layer {number}: the projection of the strongest training image of {len(shown[0])} random feature maps "
             f"(rows) at epochs {', '.join(map(str, epochs))} (columns)."
         )
-        steps[name] = draw_steps(shown, field, crop, best, maps, epochs, out, name)
+        steps[name] = write_steps(shown, maps, epochs, out, name)
         similarities[str(number)] = cosine(fixed, fixed[-1]).T
         of_shown = cosine(own, own[-1]).T
         numbers["layers"][str(number)] = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)

@@ -16,40 +16,32 @@ TILE = 72  # px
 CHART = "convergence.svg"
 
 
-def draw(
-    projections: np.ndarray,
-    field: Field,
-    crop: int,
-    best: Sequence[Strongest],
-    maps: np.ndarray,
-    epochs: Sequence[int],
-) -> np.ndarray:
-    """Figure 4 of one layer: projections (t, maps, size, size, 3) as maps in rows, epochs in columns."""
-    columns = []
+def pictures(
+    projections: np.ndarray, field: Field, crop: int, best: Sequence[Strongest], maps: np.ndarray
+) -> list[list[np.ndarray]]:
+    """Projections (t, n, size, size, 3) of the first n of `maps` as pictures (TILE, TILE, 3): one list a snapshot."""
+    by_snapshot = []
     for tiles, snapshot in zip(projections, best, strict=True):
         places = snapshot.places[maps[: len(tiles)], 0].numpy()
-        columns.append([fit(tile, TILE) for tile in in_place(contrast(tiles, CUT), field, places, crop)])
-    rows = [list(row) for row in zip(*columns, strict=True)]
+        by_snapshot.append([fit(tile, TILE) for tile in in_place(contrast(tiles, CUT), field, places, crop)])
+    return by_snapshot
+
+
+def draw(by_snapshot: Sequence[Sequence[np.ndarray]], maps: np.ndarray, epochs: Sequence[int]) -> np.ndarray:
+    """Figure 4 of one layer: maps in rows, epochs in columns."""
+    rows = [list(row) for row in zip(*by_snapshot, strict=True)]
     labels = [f"map {unit}" for unit in maps[: len(rows)]]
     return mosaic(rows, gap=3, row_labels=labels, column_labels=[f"epoch {epoch}" for epoch in epochs])
 
 
-def draw_steps(
-    projections: np.ndarray,
-    field: Field,
-    crop: int,
-    best: Sequence[Strongest],
-    maps: np.ndarray,
-    epochs: Sequence[int],
-    out: Path,
-    name: str,
+def write_steps(
+    by_snapshot: Sequence[Sequence[np.ndarray]], maps: np.ndarray, epochs: Sequence[int], out: Path, name: str
 ) -> dict[int, str]:
     """The figure's columns as pictures of their own, epoch -> file, for dashboards that have a slider."""
-    files = {epoch: f"epochs/{name}_{epoch:04d}.png" for epoch in epochs}
-    for t, epoch in enumerate(epochs):
-        column = slice(t, t + 1)
-        picture = draw(projections[column], field, crop, best[column], maps, epochs[column])
-        write(out / files[epoch], picture)
+    files = {}
+    for tiles, epoch in zip(by_snapshot, epochs, strict=True):
+        files[epoch] = f"epochs/{name}_{epoch:04d}.png"
+        write(out / files[epoch], draw([tiles], maps, [epoch]))
     return files
 
 

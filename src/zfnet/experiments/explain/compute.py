@@ -10,7 +10,7 @@ For the likeliest class of the photograph's center crop, side by side:
 
 and for each layer the strongest activation, projected by the deconvnet and cut to its receptive field, beside that
 part of the photograph ([ZF13] Fig. 2). The pattern methods need training images, so a borrowed network is shown
-without them.
+without them. A method that has no rule for one of the network's layers is left out, with its reason below the tiles.
 
 Our choices: one crop, so that all tiles show the same part; maps are scaled by the quantile VIVID of their absolute
 values, so that single bright pixels do not leave the rest gray; the square shows input 0, the mean image.
@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from zfnet.attribution.engine import Backprojection, Target
-from zfnet.attribution.incremental import Grid, Occluder, respond
+from zfnet.attribution.incremental import Grid, covered_probabilities
 from zfnet.attribution.patterns import positive_patterns
+from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.crops import Frame
 from zfnet.experiments.explain.figure import Sheet, Tile, draw
@@ -43,7 +44,13 @@ TOP = 5  # classes named
 VIVID = 0.998  # quantile of a map's absolute values that has the strongest color
 PATTERN_BATCH = 100  # images
 SMALLEST = 9  # px, least side of the part of the photograph shown with a unit
-SIGNALS = {"deconvnet": "deconvnet", "guided": "guided back-propagation", "patternnet": "PatternNet"}
+SIGNALS = {  # method that colors the pixels -> label and note of its tile
+    "deconvnet": ("deconvnet", "the score sent down, rectified"),
+    "guided": ("guided back-propagation", "and gated as on the way up"),
+    "patternnet": ("PatternNet", "the signal in these pixels"),
+}
+LABELS = {name: label for name, (label, _) in SIGNALS.items()} | {"patternattribution": "PatternAttribution"}
+NO_SIGNAL = "no signal: zero at every pixel"
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,21 @@ def explain(
     top = [(network.classes.names[k], float(probabilities[k])) for k in order]
     likeliest = int(order[0])
     places = square_places(network.inputs.crop, options.square, options.places)
-    covered = occlude(network, x, likeliest, places, options.batch)
-    units = strongest_units(network, x)
+    covered = covered_probabilities(network.module, x[0], places, batch=options.batch)[..., likeliest]
+    units, left_out_layers = strongest_units(network, x)
     patterns = estimated.patterns if estimated else None
-    tiles = [*class_tiles(network, x, likeliest, patterns), *_occlusion_tiles(pixels, places, covered, top[0][1])]
+    signals, left_out = class_signals(network, x, likeliest, patterns)
+    tiles = [*class_tiles(x, signals), *_occlusion_tiles(pixels, places, covered, top[0][1])]
     box = _crop_box(photo, network.inputs)
-    sheet = Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units))
+    left_out |= left_out_layers
+    notes = [f"{label} is left out: {reason}" for label, reason in left_out.items()]
+    sheet = Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units), notes)
     numbers = {
         "image": name,
         "network": network.title,
         "top": [{"class": label, "probability": probability} for label, probability in top],
         "methods": [tile.label for tile in tiles],
+        "left_out": left_out,
         "patterns": estimated.origin if estimated else "none: they need images of the network's training set",
         "occlusion": {"square": places.size, "n_places": covered.size, "lowest_probability": float(covered.min())},
         "units": [{"layer": u.module, "map": u.unit, "place": list(u.place), "value": u.value} for u in units],
@@ -128,29 +139,52 @@ def estimate_patterns(network: Network, images: Images, count: int, seed: int) -
     return Estimated(positive_patterns(network.module, batches), origin)
 
 
-def class_signals(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> dict[str, np.ndarray]:
-    """Method of the table -> signal of class k in the input (1, 3, h, w), as (h, w, 3)."""
+def class_signals(
+    network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Signals of class k in the input (1, 3, h, w), and why methods refuse the network.
+
+    Returns method of the table -> (h, w, 3), and label of a method -> the reason.
+    """
     methods = ["gradient", "deconvnet", "guided"]
     if patterns is not None:
         methods += ["patternnet", "patternattribution"]
-    signals = {}
+    signals, refused = {}, {}
     for method in methods:
-        signal = Backprojection(network.module, method, patterns).project(x, Target(k))
-        signals[method] = signal[0].permute(1, 2, 0).cpu().numpy()
-    return signals
+        try:
+            signals[method] = _project(Backprojection(network.module, method, patterns), x, Target(k))
+        except UserError as error:
+            refused[LABELS[method]] = str(error)
+    return signals, refused
 
 
-def strongest_units(network: Network, x: Tensor) -> list[Unit]:
-    """The strongest activation of each layer's feature maps for the input (1, 3, h, w)."""
-    passes, units = Backprojection(network.module, "deconvnet"), []
+def strongest_units(network: Network, x: Tensor) -> tuple[list[Unit], dict[str, str]]:
+    """The strongest activation of each layer's feature maps for the input (1, 3, h, w).
+
+    Returns the units, and label of a layer -> why the deconvnet refuses it.
+    """
+    units, refused = [], {}
     for number, module in network.feature_maps.items():
-        with torch.no_grad():
-            activations = passes.activations(x, module)[0]
-        strongest = np.unravel_index(int(activations.argmax()), tuple(activations.shape))
-        unit, row, column = map(int, strongest)
-        signal = passes.project(x, Target(unit, (row, column)), module)[0].permute(1, 2, 0).cpu().numpy()
-        units.append(Unit(number, module, unit, (row, column), float(activations[unit, row, column]), signal))
-    return units
+        try:
+            units.append(_strongest_unit(network, x, number, module))
+        except UserError as error:
+            refused[f"layer {number}"] = str(error)
+    return units, refused
+
+
+def _strongest_unit(network: Network, x: Tensor, number: int, module: str) -> Unit:
+    passes = Backprojection(network.module, "deconvnet")
+    with torch.no_grad():
+        activations = passes.activations(x, module)[0]
+    strongest = np.unravel_index(int(activations.argmax()), tuple(activations.shape))
+    unit, row, column = map(int, strongest)
+    signal = _project(passes, x, Target(unit, (row, column)), module)
+    return Unit(number, module, unit, (row, column), float(activations[unit, row, column]), signal)
+
+
+def _project(passes: Backprojection, x: Tensor, target: Target, layer: str | None = None) -> np.ndarray:
+    """The target's signal in the input (1, 3, h, w), as (h, w, 3)."""
+    return passes.project(x, target, layer)[0].permute(1, 2, 0).cpu().numpy()
 
 
 def square_places(crop: int, square: float, count: int) -> Grid:
@@ -160,32 +194,29 @@ def square_places(crop: int, square: float, count: int) -> Grid:
     return Grid(size, steps, steps)
 
 
-def occlude(network: Network, x: Tensor, k: int, places: Grid, batch: int) -> np.ndarray:
-    """p(class k) with the square at each of the places, (rows, columns)."""
-    occluder = Occluder(places.size, places.corners, torch.zeros_like(x[0]))
-    scores = respond(network.module, x[0], occluder, batch=batch).scores
-    assert scores is not None
-    return scores.double().softmax(1)[:, k].cpu().numpy().reshape(len(places.tops), len(places.lefts))
-
-
 # ---------------------------------------------------------------- tiles
-def class_tiles(network: Network, x: Tensor, k: int, patterns: Mapping[str, Tensor] | None) -> list[Tile]:
-    """A tile a method for class k of the input (1, 3, h, w)."""
-    signals = class_signals(network, x, k, patterns)
-    gradient, pixels = signals["gradient"], x[0].permute(1, 2, 0).cpu().numpy()
-    saliency = np.abs(gradient).max(2)
+def class_tiles(x: Tensor, signals: Mapping[str, np.ndarray]) -> list[Tile]:
+    """The tiles of a class's signals (h, w, 3), by method, in the input (1, 3, h, w)."""
+    saliency = np.abs(signals["gradient"]).max(2)
+    product = (signals["gradient"] * x[0].permute(1, 2, 0).cpu().numpy()).sum(2)
+    heat = heatmap(saliency, 0, _vivid(saliency))
     tiles = [
-        Tile(heatmap(saliency, 0, _vivid(saliency)), "gradient saliency", "bright: the score hangs on these pixels"),
-        Tile(_signed((gradient * pixels).sum(2)), "gradient × input", "red for the class, blue against it"),
+        Tile(heat, "gradient saliency", _note(saliency, "bright: the score hangs on these pixels")),
+        Tile(_signed(product), "gradient × input", _note(product, "red for the class, blue against it")),
     ]
-    notes = {"deconvnet": "the score sent down, rectified", "guided": "and gated as on the way up"}
-    for method, label in SIGNALS.items():
+    for method, (label, note) in SIGNALS.items():
         if method in signals:
-            tiles.append(Tile(_colored(signals[method]), label, notes.get(method, "the signal in these pixels")))
+            tiles.append(Tile(_colored(signals[method]), label, _note(signals[method], note)))
     if "patternattribution" in signals:
-        attribution = _signed(signals["patternattribution"].sum(2))
-        tiles.append(Tile(attribution, "PatternAttribution", "red: what made the score"))
+        attribution = signals["patternattribution"].sum(2)
+        tiles.append(
+            Tile(_signed(attribution), LABELS["patternattribution"], _note(attribution, "red: what made the score"))
+        )
     return tiles
+
+
+def _note(values: np.ndarray, note: str) -> str:
+    return note if values.any() else NO_SIGNAL
 
 
 def _occlusion_tiles(pixels: np.ndarray, places: Grid, covered: np.ndarray, clean: float) -> list[Tile]:
@@ -220,7 +251,8 @@ def _unit_tiles(photo: np.ndarray, box: tuple[float, ...], units: list[Unit]) ->
         part = photo[top : top + max(1, round(side * scale)), left : left + max(1, round(side * scale))]
         shown = _colored(unit.projection)[y : y + side, x : x + side]
         label = f"layer {unit.number}, map {unit.unit}"
-        pairs.append((Tile(part, "", ""), Tile(shown, label, f"activation {unit.value:.3g}")))
+        note = f"activation {unit.value:.3g}" + ("" if unit.projection.any() else ", no signal")
+        pairs.append((Tile(part, "", ""), Tile(shown, label, note)))
     return pairs
 
 

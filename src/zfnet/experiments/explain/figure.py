@@ -16,6 +16,7 @@ WIDTH, MARGIN, GAP = 1200, 40, 20  # px: of what is drawn, around it, between ti
 HEADER = 420  # px, largest height of the photograph
 HEADING = 74  # px between two rows with a heading
 LABEL = 66  # px under a tile, for its label and note
+LINE = 20  # px of a note below the tiles
 PAPER, INK, QUIET, RULE, ACCENT = (253, 252, 249), (35, 33, 29), (107, 102, 93), (220, 215, 204), (168, 57, 42)
 TITLE, TEXT, SMALL = 28, 18, 13  # px of letters
 
@@ -40,13 +41,14 @@ class Sheet:
     top: Sequence[tuple[str, float]]  # classes with probabilities, likeliest first
     methods: Sequence[Tile]
     units: Sequence[tuple[Tile, Tile]]  # a layer: part of the photograph, projection; none: left out
+    notes: Sequence[str] = ()  # below the methods: what is left out, and why
 
 
 def draw(sheet: Sheet) -> np.ndarray:
     """The whole picture, (h, w, 3) uint8."""
     methods, units = _rows(sheet.methods), sheet.units
-    side, unit_side = _side(len(methods[0])), _side(max(1, len(units)))
-    height = 2 * MARGIN + HEADER + HEADING + len(methods) * (side + LABEL)
+    side, unit_side = _side(len(methods[0])), _side(max(len(methods[0]), len(units)))
+    height = 2 * MARGIN + HEADER + HEADING + len(methods) * (side + LABEL) + len(sheet.notes) * LINE
     if units:
         height += HEADING + 2 * unit_side + 6 + LABEL
     canvas = Image.new("RGB", (WIDTH + 2 * MARGIN, height), PAPER)
@@ -57,6 +59,9 @@ def draw(sheet: Sheet) -> np.ndarray:
         for i, tile in enumerate(row):
             _place(canvas, pen, tile, MARGIN + i * (side + GAP), y, side)
         y += side + LABEL
+    for note in sheet.notes:
+        _write(pen, (MARGIN, y - LINE // 2), note, SMALL, QUIET, WIDTH)
+        y += LINE
     if not units:
         return np.asarray(canvas)
     y = _heading(pen, y - 16, "The strongest unit of each layer: what it sees, and its deconvnet projection")

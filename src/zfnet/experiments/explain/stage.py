@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.context import Context, folder_of, is_borrowed
 from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
@@ -33,7 +33,6 @@ def run(context: Context) -> Outcome:
 def patterns_of(context: Context) -> Estimated | None:
     """The network's patterns from stage patterns, or estimated from training images; None for a borrowed network."""
     from zfnet.attribution.patterns import load_patterns
-    from zfnet.experiments.context import folder_of
     from zfnet.experiments.explain.compute import Estimated, estimate_patterns
 
     if context.result_of("patterns"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zfnet.plots.grid import PAPER, contrast, enlarge, fit, mosaic, write, write_text
+from zfnet.plots.grid import contrast, enlarge, fit, headed, mosaic, write
 
 SHOWN, TILE = 4, 60  # the layer-2 picture: SHOWN x SHOWN maps of TILE px
 PICTURE = 380  # px: width of one network's filters
@@ -39,14 +39,7 @@ def write_figures(pictures: Mapping[str, Mapping[str, np.ndarray]], out: Path) -
     figures = {}
     for key, by_title in pictures.items():
         if by_title:
-            titled = [_titled(picture, title) for title, picture in by_title.items()]
+            titled = [headed(picture, title) for title, picture in by_title.items()]
             write(out / f"{key}.png", mosaic([titled], gap=12))
             figures[f"{key}.png"] = TEXTS[key] + ", ".join(by_title) + "."
     return figures
-
-
-def _titled(picture: np.ndarray, title: str) -> np.ndarray:
-    canvas = np.full((picture.shape[0] + 20, picture.shape[1], 3), PAPER, dtype=np.uint8)
-    canvas[20:] = picture
-    write_text(canvas, title, (2, 14))
-    return canvas

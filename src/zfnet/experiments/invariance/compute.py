@@ -42,12 +42,11 @@ from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
-from zfnet.networks.walk import outputs
+from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
-WHOLE = ""  # the name of the network itself among its modules
 PAIRS = 256  # of images, over which D_l is the mean
 TENTH = 22.4  # px at 224: a small shift
 FINER = 4  # how much finer than the frame scales and rotations are drawn
@@ -62,21 +61,24 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
 TURNED = "translation of 10 % minus rotation by 90 degrees"
 
 
-def transform(frame: np.ndarray, kind: str, amount: float) -> np.ndarray:
-    """The frame (h, w, 3) moved down by `amount` px, enlarged by that factor, or turned by that many degrees.
+def transform(frame: np.ndarray, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The frame (h, w, 3) under each of the amounts, (a, h, w, 3): px down, a factor of scale, or degrees.
 
     About its center, rotation counter-clockwise; beyond the border the border repeats.
     """
     if kind == "translation":
-        return _warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]]))
+        return np.stack([_warp(frame, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, amount]])) for amount in amounts])
     if kind not in IDENTITY:
         raise ValueError(f"unknown transformation {kind!r}")
-    turn, zoom = (amount, 1.0) if kind == "rotation" else (0.0, amount)
     height, width = frame.shape[:2]
     fine = cv2.resize(frame, (FINER * width, FINER * height), interpolation=cv2.INTER_LANCZOS4)
     center = ((FINER * width - 1) / 2, (FINER * height - 1) / 2)
-    moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
-    return cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA)
+    transformed = []
+    for amount in amounts:
+        turn, zoom = (float(amount), 1.0) if kind == "rotation" else (0.0, float(amount))
+        moved = _warp(fine, cv2.getRotationMatrix2D(center, turn, zoom))
+        transformed.append(cv2.resize(moved, (width, height), interpolation=cv2.INTER_AREA))
+    return np.stack(transformed)
 
 
 def _warp(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ def pictures(inputs: Inputs, images: Images, row: int, kind: str, amounts: Seque
     if kind == "translation":
         amounts = np.rint(np.asarray(amounts) * inputs.crop / PAPER_CROP)
     frame = np.ascontiguousarray(inputs.frames(images.frames([row]))[0])
-    return inputs.center_pixels(np.stack([transform(frame, kind, float(amount)) for amount in amounts]))
+    return inputs.center_pixels(transform(frame, kind, amounts))
 
 
 def views(inputs: Inputs, images: Images, row: int, kind: str, amounts: Sequence[float] | np.ndarray) -> Tensor:
@@ -105,13 +107,9 @@ def respond(network: Network, inputs: Tensor, layers: tuple[int, ...]) -> tuple[
     """Features (b, d) of each layer and class probabilities (b, k), from one forward pass."""
     names = {n: network.layer(n) for n in layers}
     with torch.inference_mode():
-        kept = outputs(network.module, inputs.to(network.device), [*names.values(), WHOLE], _copy_flat)
-    features = {n: kept[name] for n, name in names.items()}
+        kept = outputs(network.module, inputs.to(network.device), [*names.values(), WHOLE])
+    features = {n: kept[name].flatten(1) for n, name in names.items()}
     return features, kept[WHOLE].double().softmax(1).cpu()
-
-
-def _copy_flat(maps: Tensor) -> Tensor:
-    return maps.flatten(1).clone()
 
 
 def measure(

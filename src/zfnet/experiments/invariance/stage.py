@@ -7,7 +7,7 @@ from zfnet.pipeline.record import Outcome
 
 
 def check(context: Context) -> None:
-    context.need_layers("invariance", 1)
+    context.need_layers(1)
 
 
 def run(context: Context) -> Outcome:

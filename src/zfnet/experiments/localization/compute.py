@@ -126,7 +126,7 @@ def score_set(options: LocalizationOptions, work: Work, images: Images, out: Pat
     methods = Methods(cuts if paper == options else cuts | {"svz13": paper}, {"threshold": options})
     located = tasks.locate_all(methods, work.network, work.name, out / "partial.jsonl", work.processes)
     write_files(out, images, rows, guesses, located, truth)
-    write_picture(out / "localization.png", tasks, work.network, guesses, rows, options)
+    write_picture(out / "localization.png", tasks, work.network.classes.names, guesses, truth, options)
     numbers = measure(located, list(asked.values()), guesses, truth, options, work.seed)
     return numbers | {"n_without_boxes": len(images.index) - sum(len(boxes) > 0 for boxes in images.index.boxes)}
 

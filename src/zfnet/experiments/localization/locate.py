@@ -1,6 +1,6 @@
 """The boxes of one image, from its saliency maps: the work that a process of the pool does.
 
-The maps live in the store's frame (the central square, short side `size`); the image is read again in full. Both
+The maps are in the cached frame (the central square, short side `size`); the image is read again in full. Both
 meet at the *working size*: the image with its short side shrunk to `working_size` px at the most, and enlarged to
 `least_size` px where it is smaller.
 The map is resized into the frame's place there; outside the central square nothing is known (see segment.py).
@@ -44,7 +44,7 @@ class Methods:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageBoxes:
     """The k boxes of one image in its own pixels by each method, and what fell back in each cut (see segment)."""
 
     row: int
@@ -54,7 +54,7 @@ class Found:
     seconds: float
 
 
-def locate(task: Task, methods: Methods) -> Found:
+def locate(task: Task, methods: Methods) -> ImageBoxes:
     """The boxes of every map by every method. Deterministic in (task, methods)."""
     start = time.perf_counter()
     image = read_rgb(task.file, task.upright)
@@ -70,7 +70,7 @@ def locate(task: Task, methods: Methods) -> Found:
         size = working_shape((height, width), config)
         places = [threshold_box(*whole_map(saliency, size, (height, width)), config) for saliency in task.maps]
         boxes[name] = [rescale(box, size, (height, width)).tolist() for box in places]
-    return Found(task.row, (height, width), boxes, fallbacks, time.perf_counter() - start)
+    return ImageBoxes(task.row, (height, width), boxes, fallbacks, time.perf_counter() - start)
 
 
 def working_copy(image: np.ndarray, config: LocalizationOptions) -> np.ndarray:

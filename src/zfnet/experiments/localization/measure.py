@@ -11,14 +11,13 @@ from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
 from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.boxes import center_box, whole_box
-from zfnet.experiments.localization.locate import Found
+from zfnet.experiments.localization.locate import ImageBoxes
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.picture import Example, draw
 from zfnet.experiments.localization.predictions import GUESSES, read_blacklist, write_predictions
 from zfnet.experiments.localization.score import UNKNOWN, Truth, classification_errors, compare, score, summarize
 from zfnet.experiments.localization.segment import FALLBACKS
 from zfnet.experiments.localization.tasks import TaskMaker
-from zfnet.networks.network import Network
 from zfnet.plots.grid import write
 
 COMPARED = ("svz13", "threshold", "centre", "whole")  # with which `grabcut` is compared, image by image
@@ -40,7 +39,7 @@ def truth_of(images: Images, rows: np.ndarray, labels: np.ndarray, blacklist: st
 
 
 def measure(
-    located: Sequence[Found],
+    located: Sequence[ImageBoxes],
     asked: Sequence[Sequence[int]],
     guesses: np.ndarray,
     truth: Truth,
@@ -61,7 +60,7 @@ def measure(
         known = np.stack([of_image[at] for of_image, at in zip(boxes, at_truth, strict=True)])
         guessed = np.stack([of_image[: guesses.shape[1]] for of_image in boxes])
         outcomes[method] = _present(score(guesses, guessed, known, truth))
-    fallbacks = Counter(kind for found in located for kind in found.fallbacks["grabcut"])
+    fallbacks = Counter(kind for image in located for kind in image.fallbacks["grabcut"])
     return {
         "n_images": len(located),
         "n_known": int((truth.labels != UNKNOWN).sum()),
@@ -70,9 +69,9 @@ def measure(
         "classification": _classification(guesses, truth, seed),
         **{method: summarize(kinds, seed) for method, kinds in outcomes.items()},
         "differences": {name: compare(outcomes["grabcut"], outcomes[name], seed) for name in COMPARED},
-        "n_boxes": sum(len(found.boxes["grabcut"]) for found in located),
+        "n_boxes": sum(len(image.boxes["grabcut"]) for image in located),
         "fallbacks": {kind: fallbacks[kind] for kind in FALLBACKS},
-        "seconds_per_image": float(np.mean([found.seconds for found in located])),  # of one process, all methods
+        "seconds_per_image": float(np.mean([image.seconds for image in located])),  # of one process, all methods
     }
 
 
@@ -89,23 +88,23 @@ def _present(outcomes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {kind: values for kind, values in outcomes.items() if not np.isnan(values).all()}
 
 
-def _boxes_by_method(located: Sequence[Found], options: LocalizationOptions) -> dict[str, list[np.ndarray]]:
+def _boxes_by_method(located: Sequence[ImageBoxes], options: LocalizationOptions) -> dict[str, list[np.ndarray]]:
     """For each method, n arrays (k, 4): a box for each class. `svz13` was cut separately only if it differs."""
 
     def repeat(box: Callable[..., np.ndarray], *arguments: float) -> list[np.ndarray]:
-        return [np.tile(box(*found.shape, *arguments), (len(found.boxes["grabcut"]), 1)) for found in located]
+        return [np.tile(box(*image.shape, *arguments), (len(image.boxes["grabcut"]), 1)) for image in located]
 
     return {
-        "grabcut": [np.array(found.boxes["grabcut"]) for found in located],
-        "svz13": [np.array(found.boxes.get("svz13", found.boxes["grabcut"])) for found in located],
-        "threshold": [np.array(found.boxes["threshold"]) for found in located],
+        "grabcut": [np.array(image.boxes["grabcut"]) for image in located],
+        "svz13": [np.array(image.boxes.get("svz13", image.boxes["grabcut"])) for image in located],
+        "threshold": [np.array(image.boxes["threshold"]) for image in located],
         "centre": repeat(center_box, options.centre),
         "whole": repeat(whole_box),
     }
 
 
 def write_files(
-    out: Path, images: Images, rows: np.ndarray, guesses: np.ndarray, located: Sequence[Found], truth: Truth
+    out: Path, images: Images, rows: np.ndarray, guesses: np.ndarray, located: Sequence[ImageBoxes], truth: Truth
 ) -> None:
     """predictions.txt, truth.txt, images.txt and blacklist.txt, of the images whose class the network knows."""
     lines, true = [], []
@@ -125,16 +124,19 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def write_picture(
-    path: Path, tasks: TaskMaker, network: Network, guesses: np.ndarray, rows: np.ndarray, options: LocalizationOptions
+    path: Path, tasks: TaskMaker, names: Sequence[str], guesses: np.ndarray, truth: Truth, options: LocalizationOptions
 ) -> None:
-    """The picture of `options.n_shown` images drawn by the seed, each with the map of its most probable class."""
-    index = tasks.images.index
-    labels, examples = network.classes.labels(index), []
+    """The picture of `options.n_shown` images drawn by the seed, each with the map of its most probable class.
+
+    names: of the network's classes. guesses (n, j) and truth are of the n images of `tasks`, in its order.
+    """
+    index, rows = tasks.images.index, list(tasks.asked)
+    examples = []
     shown = np.random.default_rng([tasks.seed, 3]).permutation(len(rows))[: options.n_shown]
     for at in np.sort(shown):
-        row, first = int(rows[at]), int(guesses[at, 0])
-        label, true = network.classes.names[first], int(index.labels[row])
-        if labels[row] != first:
+        row, first = rows[at], int(guesses[at, 0])
+        label, true = names[first], int(index.labels[row])
+        if truth.labels[at] != first:
             label += f" (is: {index.names[true] if true != UNKNOWN else 'unknown'})"
         examples.append(Example(tasks.make_for(row, [first]), index.boxes[row], label))
     write(path, draw(examples, options))

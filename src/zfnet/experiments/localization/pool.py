@@ -1,4 +1,4 @@
-"""Many images in many processes, image by image, so that an interrupted run goes on where it was.
+"""Many images in many processes, image by image, so that an interrupted run resumes.
 
 Every finished image is a record of a resume store, whose key says what the work was (the caller hashes configuration,
 images and classes into it). Nothing depends on the order of completion: the result of an image depends on its task
@@ -24,7 +24,7 @@ import cv2
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.resume import Store
-from zfnet.experiments.localization.locate import Found, Methods, Task, locate
+from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task, locate
 
 WAITING = 4  # tasks a process
 
@@ -36,8 +36,8 @@ def locate_all(
     processes: int,
     partial: Path,
     key: str,
-) -> list[Found]:
-    """What was found in each of `rows`, in their order; work starts in their order too, so put the largest first.
+) -> list[ImageBoxes]:
+    """The boxes of each of `rows`, in their order; work starts in their order too, so put the largest first.
 
     make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete: the
     same work asked for again is only read.
@@ -45,29 +45,29 @@ def locate_all(
     done = open_partial(partial, key)
     todo = [row for row in rows if str(row) not in done]
     tasks = (make_task(row) for row in todo)
-    for found in track(locate_each(tasks, methods, min(processes, len(todo))), "images localised", len(todo)):
-        done.put(str(found.row), asdict(found))
-    return [_to_found(done.get(str(row))) for row in rows]
+    for located in track(locate_each(tasks, methods, min(processes, len(todo))), "images localized", len(todo)):
+        done.put(str(located.row), asdict(located))
+    return [_from_record(done.get(str(row))) for row in rows]
 
 
 def open_partial(path: Path, key: str) -> Store:
-    """Row -> what was found in the image, for the work of this key."""
-    return Store(path, {"work": key, "fields": [field.name for field in fields(Found)]})
+    """Row -> boxes of the image, for the work of this key."""
+    return Store(path, {"work": key, "fields": [field.name for field in fields(ImageBoxes)]})
 
 
-def _to_found(values: dict[str, Any]) -> Found:
+def _from_record(values: dict[str, Any]) -> ImageBoxes:
     height, width = values.pop("shape")
-    return Found(shape=(height, width), **values)
+    return ImageBoxes(shape=(height, width), **values)
 
 
-def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iterator[Found]:
+def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iterator[ImageBoxes]:
     """The result of every task as it is done, in any order; tasks are drawn when a process is about to be free."""
     if processes <= 1:
         yield from (locate(task, methods) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process)
-    running: set[Future[Found]] = set()
+    running: set[Future[ImageBoxes]] = set()
     try:
         for task in tasks:
             running.add(pool.submit(locate, task, methods))
@@ -78,7 +78,7 @@ def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iter
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in finished)
     except BrokenProcessPool as error:
-        raise UserError(f"localization: a process died ({error}); run again with fewer, it goes on") from error
+        raise UserError(f"localization: a process died ({error}); run again, finished images are kept") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

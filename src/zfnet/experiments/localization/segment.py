@@ -10,7 +10,7 @@ just the seed pixels; then one cut with frozen models decides every pixel (`iter
 full mask to grabCut instead would pour the undecided 65 % into the background model. Further iterations re-estimate
 the models from the cut, which is GrabCut proper. Pixels beyond the hard quantiles (99.5 % / 0.5 %, the Oxford code
 of the same step) are clamped in the cut, or with `clamp` = all every seed, as Boykov and Jolly, whom the paper cites,
-have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbours.
+have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbors.
 
 [NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give color models of
 noise), and more so for the thresholded map, which knows no colors to mend it. Pixels outside `inside`, where no
@@ -81,7 +81,7 @@ def smooth(saliency: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndar
     known = inside.astype(np.float32)
     saliency = saliency.astype(np.float32) * known
     sigma = fraction * min(saliency.shape)
-    if sigma < 0.1:  # less than a pixel's neighbour would feel
+    if sigma < 0.1:  # less than a pixel's neighbor would feel
         return saliency
     weight = cv2.GaussianBlur(known, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     blurred = cv2.GaussianBlur(saliency, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.context import Context, is_borrowed
-from zfnet.experiments.localization.options import LocalizationOptions
+from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY, LocalizationOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 
 def check(context: Context) -> None:
-    from zfnet.data.index import require_folder
     from zfnet.experiments.localization.compute import check_comparison
 
     options = context.options
-    if options.images:
-        require_folder(Path(options.images), "localization.images", "see data/README.md")
+    context.need_folder("images")
     if options.blacklist and not Path(options.blacklist).is_file():
         raise UserError(f"localization.blacklist: no file {options.blacklist}")
     check_comparison(options)
@@ -31,8 +29,6 @@ def check(context: Context) -> None:
 
 def _check_sources(context: Context) -> None:
     """Raise UserError for a source that needs the training images of a network that was trained elsewhere."""
-    from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY
-
     options, data, name = context.options, context.config.data, context.config.network.name
     if not is_borrowed(context.config) or data.source == "imagenet" or Path(name).is_dir():
         return
@@ -69,7 +65,7 @@ def _further_images(context: Context) -> Images:
     classes = context.network.classes
     folder = Path(context.options.images)
     index = read_boxed(folder, "localization.images", classes.ids, classes.names)
-    return context.cache("localization", index, context.out / "images" / "store")
+    return context.cache("localization", index, context.out / "images" / "cache")
 
 
 LOCALIZATION = Stage(
@@ -79,7 +75,6 @@ LOCALIZATION = Stage(
     check,
     options=LocalizationOptions,
     needs=("train",),
-    borrowed_needs=("data",),
     reads=("network", "localization", "seed"),
     version=3,
     keeps=True,

@@ -10,7 +10,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
-from zfnet.experiments.localization.locate import Found, Methods, Task
+from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task
 from zfnet.experiments.localization.pool import locate_all
 from zfnet.networks.network import Network
 
@@ -54,12 +54,14 @@ class TaskMaker:
         seed = int(np.random.default_rng([self.seed, row]).integers(2**31))
         return Task(row, file, np.asarray(maps, np.float32), seed, self.images.index.upright)
 
-    def locate_all(self, methods: Methods, network: Network, source: str, partial: Path, processes: int) -> list[Found]:
+    def locate_all(
+        self, methods: Methods, network: Network, source: str, partial: Path, processes: int
+    ) -> list[ImageBoxes]:
         """The boxes of every image of `asked`, in that order; those that `partial` lacks, largest first."""
         largest_first = sorted(self.asked, key=lambda row: (-int(self.images.shapes[row].prod()), row))
         key = self._key(methods, network, source)
         located = locate_all(largest_first, self.make, methods, processes, partial, key)
-        by_row = {found.row: found for found in located}
+        by_row = {boxes.row: boxes for boxes in located}
         return [by_row[row] for row in self.asked]
 
     def _key(self, methods: Methods, network: Network, source: str) -> str:

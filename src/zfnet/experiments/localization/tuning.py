@@ -79,9 +79,9 @@ def tune(
     thresholds = {key: values for key, values in settings.items() if key.startswith("threshold")}
     maker = TaskMaker(train, source(train), asked, seed)
     located = maker.locate_all(Methods(cuts, thresholds), network, name, out / f"tuning_{name}.jsonl", processes)
-    boxes = {key: np.array([found.boxes[key][0] for found in located]) for key in (*cuts, *thresholds)}
+    boxes = {key: np.array([image.boxes[key][0] for image in located]) for key in (*cuts, *thresholds)}
     for key in settings.keys() - boxes.keys():
-        boxes[key] = np.array([center_box(*found.shape, settings[key].centre) for found in located])
+        boxes[key] = np.array([center_box(*image.shape, settings[key].centre) for image in located])
     true = [train.index.boxes[row] for row in asked]
     overlaps = {key: _overlaps(boxes[key], true) for key in tried}
     numbers: dict[str, Any] = {"n_images": len(rows), "source": name}

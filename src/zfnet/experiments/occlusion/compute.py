@@ -1,20 +1,20 @@
 """Occlusion: which part of the picture does the answer rest on? ([ZF13] section 4.2, Fig. 7)
 
-A grey square slides over the image. With the square at place q, and u the layer-5 map with the strongest total
+A gray square slides over the image. With the square at place q, and u the layer-5 map with the strongest total
 response in the *unoccluded* image,
 
     (b) activity(q)    = sum over h w of map u            (d) probability(q) = softmax(scores)[true class]
     (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet
 
-[NS] and our choices: the square's side and stride; its colour, the mean image (0 after the mean is subtracted) or
+[NS] and our choices: the square's side and stride; its color, the mean image (0 after the mean is subtracted) or
 plain 128; "layer 5" is the last module of layer 5 (its pool where it has one). Places lie on a regular grid wholly
-inside the crop, centred, so that what the stride leaves over is shared by both borders.
+inside the crop, centered, so that what the stride leaves over is shared by both borders.
 
 Figure 7 shows three images. The same question is asked of many: does the place of the deepest drop of the true
-class's probability, by the square's centre, fall into the object's box? Tied places count by their share. Chance is
+class's probability, by the square's center, fall into the object's box? Tied places count by their share. Chance is
 the share of places inside. And of (b): where the map's activity is lowest, how much of its projection (c), the share
 of |pixel|^2, lies under the square, against the mean over all places? Images are drawn by seed among those that are
-classified correctly on the centre crop (of a wrong one, the drop says little) and, for the score against the boxes,
+classified correctly on the center crop (of a wrong one, the drop says little) and, for the score against the boxes,
 whose box has places both inside and outside.
 """
 
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.attribution.engine import Target, project
-from zfnet.attribution.incremental import Grid, Occluder, Responses, Watch, respond
+from zfnet.attribution.incremental import Grid, Occluder, Watch, respond
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
@@ -38,7 +38,7 @@ from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
-from zfnet.networks.walk import outputs
+from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome, skipped
 
 FIGURE = "occlusion.png"
@@ -66,28 +66,25 @@ def grid(extent: int, size: int, stride: int) -> Grid:
     return Grid(size, steps, steps)
 
 
-def strongest_map(module: nn.Module, image: Tensor, name: str) -> int:
-    """The channel of the layer `name` with the largest sum over space for one network input (3, h, w)."""
-    with torch.inference_mode():
-        return int(outputs(module, image[None], [name])[name][0].sum((1, 2)).argmax())
-
-
 def slide(module: nn.Module, image: Tensor, label: int, fill: Tensor, places: Grid, name: str, batch: int) -> Maps:
-    """The three maps of one network input (3, h, w), with `fill` (3, h, w) showing in the square."""
-    watch = Watch(name, strongest_map(module, image, name))
-    covered = respond(module, image, Occluder(places.size, places.corners, fill), watch, batch=batch)
-    nothing = Occluder(1, torch.zeros(1, 2, dtype=torch.int64), image)  # shows the image itself
-    clean = respond(module, image, nothing, watch, plain=True)
-    shape = len(places.tops), len(places.lefts)
-    activity, scores = _both(covered)
-    clean_activity, clean_scores = _both(clean)
+    """The three maps of one network input (3, h, w), with `fill` (3, h, w) showing in the square.
+
+    name: the layer whose strongest map is followed.
+    """
+    with torch.inference_mode():
+        clean = outputs(module, image[None], [name, WHOLE])
+    totals = clean[name][0].sum((1, 2))
+    channel = int(totals.argmax())
+    covered = respond(module, image, Occluder(places.size, places.corners, fill), Watch(name, channel), batch=batch)
+    assert covered.totals is not None and covered.scores is not None
+    scores, shape = covered.scores.cpu(), (len(places.tops), len(places.lefts))
     return Maps(
-        watch.channel,
-        activity.reshape(shape),
+        channel,
+        covered.totals.cpu().numpy().reshape(shape),
         _softmax(scores)[:, label].reshape(shape),
         scores.argmax(1).numpy().reshape(shape),
-        float(clean_activity[0]),
-        float(_softmax(clean_scores)[0, label]),
+        float(totals[channel]),
+        float(_softmax(clean[WHOLE].cpu())[0, label]),
     )
 
 
@@ -122,7 +119,7 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
         projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
         answer = replace(answer, projected=energy_under(projection, places))
         if len(cards) < options.n_images:
-            cards.append(_card(network, images, row, answer, fill, places, projection))
+            cards.append(_card(network, images, row, int(labels[row]), answer, fill, places, projection))
         maps.append(answer)
     inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -197,17 +194,19 @@ def gray_input(inputs: Inputs, gray: str) -> Tensor:
     return inputs.prepare(np.full((1, inputs.crop, inputs.crop, 3), 128, dtype=np.uint8))[0]
 
 
-def _both(answer: Responses) -> tuple[np.ndarray, Tensor]:
-    assert answer.totals is not None and answer.scores is not None
-    return answer.totals.cpu().numpy(), answer.scores.cpu()
-
-
 def _softmax(scores: Tensor) -> np.ndarray:
     return scores.double().softmax(1).numpy()
 
 
 def _card(
-    network: Network, images: Images, row: int, maps: Maps, fill: Tensor, places: Grid, projection: np.ndarray
+    network: Network,
+    images: Images,
+    row: int,
+    label: int,
+    maps: Maps,
+    fill: Tensor,
+    places: Grid,
+    projection: np.ndarray,
 ) -> Card:
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
@@ -223,7 +222,7 @@ def _card(
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,
-        truth=int(network.classes.labels(images.index)[row]),
+        truth=label,
         names=network.classes.names,
     )
 

@@ -1,9 +1,9 @@
 """The picture of occlusion, as [ZF13] Fig. 7: a row an image, its maps over the places of the square.
 
-(a) the image with its box and the grey square where it hurts most; (c) the strongest layer-5 map projected to pixels,
+(a) the image with its box and the gray square where it hurts most; (c) the strongest layer-5 map projected to pixels,
 where a projection is given; (b) that map's activity and (d) the true class's probability, dark for low, with their
 range written below; (e) the most probable class, in colors named beside it. The box is drawn on the maps too, in
-the coordinates of the square's centre.
+the coordinates of the square's center.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Card:
 
     picture: np.ndarray  # (crop, crop, 3) uint8, with the square where the probability is lowest
     boxes: np.ndarray  # (k, 4) in the crop
-    centers: tuple[np.ndarray, np.ndarray]  # rows and columns of the square's centre
+    centers: tuple[np.ndarray, np.ndarray]  # rows and columns of the square's center
     channel: int
     projection: np.ndarray | None  # (crop, crop, 3) signed
     activity: np.ndarray  # (r, c), like the next two
@@ -72,7 +72,7 @@ def _image(card: Card) -> np.ndarray:
 
 
 def _boxed(cells: np.ndarray, card: Card) -> np.ndarray:
-    """A map (r, c, 3) enlarged without smoothing, the boxes outlined in the coordinates of the square's centre."""
+    """A map (r, c, 3) enlarged without smoothing, the boxes outlined in the coordinates of the square's center."""
     image = cv2.resize(np.ascontiguousarray(cells), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     y, x = card.centers
     for box in card.boxes:

@@ -10,7 +10,7 @@ def check(context: Context) -> None:
     from zfnet.experiments.occlusion.compute import grid
 
     _, crop, _ = context.expected
-    context.need_layers("occlusion", 5)
+    context.need_layers(5)
     grid(crop, context.options.square, context.options.stride)
 
 

@@ -8,10 +8,9 @@ from zfnet.attribution.units import CHUNK, in_place, patches, project_units
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
-from zfnet.plots.grid import CUT, PAPER, contrast, fit, mosaic, write_text
+from zfnet.plots.grid import CUT, PAPER, contrast, fit, headed, mosaic
 
 TILE, GAP = 52, 2  # px: a tile as it is shown, between tiles
-HEAD = 16  # px: line for a map's number
 PER_ROW = 4  # maps in a row of the figure
 
 
@@ -40,7 +39,7 @@ def draw(network: Network, images: Images, layer: str, best: Strongest, maps: np
     for m, unit in enumerate(maps):
         own = slice(m * top, (m + 1) * top)
         pair = np.concatenate([block(projections[own]), block(seen[own])], axis=1)
-        blocks.append(_headed(pair, f"map {unit}"))
+        blocks.append(headed(pair, f"map {unit}"))
     return mosaic([blocks[i : i + PER_ROW] for i in range(0, len(blocks), PER_ROW)], gap=10)
 
 
@@ -49,10 +48,3 @@ def block(tiles: np.ndarray, background: tuple[int, int, int] = PAPER) -> np.nda
     side = int(np.ceil(np.sqrt(len(tiles))))
     fitted = [fit(tile, TILE) for tile in tiles]
     return mosaic([fitted[i : i + side] for i in range(0, len(fitted), side)], gap=GAP, background=background)
-
-
-def _headed(image: np.ndarray, text: str) -> np.ndarray:
-    canvas = np.full((image.shape[0] + HEAD, image.shape[1], 3), PAPER, dtype=np.uint8)
-    canvas[HEAD:] = image
-    write_text(canvas, text, (GAP, HEAD - 4))
-    return canvas

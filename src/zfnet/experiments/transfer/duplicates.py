@@ -43,10 +43,10 @@ class Pairs:
 
 def find_pairs(images: Images, others: Images, threshold: float, side: int = 16) -> Pairs:
     """All pairs of an image and another whose thumbnails correlate by at least `threshold`; a flat image with none."""
-    thumbnails = normalised(shrunk(images.pixels, side))
+    thumbnails = normalized(shrunk(images.pixels, side))
     blocks = []
     for start in track(range(0, len(others), BLOCK), "near-duplicates, blocks:"):
-        block = normalised(shrunk(others.pixels[start : start + BLOCK], side))
+        block = normalized(shrunk(others.pixels[start : start + BLOCK], side))
         row, other, r = correlating(thumbnails, block, threshold)
         blocks.append((row, other + start, r))
     row, other, r = _join(blocks)
@@ -74,7 +74,7 @@ def shrunk(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:
     return torch.cat([_area_means(pixels[start : start + 512], side) for start in range(0, len(pixels), 512)])
 
 
-def normalised(thumbnails: Tensor) -> Tensor:
+def normalized(thumbnails: Tensor) -> Tensor:
     """(n, 3 * side * side) rows of length one, each channel of mean zero; zero where a thumbnail is flat."""
     vectors = (thumbnails - thumbnails.mean((2, 3), keepdim=True)).flatten(1)
     lengths = vectors.norm(dim=1, keepdim=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.context import CACHING, Context, is_borrowed
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.pipeline.record import Outcome, skipped
@@ -14,15 +13,10 @@ from zfnet.pipeline.record import Outcome, skipped
 if TYPE_CHECKING:
     from zfnet.data.cache.images import Images
 
-CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
-
 
 def check(context: Context) -> None:
-    from zfnet.data.index import require_folder
-
-    root = context.options.root
-    if root:
-        require_folder(Path(root), "transfer.root", "see data/README.md")
+    context.need_folder("root")
+    context.need_layers(1)
 
 
 def run(context: Context) -> Outcome:
@@ -58,16 +52,14 @@ def _own(context: Context, images: Images) -> Outcome:
         trained[FINE_TUNED] = trainer(recipe, images, network.inputs, context.out, network)
     outcome = compute.run(options, network, images, context.out, context.seed, context.train, trained)
     if options.reverse:
-        largest = max(outcome.numbers["protocol"]["per_class"])
-        outcome.numbers["reverse"] = _reverse(context, largest)
+        outcome.numbers["reverse"] = _reverse(context, outcome.numbers["protocol"])
     return outcome
 
 
-def _reverse(context: Context, largest: int) -> dict[str, Any]:
+def _reverse(context: Context, protocol: dict[str, Any]) -> dict[str, Any]:
     """The pre-training set served by the network trained from scratch on the transfer set; see transfer.reverse."""
     import copy
 
-    from zfnet.experiments.transfer.protocol import choose_protocol
     from zfnet.experiments.transfer.reverse import serve
     from zfnet.experiments.transfer.whole_networks import SCRATCH, model_file
     from zfnet.networks.checkpoint import load_trained
@@ -78,11 +70,10 @@ def _reverse(context: Context, largest: int) -> dict[str, Any]:
     random = copy.deepcopy(network.module)
     random.initialize(context.config.model.init, context.seed)
     networks = {"pretrained": network, "random": replace(network, module=random)}
-    scratch = model_file(context.out, SCRATCH, largest, fold=0)
+    scratch = model_file(context.out, SCRATCH, max(protocol["per_class"]), fold=0)
     if options.trained_epochs and scratch.is_file():
         networks["scratch"] = load_trained(scratch, context.device)
-    protocol = choose_protocol(options.source, options.per_class, options.test_per_class, options.folds)
-    tested = protocol.test_per_class
+    tested = protocol["test_per_class"]
     return serve(options, networks, context.train, context.val, tested, context.out / "reverse", context.seed)
 
 

@@ -42,7 +42,7 @@ def run(
     `split` is what the result files call the test images.
     """
     products = _products(options, network, train, test, out)
-    targets, classes = _labelled(train), test.index.classes
+    targets, classes = _targets(train), test.index.classes
     eleven = year < ALL_POINTS_SINCE
     stems = [Path(str(path)).stem for path in test.index.paths]
     numbers: dict[str, Any] = {"n_train": len(train), "n_test": len(test), "n_classes": len(classes), "year": year}
@@ -68,7 +68,7 @@ def _products(options: VocOptions, network: Network, train: Images, test: Images
     return gram(both, np.arange(len(both)), network.device)
 
 
-def _labelled(images: Images) -> np.ndarray:
+def _targets(images: Images) -> np.ndarray:
     if images.index.targets is None:
         raise ValueError("the training images of VOC carry no targets")
     return images.index.targets

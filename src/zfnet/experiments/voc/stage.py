@@ -1,21 +1,14 @@
 """Stage voc: [ZF13] Table 6, average precision on PASCAL VOC with a frozen network."""
 
-from pathlib import Path
-
-from zfnet.experiments.context import Context
+from zfnet.experiments.context import CACHING, Context
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.pipeline.record import Outcome, skipped
 
-CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")  # read where stage data is not needed
-
 
 def check(context: Context) -> None:
-    from zfnet.data.index import require_folder
-
-    root = context.options.root
-    if root:
-        require_folder(Path(root), "voc.root", "see data/README.md")
+    context.need_folder("root")
+    context.need_layers(1)
 
 
 def run(context: Context) -> Outcome:
