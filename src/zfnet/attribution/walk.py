@@ -23,6 +23,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 
 from zfnet.core.errors import UserError
+from zfnet.networks.network import unwrap
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,7 @@ class Walk:
 
     @classmethod
     def of(cls, model: nn.Module) -> Walk:
-        module: Any = model
-        while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
-            module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
+        module = unwrap(model)
         return cls(module, {part: name for name, part in module.named_modules()})
 
     def run(

@@ -94,6 +94,14 @@ def hash_module(module: nn.Module) -> hashlib._Hash:
     return digest
 
 
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside DataParallel, DistributedDataParallel and torch.compile."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(module, parallel) or hasattr(module, "_orig_mod"):
+        module = module.module if isinstance(module, parallel) else module._orig_mod  # type: ignore[assignment]
+    return module
+
+
 def class_names(classes: Classes, outputs: Sequence[int]) -> list[str]:
     """The names of some outputs."""
     return [classes.names[output] for output in outputs]
