@@ -195,6 +195,7 @@ WHOLE = {
     "average inside": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
     "upsampling": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Upsample(scale_factor=2)),
     "branches": lambda: Residual(),
+    "written into": lambda: WrittenInto(),
 }
 
 
@@ -207,6 +208,19 @@ class Residual(nn.Module):
     def forward(self, x):
         x = F.relu(self.conv1(x))
         return torch.cat([x + F.relu(self.conv2(x)), self.pool(x)], 1)
+
+
+class WrittenInto(nn.Module):
+    """Sets a row of its maps, which no window knows of."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        maps = self.conv(x)
+        maps[:, :, 1] = 0
+        return F.relu(maps)
 
 
 def varied(net: nn.Module) -> nn.Module:

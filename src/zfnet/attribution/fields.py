@@ -95,7 +95,7 @@ class Survey:
         below = _union([self.fields[id(x)][1] for x in inputs])  # before work in place changes it
         is_alone = len(inputs) == 1 and inputs[0] is call.input
         result = _shape_of_result(call) if is_alone else call.compute()
-        outputs = _tensors(result)
+        outputs = _tensors(call.input if call.is_in_place else result)  # x[...] = y returns nothing
         if inputs and outputs:
             self._extend(call, arguments, inputs, below)
             for y in outputs:
@@ -142,7 +142,7 @@ def survey(model: nn.Module, layer: str, shape: Sequence[int]) -> Survey:
 POINTWISE_NAMES = """
     relu relu6 hardtanh clamp clamp_min silu gelu elu leaky_relu sigmoid hardsigmoid hardswish tanh softplus mish
     batch_norm local_response_norm dropout dropout2d feature_dropout
-    add radd iadd sub rsub isub neg mul rmul imul div truediv itruediv clone contiguous to float double
+    add sub rsub neg mul div clone contiguous to float double
 """
 POINTWISE = frozenset(POINTWISE_NAMES.split())
 

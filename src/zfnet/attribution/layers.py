@@ -249,8 +249,8 @@ def _contrast_normalization(rules: Rules, call: Call, input: Tensor, *args: Any,
 TREATMENTS: dict[str, Callable[..., Any]] = {  # (rules, call, the function's own arguments)
     **dict.fromkeys(BOUNDS, _rectifier),
     **dict.fromkeys(WITH_SWITCHES, _max_pool),
-    **dict.fromkeys(("mul", "multiply", "rmul", "imul"), _product),
-    **dict.fromkeys(("div", "divide", "true_divide", "truediv", "itruediv"), _quotient),
+    **dict.fromkeys(("mul", "multiply"), _product),
+    **dict.fromkeys(("div", "divide", "true_divide"), _quotient),
     **dict.fromkeys(("matmul", "rmatmul", "mm", "bmm", "einsum", "conv1d", "conv3d"), _bilinear),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _bilinear),
     "conv2d": _convolution,
@@ -260,8 +260,8 @@ TREATMENTS: dict[str, Callable[..., Any]] = {  # (rules, call, the function's ow
 }
 
 LINEAR_NAMES = """
-    add radd iadd sub subtract rsub isub neg negative sum mean cat concat concatenate stack hstack getitem setitem get
-    select narrow chunk split split_with_sizes tensor_split unbind index_select gather flatten unflatten ravel reshape
+    add sub subtract rsub neg negative sum mean cat concat concatenate stack hstack getitem setitem get select narrow
+    chunk split split_with_sizes tensor_split unbind index_select gather flatten unflatten ravel reshape
     view view_as reshape_as permute transpose swapaxes swapdims movedim moveaxis t adjoint squeeze unsqueeze expand
     expand_as repeat tile roll flip contiguous clone to type type_as float double half bfloat16 cpu cuda
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d

@@ -42,9 +42,8 @@ class Call:
 
     @property
     def is_in_place(self) -> bool:
-        is_operator = self._name.startswith("__")
-        suffix = self._name.startswith("__i") if is_operator else self._name.endswith("_")
-        return suffix or bool(self.kwargs.get("inplace"))
+        has_suffix = self._name.endswith("_") and not self._name.endswith("__")  # relu_, and add_ for x += 1
+        return has_suffix or self.name == "setitem" or bool(self.kwargs.get("inplace"))
 
     @property
     def where(self) -> str:
