@@ -67,6 +67,15 @@ def test_every_method_can_be_windowed(method):
     torch.testing.assert_close(window, cut(whole, receptive_field(net, "relu3"), places), rtol=0, atol=1e-10)
 
 
+def assert_reached(x: torch.Tensor, y: torch.Tensor, field: Field) -> None:
+    """The pixels of x (1, 3, h, h) that the middle units of the maps y depend on are those of their field."""
+    at = y.shape[2] // 2
+    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
+    first = field.start(torch.tensor([[at, at]]))[0]
+    assert torch.equal(reached.min(0).values, first)
+    assert torch.equal(reached.max(0).values, first + field.size - 1)
+
+
 @pytest.mark.parametrize("layer", ["conv1", "norm1", "relu2", "norm2", "relu3"])
 def test_the_field_is_what_the_gradient_reaches(layer):
     net = make("zfnet", 160)
@@ -75,12 +84,7 @@ def test_the_field_is_what_the_gradient_reaches(layer):
             module.forward = nn.AvgPool2d(3, module.stride, ceil_mode=True).forward  # every pixel counts
     x = torch.rand(1, 3, 160, 160, dtype=torch.float64).requires_grad_()
     y = net.upto(x, layer)
-    at = y.shape[2] // 2
-    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
-    field = receptive_field(net, layer)
-    first = field.start(torch.tensor([[at, at]]))[0]
-    assert torch.equal(reached.min(0).values, first)
-    assert torch.equal(reached.max(0).values, first + field.size - 1)
+    assert_reached(x, y, receptive_field(net, layer))
 
 
 def test_the_fields_of_the_papers_geometry():
@@ -260,12 +264,7 @@ def test_the_field_of_a_branching_network_is_what_the_gradient_reaches(layer):
     net.maxpool = nn.AvgPool2d(3, 2, 1)  # every pixel counts
     x = torch.rand(1, 3, 224, 224).requires_grad_()
     y = Backprojection(net, "gradient").activations(x, layer)
-    at = y.shape[2] // 2
-    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
-    field = receptive_field(net, layer)
-    first = field.start(torch.tensor([[at, at]]))[0]
-    assert torch.equal(reached.min(0).values, first)
-    assert torch.equal(reached.max(0).values, first + field.size - 1)
+    assert_reached(x, y, receptive_field(net, layer))
 
 
 def test_a_model_that_looks_at_values_has_the_whole_frame():
