@@ -113,7 +113,7 @@ def test_equal_places_are_taken_in_scan_order_and_few_images_leave_gaps():
 def test_the_patch_is_what_the_unit_sees(network, images):
     best = search(network, images, "relu2", 1)
     rows, places = best.rows[:6, 0].numpy(), best.places[:6, 0].numpy()
-    field, crop = receptive_field(network.module, "relu2"), network.inputs.crop
+    field, crop = receptive_field(network.module, "relu2", 56), network.inputs.crop
     pixels = network.inputs.center_pixels(images.frames(rows))
     starts = field.start(torch.as_tensor(places)).tolist()
     for patch, picture, start in zip(patches(pixels, field, places), pixels, starts, strict=True):
@@ -137,7 +137,7 @@ def test_projections_come_from_the_units_own_activation(network, images, batch):
 
 def test_fields_larger_than_the_image_are_shown_in_place(network, images):
     places, crop = np.array([[0, 0], [6, 3]]), network.inputs.crop
-    pixels, field = network.inputs.center_pixels(images.frames([0, 1])), receptive_field(network.module, "relu5")
+    pixels, field = network.inputs.center_pixels(images.frames([0, 1])), receptive_field(network.module, "relu5", 56)
     tiles = in_place(patches(pixels, field, places), field, places, crop)
     assert tiles.shape == (2, 56, 56, 3)
     np.testing.assert_array_equal(tiles[0, :48, :48], pixels[0, :48, :48])  # field: -35 .. 47

@@ -22,8 +22,6 @@ from torch.func import functional_call
 from zfnet.attribution.walk import Call, Walk
 from zfnet.core.errors import UserError
 
-DEFAULT_SIDE = 224  # px, of an image that a model without an `input_size` takes
-
 
 @dataclass(frozen=True)
 class Field:
@@ -51,12 +49,8 @@ class Field:
         return self.offset + self.stride * places
 
 
-def receptive_field(model: nn.Module, layer: str, side: int | None = None) -> Field:
-    """What a unit of `layer` sees of an image of `side` px; the whole frame where it is no square inside.
-
-    side: the model's own `input_size` where it has one, else 224 px.
-    """
-    side = side or int(getattr(model, "input_size", DEFAULT_SIDE))
+def receptive_field(model: nn.Module, layer: str, side: int) -> Field:
+    """What a unit of `layer` sees of an image of `side` px; the whole frame where it is no square inside."""
     return survey(model, layer, (3, side, side)).field or Field(side, 0, 0)
 
 
