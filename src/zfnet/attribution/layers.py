@@ -127,7 +127,8 @@ def pad_same(x: Tensor, weight: Tensor, padding: Any, dilation: Any) -> tuple[Te
     if padding == "valid":
         return x, 0
     steps = (dilation, dilation) if isinstance(dilation, int) else dilation
-    rows, columns = (step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True))
+    rows = steps[0] * (weight.shape[2] - 1)
+    columns = steps[1] * (weight.shape[3] - 1)
     return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), 0
 
 
