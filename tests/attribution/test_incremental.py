@@ -14,18 +14,28 @@ from zfnet.networks.convnet import build
 
 
 def literal(model: nn.Module, image: Tensor, occluder: Occluder, watch: Watch) -> tuple[Tensor, Tensor]:
-    """Scores and the watched map's total, one occluded image at a time."""
+    """Scores and the total of the watched map's first call, one occluded image at a time, of any module."""
     scores, totals, s = [], [], occluder.size
     for y, x in occluder.corners.tolist():
+        calls: list[Tensor] = []
         occluded = image.clone()
         occluded[:, y : y + s, x : x + s] = occluder.fill[:, y : y + s, x : x + s]
-        maps = occluded[None]
-        for name, module in model.named_children():
-            maps = module(maps)
-            if name == watch.name:
-                totals.append(maps[0, watch.channel].sum())
-        scores.append(maps[0])
+        hook = model.get_submodule(watch.name).register_forward_hook(
+            lambda _, __, maps, calls=calls: calls.append(maps.clone())
+        )
+        scores.append(model(occluded[None])[0])
+        hook.remove()
+        totals.append(calls[0][0, watch.channel].sum())
     return torch.stack(scores), torch.stack(totals)
+
+
+def assert_is_literal(model: nn.Module, image: Tensor, square: Occluder, watch: Watch, **options: int) -> None:
+    """Scores and totals are those of one occluded image at a time, up to rounding."""
+    with torch.inference_mode():
+        scores, totals = literal(model, image, square, watch)
+    answer = respond(model, image, square, watch, **options)
+    torch.testing.assert_close(answer.scores, scores, atol=1e-10, rtol=0)
+    torch.testing.assert_close(answer.totals, totals, atol=1e-10, rtol=0)
 
 
 def places(extent: tuple[int, int], size: int, stride: int) -> Tensor:
@@ -69,32 +79,20 @@ def odd_table() -> nn.Module:
 @pytest.mark.parametrize(("name", "crop", "size", "stride"), [("zfnet", 224, 50, 58), ("krizhevsky", 224, 32, 64)])
 def test_full_geometry_equals_one_image_at_a_time(name: str, crop: int, size: int, stride: int) -> None:
     model, image, square = network(name, crop), picture((crop, crop)), occluder((crop, crop), size, stride)
-    with torch.inference_mode():
-        scores, totals = literal(model, image, square, Watch("pool5", 3))
-    answer = respond(model, image, square, Watch("pool5", 3), batch=5)
-    torch.testing.assert_close(answer.scores, scores, atol=1e-10, rtol=0)
-    torch.testing.assert_close(answer.totals, totals, atol=1e-10, rtol=0)
+    assert_is_literal(model, image, square, Watch("pool5", 3), batch=5)
 
 
 @pytest.mark.parametrize("name", ["zfnet", "krizhevsky", "zfnet-wide345", "krizhevsky-no34"])
 @pytest.mark.parametrize("size", [1, 9, 20, 56])
 def test_small_geometry_equals_one_image_at_a_time(name: str, size: int) -> None:
     model, image, square = network(name, 56), picture((56, 56)), occluder((56, 56), size, 11)
-    with torch.inference_mode():
-        scores, totals = literal(model, image, square, Watch("relu5", 1))
-    answer = respond(model, image, square, Watch("relu5", 1), batch=7)
-    torch.testing.assert_close(answer.scores, scores, atol=1e-10, rtol=0)
-    torch.testing.assert_close(answer.totals, totals, atol=1e-10, rtol=0)
+    assert_is_literal(model, image, square, Watch("relu5", 1), batch=7)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 30])
 def test_strides_over_the_kernel_ceil_pools_and_unequal_axes(size: int) -> None:
     model, image, square = odd_table(), picture((37, 30)), occluder((37, 30), size, 3)
-    with torch.inference_mode():
-        scores, totals = literal(model, image, square, Watch("pool2", 2))
-    answer = respond(model, image, square, Watch("pool2", 2), batch=16)
-    torch.testing.assert_close(answer.scores, scores, atol=1e-10, rtol=0)
-    torch.testing.assert_close(answer.totals, totals, atol=1e-10, rtol=0)
+    assert_is_literal(model, image, square, Watch("pool2", 2), batch=16)
 
 
 def test_single_precision_stays_within_1e_5() -> None:
@@ -153,11 +151,7 @@ def test_a_fully_connected_unit_has_no_map_to_watch_in_patches_but_later_maps_do
     model(torch.zeros(1, 3, 14, 14))
     model = model.eval().double()
     image, square = picture((14, 14)), occluder((14, 14), 4, 5)
-    with torch.inference_mode():
-        scores, totals = literal(model, image, square, Watch("2", 1))
-    answer = respond(model, image, square, Watch("2", 1))
-    torch.testing.assert_close(answer.scores, scores, atol=1e-12, rtol=0)
-    torch.testing.assert_close(answer.totals, totals, atol=1e-12, rtol=0)
+    assert_is_literal(model, image, square, Watch("2", 1))
 
 
 def test_the_order_and_size_of_batches_do_not_matter() -> None:
@@ -176,22 +170,6 @@ def test_an_occluder_outside_the_image_and_a_training_model_are_refused() -> Non
         respond(model, image, Occluder(8, torch.tensor([[0, 0]]), image), scores=False)
     with pytest.raises(ValueError, match="eval mode"):
         respond(model.train(), image, Occluder(8, torch.tensor([[0, 0]]), image))
-
-
-def by_hooks(model: nn.Module, image: Tensor, occluder: Occluder, watch: Watch) -> tuple[Tensor, Tensor]:
-    """Scores and the total of the watched map's first call, one occluded image at a time, of any module."""
-    scores, totals, s = [], [], occluder.size
-    for y, x in occluder.corners.tolist():
-        calls: list[Tensor] = []
-        occluded = image.clone()
-        occluded[:, y : y + s, x : x + s] = occluder.fill[:, y : y + s, x : x + s]
-        hook = model.get_submodule(watch.name).register_forward_hook(
-            lambda _, __, maps, calls=calls: calls.append(maps.clone())
-        )
-        scores.append(model(occluded[None])[0])
-        hook.remove()
-        totals.append(calls[0][0, watch.channel].sum())
-    return torch.stack(scores), torch.stack(totals)
 
 
 def torchvisions(name: str) -> nn.Module:
@@ -230,7 +208,7 @@ def test_networks_of_torchvision_equal_one_image_at_a_time(name: str, extent: in
     for watched in maps:
         watch = Watch(watched, 3)
         with torch.inference_mode():
-            scores, totals = by_hooks(model, image, square, watch)
+            scores, totals = literal(model, image, square, watch)
         answer = respond(model, image, square, watch, batch=4)
         alone = respond(model, image, square, watch, scores=False)
         assert scores.std(0).max() > 0 and totals.std() > 0
@@ -257,11 +235,7 @@ def test_a_module_that_comes_twice_in_a_list_runs_twice() -> None:
     model = model.eval().double()
     assert [name for name, _ in list_layers(model)] == ["0", "1", "2.0", "2.1", "3", "4"]
     image, square = picture((8, 8)), occluder((8, 8), 3, 2)
-    with torch.inference_mode():
-        scores, totals = by_hooks(model, image, square, Watch("2.0", 1))
-    answer = respond(model, image, square, Watch("2.0", 1))
-    torch.testing.assert_close(answer.scores, scores, atol=1e-12, rtol=0)
-    torch.testing.assert_close(answer.totals, totals, atol=1e-12, rtol=0)
+    assert_is_literal(model, image, square, Watch("2.0", 1))
     again = respond(model, image, square, Watch("1", 1), plain=True, batch=2)  # heard twice a pass: the first counts
     torch.testing.assert_close(again.totals, respond(model, image, square, Watch("1", 1)).totals, atol=1e-12, rtol=0)
 
@@ -276,7 +250,7 @@ def test_a_list_with_a_forward_pass_of_its_own_is_one_layer() -> None:
     model = WithItsOwnForward(nn.Conv2d(3, 4, 3), nn.Flatten()).eval().double()
     image, square = picture((6, 6)), occluder((6, 6), 2, 2)
     with torch.inference_mode():
-        scores, _ = by_hooks(model, image, square, Watch("0", 1))
+        scores, _ = literal(model, image, square, Watch("0", 1))
     torch.testing.assert_close(respond(model, image, square).scores, scores)
 
 

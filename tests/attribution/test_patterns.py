@@ -119,6 +119,24 @@ def test_shards_merged_are_one_pass() -> None:
     assert int(whole["conv1"].n) == 10 * 9 and int(whole["fc2"].n) == 10
 
 
+@pytest.mark.parametrize("change", [lambda y: F.relu(y, True), lambda y: y.mul_(2), lambda y: y.__setitem__(0, 0.0)])
+def test_a_layers_outputs_are_seen_before_work_in_place_changes_them(change) -> None:
+    class Changing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.fc(x)
+            change(y)
+            return y
+
+    torch.manual_seed(0)
+    net, x = Changing(), torch.randn(5, 4)
+    expected = estimate(nn.Sequential(net.fc), [x])["0"]
+    assert all(torch.equal(value, vars(expected)[key]) for key, value in vars(estimate(net, [x])["fc"]).items())
+
+
 def test_merging_keeps_layers_that_only_one_has() -> None:
     moments = estimate(network(), [inputs()])
     one, other = {"conv1": moments["conv1"]}, {"fc2": moments["fc2"]}

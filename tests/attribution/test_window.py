@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from zfnet.attribution.engine import Backprojection, Target, project
-from zfnet.attribution.fields import survey
+from zfnet.attribution.fields import Field, receptive_field, survey
 from zfnet.attribution.rules import METHODS
-from zfnet.attribution.window import Field, cut, project_window, receptive_field
+from zfnet.attribution.window import cut, project_window
 from zfnet.core.errors import UserError
 from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.table import architecture
@@ -51,7 +51,7 @@ def test_a_window_is_the_cut_of_the_whole_frame(name, crop):
         some = image.expand(len(places), -1, -1, -1)
         whole = project(net, some, Target(units, places), layer)
         window = project_window(net, some, layer, units, places)
-        torch.testing.assert_close(window, cut(whole, receptive_field(net, layer), places), rtol=0, atol=1e-10)
+        torch.testing.assert_close(window, cut(whole, receptive_field(net, layer, crop), places), rtol=0, atol=1e-10)
         assert whole.abs().max() > 0
         torch.testing.assert_close(window.abs().sum(), whole.abs().sum(), rtol=1e-10, atol=0)  # nothing lies outside
 
@@ -64,7 +64,16 @@ def test_every_method_can_be_windowed(method):
     units = torch.tensor([0, 7, 3])
     whole = project(net, x, Target(units, places), "relu3", method, patterns)
     window = project_window(net, x, "relu3", units, places, method, patterns)
-    torch.testing.assert_close(window, cut(whole, receptive_field(net, "relu3"), places), rtol=0, atol=1e-10)
+    torch.testing.assert_close(window, cut(whole, receptive_field(net, "relu3", 160), places), rtol=0, atol=1e-10)
+
+
+def assert_reached(x: torch.Tensor, y: torch.Tensor, field: Field) -> None:
+    """The pixels of x (1, 3, h, h) that the middle units of the maps y depend on are those of their field."""
+    at = y.shape[2] // 2
+    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
+    first = field.start(torch.tensor([[at, at]]))[0]
+    assert torch.equal(reached.min(0).values, first)
+    assert torch.equal(reached.max(0).values, first + field.size - 1)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "norm1", "relu2", "norm2", "relu3"])
@@ -75,17 +84,12 @@ def test_the_field_is_what_the_gradient_reaches(layer):
             module.forward = nn.AvgPool2d(3, module.stride, ceil_mode=True).forward  # every pixel counts
     x = torch.rand(1, 3, 160, 160, dtype=torch.float64).requires_grad_()
     y = net.upto(x, layer)
-    at = y.shape[2] // 2
-    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
-    field = receptive_field(net, layer)
-    first = field.start(torch.tensor([[at, at]]))[0]
-    assert torch.equal(reached.min(0).values, first)
-    assert torch.equal(reached.max(0).values, first + field.size - 1)
+    assert_reached(x, y, receptive_field(net, layer, x.shape[-1]))
 
 
 def test_the_fields_of_the_papers_geometry():
     net = build("zfnet", 2, 224, 0.0625)
-    sizes = {layer: receptive_field(net, layer).size for layer in ("relu1", "relu2", "relu3", "relu4", "relu5")}
+    sizes = {layer: receptive_field(net, layer, 224).size for layer in ("relu1", "relu2", "relu3", "relu4", "relu5")}
     assert sizes == {"relu1": 7, "relu2": 27, "relu3": 75, "relu4": 107, "relu5": 139}
 
 
@@ -97,10 +101,10 @@ def test_a_cut_fills_what_lies_outside():
 
 def test_a_field_larger_than_the_image_is_still_exact():
     net = make("zfnet", 56)
-    assert receptive_field(net, "relu5").size > 56
+    assert receptive_field(net, "relu5", 56).size > 56
     x = torch.randn(1, 3, 56, 56, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     window = project_window(net, x, "relu5", torch.tensor([1]), torch.tensor([[0, 6]]))
-    assert window.shape[-1] == receptive_field(net, "relu5").size
+    assert window.shape[-1] == receptive_field(net, "relu5", 56).size
 
 
 def test_the_window_leaves_the_model_alone():
@@ -113,10 +117,10 @@ def test_the_window_leaves_the_model_alone():
 
 def test_layers_that_see_the_whole_image_have_the_whole_frame():
     net = make("zfnet", 56)
-    assert receptive_field(net, "relu6") == receptive_field(net, "fc8") == Field(56, 0, 0)
+    assert receptive_field(net, "relu6", 56) == receptive_field(net, "fc8", 56) == Field(56, 0, 0)
     assert receptive_field(nn.Sequential(nn.Conv2d(3, 3, (3, 5))), "0", 32) == Field(32, 0, 0)
     with pytest.raises(UserError, match="no layer relu9"):
-        receptive_field(net, "relu9")
+        receptive_field(net, "relu9", 56)
 
 
 def test_memory_is_flat_over_200_projections():
@@ -143,7 +147,7 @@ def test_the_padding_of_a_pool_is_never_its_maximum(pool):
     some, units = x.expand(len(places), -1, -1, -1), torch.arange(len(places)) % 4
     whole = project(net, some, Target(units, places), "2", "gradient")
     window = project_window(net, some, "2", units, places, "gradient")
-    torch.testing.assert_close(window, cut(whole, receptive_field(net, "2"), places), rtol=0, atol=1e-10)
+    torch.testing.assert_close(window, cut(whole, receptive_field(net, "2", 24), places), rtol=0, atol=1e-10)
 
 
 # ---------------------------------------------------------------- any model
@@ -195,6 +199,7 @@ WHOLE = {
     "average inside": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
     "upsampling": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Upsample(scale_factor=2)),
     "branches": lambda: Residual(),
+    "written into": lambda: WrittenInto(),
 }
 
 
@@ -207,6 +212,19 @@ class Residual(nn.Module):
     def forward(self, x):
         x = F.relu(self.conv1(x))
         return torch.cat([x + F.relu(self.conv2(x)), self.pool(x)], 1)
+
+
+class WrittenInto(nn.Module):
+    """Sets a row of its maps, which no window knows of."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        maps = self.conv(x)
+        maps[:, :, 1] = 0
+        return F.relu(maps)
 
 
 def varied(net: nn.Module) -> nn.Module:
@@ -234,7 +252,7 @@ def test_pools_that_overwrite_are_projected_whole_and_cut():
 
 def test_layers_inside_a_module_of_torchvision_have_windows():
     net = varied(alexnet(weights=None))
-    assert receptive_field(net, "features.4") == receptive_field(net.features, "4") == Field(51, 8, -18)
+    assert receptive_field(net, "features.4", 96) == receptive_field(net.features, "4", 96) == Field(51, 8, -18)
     assert_window_is_the_cut(net, "features.4", 96, "deconvnet", True)
 
 
@@ -246,12 +264,7 @@ def test_the_field_of_a_branching_network_is_what_the_gradient_reaches(layer):
     net.maxpool = nn.AvgPool2d(3, 2, 1)  # every pixel counts
     x = torch.rand(1, 3, 224, 224).requires_grad_()
     y = Backprojection(net, "gradient").activations(x, layer)
-    at = y.shape[2] // 2
-    reached = torch.autograd.grad(y[0, :, at, at].sum(), x)[0][0].abs().sum(0).nonzero()
-    field = receptive_field(net, layer)
-    first = field.start(torch.tensor([[at, at]]))[0]
-    assert torch.equal(reached.min(0).values, first)
-    assert torch.equal(reached.max(0).values, first + field.size - 1)
+    assert_reached(x, y, receptive_field(net, layer, x.shape[-1]))
 
 
 def test_a_model_that_looks_at_values_has_the_whole_frame():

@@ -123,6 +123,8 @@ def test_layers_of_any_module(device):
     shared = layers_of(Shared(), device=device)
     assert shared.maps == ("block", "inplace")  # the shared ReLU is called twice, the gate has 1x1 px
     assert shared.outputs == ("block", "inplace", "drop")
+    threshold = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Threshold(0.0, 0.0), nn.Conv2d(4, 4, 3), nn.Flatten())
+    assert layers_of(threshold, device=device).maps == ("1",)
     functional = layers_of(Functional(), device=device)
     assert functional.maps == ("conv1", "conv2") and functional.outputs == ("conv1", "conv2", "fc1")
 

@@ -18,7 +18,8 @@ from zfnet.data.sources.imagenet import read_imagenet
 from zfnet.networks.borrowed import torchvision_inputs, torchvision_names
 from zfnet.networks.checkpoint import save_network
 from zfnet.networks.convnet import build
-from zfnet.networks.load import as_network, check_network, describe, imagenet_classes, load_network, unwrap
+from zfnet.networks.load import as_network, check_network, describe, imagenet_classes, load_network
+from zfnet.networks.network import unwrap
 from zfnet.networks.options import NetworkOptions
 from zfnet.networks.predict import predict
 

@@ -38,6 +38,12 @@ def test_no_images_have_no_labels(tmp_path):
     assert Classes(("n1",), ("cat",)).labels(index).shape == (0,)
 
 
+def test_images_without_a_class_have_the_label_minus_one(tmp_path):
+    for known in ((), ("n1",)):
+        index = make_index(tmp_path, [("0.jpg", -1)], known)
+        assert Classes(("n1",), ("cat",)).labels(index).tolist() == [-1]
+
+
 # ---------------------------------------------------------------- layers
 def test_layers_of_ours_are_numbered_as_the_papers_number_them(network):
     assert list(network.layers) == [1, 2, 3, 4, 5, 6, 7] and network.depth == 7

@@ -22,8 +22,6 @@ from torch.func import functional_call
 from zfnet.attribution.walk import Call, Walk
 from zfnet.core.errors import UserError
 
-DEFAULT_SIDE = 224  # px, of an image that a model without an `input_size` takes
-
 
 @dataclass(frozen=True)
 class Field:
@@ -51,12 +49,8 @@ class Field:
         return self.offset + self.stride * places
 
 
-def receptive_field(model: nn.Module, layer: str, side: int | None = None) -> Field:
-    """What a unit of `layer` sees of an image of `side` px; the whole frame where it is no square inside.
-
-    side: the model's own `input_size` where it has one, else 224 px.
-    """
-    side = side or int(getattr(model, "input_size", DEFAULT_SIDE))
+def receptive_field(model: nn.Module, layer: str, side: int) -> Field:
+    """What a unit of `layer` sees of an image of `side` px; the whole frame where it is no square inside."""
     return survey(model, layer, (3, side, side)).field or Field(side, 0, 0)
 
 
@@ -95,7 +89,7 @@ class Survey:
         below = _union([self.fields[id(x)][1] for x in inputs])  # before work in place changes it
         is_alone = len(inputs) == 1 and inputs[0] is call.input
         result = _shape_of_result(call) if is_alone else call.compute()
-        outputs = _tensors(result)
+        outputs = _tensors(call.input if call.is_in_place else result)  # x[...] = y returns nothing
         if inputs and outputs:
             self._extend(call, arguments, inputs, below)
             for y in outputs:
@@ -142,7 +136,7 @@ def survey(model: nn.Module, layer: str, shape: Sequence[int]) -> Survey:
 POINTWISE_NAMES = """
     relu relu6 hardtanh clamp clamp_min silu gelu elu leaky_relu sigmoid hardsigmoid hardswish tanh softplus mish
     batch_norm local_response_norm dropout dropout2d feature_dropout
-    add radd iadd sub rsub isub neg mul rmul imul div truediv itruediv clone contiguous to float double
+    add sub rsub neg mul div clone contiguous to float double
 """
 POINTWISE = frozenset(POINTWISE_NAMES.split())
 

@@ -103,7 +103,7 @@ def respond(
 ) -> Responses:
     """Logits and the watched map's total activation for one network input (3, h, w), occluder at each of its places.
 
-    With scores=False nothing above the watched map is computed, and of the last convolution only the watched map.
+    With scores=False nothing above a watched map of the list is computed, and of the last convolution only that map.
     `batch` places at a time, so memory does not grow with their number. plain=True runs whole forward passes: the
     yardstick. Of a module that is called several times in one pass, the first call is watched. Raises ValueError where
     the occluder leaves the image, the model is in training mode (dropout would answer at random), or neither scores nor

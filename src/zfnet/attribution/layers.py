@@ -127,7 +127,8 @@ def pad_same(x: Tensor, weight: Tensor, padding: Any, dilation: Any) -> tuple[Te
     if padding == "valid":
         return x, 0
     steps = (dilation, dilation) if isinstance(dilation, int) else dilation
-    rows, columns = (step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True))
+    rows = steps[0] * (weight.shape[2] - 1)
+    columns = steps[1] * (weight.shape[3] - 1)
     return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), 0
 
 
@@ -249,8 +250,8 @@ def _contrast_normalization(rules: Rules, call: Call, input: Tensor, *args: Any,
 TREATMENTS: dict[str, Callable[..., Any]] = {  # (rules, call, the function's own arguments)
     **dict.fromkeys(BOUNDS, _rectifier),
     **dict.fromkeys(WITH_SWITCHES, _max_pool),
-    **dict.fromkeys(("mul", "multiply", "rmul", "imul"), _product),
-    **dict.fromkeys(("div", "divide", "true_divide", "truediv", "itruediv"), _quotient),
+    **dict.fromkeys(("mul", "multiply"), _product),
+    **dict.fromkeys(("div", "divide", "true_divide"), _quotient),
     **dict.fromkeys(("matmul", "rmatmul", "mm", "bmm", "einsum", "conv1d", "conv3d"), _bilinear),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _bilinear),
     "conv2d": _convolution,
@@ -260,8 +261,8 @@ TREATMENTS: dict[str, Callable[..., Any]] = {  # (rules, call, the function's ow
 }
 
 LINEAR_NAMES = """
-    add radd iadd sub subtract rsub isub neg negative sum mean cat concat concatenate stack hstack getitem setitem get
-    select narrow chunk split split_with_sizes tensor_split unbind index_select gather flatten unflatten ravel reshape
+    add sub subtract rsub neg negative sum mean cat concat concatenate stack hstack getitem setitem get select narrow
+    chunk split split_with_sizes tensor_split unbind index_select gather flatten unflatten ravel reshape
     view view_as reshape_as permute transpose swapaxes swapdims movedim moveaxis t adjoint squeeze unsqueeze expand
     expand_as repeat tile roll flip contiguous clone to type type_as float double half bfloat16 cpu cuda
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d

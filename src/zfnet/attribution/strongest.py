@@ -71,18 +71,6 @@ def update(best: Strongest | None, activations: Tensor, rows: Tensor, top: int) 
     return Strongest(values, kept_rows, places)
 
 
-def merge(first: Strongest, second: Strongest) -> Strongest:
-    """The strongest of two shards of a set; the order of the two does not matter."""
-    top = first.values.shape[1]
-    values = torch.cat([first.values, second.values], 1)
-    rows = torch.cat([first.rows, second.rows], 1)
-    places = torch.cat([first.places, second.places], 1)
-    by_row = rows.sort(dim=1, stable=True).indices
-    order = by_row.gather(1, values.gather(1, by_row).sort(dim=1, descending=True, stable=True).indices)[:, :top]
-    kept_places = places.gather(1, order[..., None].expand(-1, -1, 2))
-    return Strongest(values.gather(1, order), rows.gather(1, order), kept_places)
-
-
 def _nothing(c: int, top: int, like: Tensor) -> Strongest:
     values = torch.full((c, top), float("-inf"), dtype=like.dtype, device=like.device)
     rows = torch.full((c, top), -1, dtype=torch.int64, device=like.device)

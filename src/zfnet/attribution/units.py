@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.attribution.window import Field, cut, project_window
+from zfnet.attribution.fields import Field
+from zfnet.attribution.window import cut, project_window
 
 GRAY = 128  # what lies outside the image or the field
 CHUNK = 48  # projections at once, where no other number is given

@@ -23,6 +23,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 
 from zfnet.core.errors import UserError
+from zfnet.networks.network import unwrap
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,8 @@ class Call:
 
     @property
     def is_in_place(self) -> bool:
-        is_operator = self._name.startswith("__")
-        suffix = self._name.startswith("__i") if is_operator else self._name.endswith("_")
-        return suffix or bool(self.kwargs.get("inplace"))
+        has_suffix = self._name.endswith("_") and not self._name.endswith("__")  # relu_, and add_ for x += 1
+        return has_suffix or self.name == "setitem" or bool(self.kwargs.get("inplace"))
 
     @property
     def where(self) -> str:
@@ -98,9 +98,7 @@ class Walk:
 
     @classmethod
     def of(cls, model: nn.Module) -> Walk:
-        module: Any = model
-        while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
-            module = module._orig_mod if hasattr(module, "_orig_mod") else module.module
+        module = unwrap(model)
         return cls(module, {part: name for name, part in module.named_modules()})
 
     def run(

@@ -15,11 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.attribution.engine import Backprojection, Target
-from zfnet.attribution.fields import Field, Step, receptive_field, sliding_layer, survey
+from zfnet.attribution.fields import Field, Step, sliding_layer, survey
 from zfnet.attribution.rules import Method
 from zfnet.attribution.walk import Call, evaluation
-
-__all__ = ["Field", "cut", "project_window", "receptive_field"]
 
 
 def cut(images: Tensor, field: Field, places: Tensor, fill: float = 0.0) -> Tensor:

@@ -110,14 +110,16 @@ class Inputs:
 
         pixels: (b, crop, crop, 3) uint8; the result is (b, 3, crop, crop) float32, channels last in memory.
         """
-        rows, columns = np.asarray(top, np.int64), np.asarray(left, np.int64)
-        y, x, mirrored = (
-            torch.from_numpy(places).to(pixels.device, non_blocking=True)
-            for places in (rows, columns, np.flatnonzero(np.asarray(flip)))
-        )
+        y = torch.from_numpy(np.asarray(top, np.int64)).to(pixels.device, non_blocking=True)
+        x = torch.from_numpy(np.asarray(left, np.int64)).to(pixels.device, non_blocking=True)
+        mirrored = torch.from_numpy(np.flatnonzero(np.asarray(flip))).to(pixels.device, non_blocking=True)
+        mean, std = self._colors_on(pixels.device)
+        if len(mean) > 1:
+            windows = mean.unfold(0, self.crop, 1).unfold(1, self.crop, 1)
+            mean = windows.permute(0, 1, 3, 4, 2)[y, x]  # (b, crop, crop, 3)
         inputs = pixels.float()
-        inputs -= self._mean_at(pixels.device, y, x)
-        inputs /= self._std_on(pixels.device)
+        inputs -= mean
+        inputs /= std
         inputs[mirrored] = inputs[mirrored].flip(2)
         return inputs.permute(0, 3, 1, 2)
 
@@ -157,21 +159,15 @@ class Inputs:
     def _divided(self, values: Tensor) -> Tensor:
         return values / self._scale().to(values)
 
-    def _mean_at(self, device: torch.device, top: Tensor, left: Tensor) -> Tensor:
-        """The mean image under crops at the places, (b, crop, crop, 3): views of one copy a device."""
+    def _colors_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The mean (frame, frame, 3) or (1, 1, 3) and the standard deviation (3,), copied to a device once."""
         if device not in self._on_devices:
-            self._on_devices[device] = torch.from_numpy(np.ascontiguousarray(self.mean)).to(device)
-        mean = self._on_devices[device]
-        if mean.shape[0] == 1:
-            return mean
-        windows = mean.unfold(0, self.crop, 1).unfold(1, self.crop, 1)
-        return windows.permute(0, 1, 3, 4, 2)[top, left]
-
-    def _std_on(self, device: torch.device) -> Tensor:
-        return torch.from_numpy(np.asarray(self.std, np.float32)).to(device)
+            mean = torch.from_numpy(np.ascontiguousarray(self.mean)).to(device)
+            self._on_devices[device] = mean, torch.from_numpy(np.asarray(self.std, np.float32)).to(device)
+        return self._on_devices[device]
 
     @cached_property
-    def _on_devices(self) -> dict[torch.device, Tensor]:
+    def _on_devices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
         return {}
 
 

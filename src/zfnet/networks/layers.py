@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 ACTIVATIONS = {
-    *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "threshold", "threshold_", "leaky_relu", "leaky_relu_"),
-    *("elu", "elu_", "selu", "selu_", "celu", "celu_", "prelu", "silu", "silu_", "gelu", "mish", "softplus"),
-    *("hardswish", "hardswish_"),
-}  # names of functions of torch and its tensors
+    *("relu", "relu6", "hardtanh", "threshold", "leaky_relu", "elu", "selu", "celu", "prelu", "silu", "gelu", "mish"),
+    *("softplus", "hardswish"),
+}  # names of functions of torch and its tensors, without the mark of work in place
 CONCATENATIONS = {"cat", "concat", "concatenate"}
 
 
@@ -180,7 +179,7 @@ class _Activations(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        name = getattr(func, "__name__", "")
+        name = getattr(func, "__name__", "").strip("_")  # _threshold, relu_
         joined = name in CONCATENATIONS and all(self.made(part) for part in args[0])
         if isinstance(result, Tensor) and (name in ACTIVATIONS or joined):
             self._made[id(result)] = result

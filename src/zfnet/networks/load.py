@@ -25,7 +25,7 @@ from zfnet.networks.borrowed import RANDOM, TIMM, weights_title
 from zfnet.networks.checkpoint import load_trained
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
 from zfnet.networks.layers import KNOWN, Layers, Output, find_layers, run_once
-from zfnet.networks.network import Classes, Network
+from zfnet.networks.network import Classes, Network, unwrap
 from zfnet.networks.options import TRAINED, NetworkOptions
 from zfnet.networks.weights import assign_weights, check_fit, fit_names, read_weights
 
@@ -92,14 +92,6 @@ def as_network(module: nn.Module, title: str = "", **more: Unpack[Preprocessing]
     """Anybody's own module, from inputs (b, 3, crop, crop) to class scores (b, classes), as a Network."""
     title = title or type(unwrap(module)).__name__
     return _network(module, OWN_INPUTS, _options(title, "", more), title)
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """The module inside DataParallel, DistributedDataParallel and torch.compile."""
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while isinstance(module, parallel) or hasattr(module, "_orig_mod"):
-        module = module.module if isinstance(module, parallel) else module._orig_mod  # type: ignore[assignment]
-    return module
 
 
 # -------------------------------------------------------------------- by kind of name

@@ -32,8 +32,8 @@ class Classes:
     def labels(self, index: Index) -> np.ndarray:
         """The output of each image's class, (n,) int64; -1 where the network or the index does not know the class."""
         outputs = {name: output for output, name in enumerate(self.ids)}
-        of_class = np.array([outputs.get(name, -1) for name in index.classes], dtype=np.int64)
-        return np.where(index.labels < 0, -1, of_class[index.labels])
+        of_class = np.array([*(outputs.get(name, -1) for name in index.classes), -1], dtype=np.int64)
+        return of_class[index.labels]  # the label -1 takes the last
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,19 @@ class Network:
 
     def fingerprint(self) -> str:
         """Hash of the modules, the weights and the preprocessing."""
-        digest = hash_module(self.module)
+        digest = hashlib.sha256(repr(self.module).encode())
+        for name, value in self.module.state_dict().items():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         digest.update(self.inputs.fingerprint().encode())
         return digest.hexdigest()[:16]
 
 
-def hash_module(module: nn.Module) -> hashlib._Hash:
-    """SHA-256 of a module's structure and weights, to which more can be added."""
-    digest = hashlib.sha256(repr(module).encode())
-    for name, value in module.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside DataParallel, DistributedDataParallel and torch.compile."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(module, parallel) or hasattr(module, "_orig_mod"):
+        module = module.module if isinstance(module, parallel) else module._orig_mod  # type: ignore[assignment]
+    return module
 
 
 def class_names(classes: Classes, outputs: Sequence[int]) -> list[str]:

@@ -20,8 +20,10 @@ from zfnet.core.errors import UserError
 KEY = "network.weights"
 NESTED = ("state_dict", "model", "model_state_dict", "net")  # where checkpoints keep the state dict
 PREFIXES = ("module.", "model.", "_orig_mod.")
-AUXILIARY = re.compile(r"^(aux[12]|AuxLogits)\.")  # heads of googlenet and inception_v3 that only training uses
-OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")  # as torchvision's files name them
+# Heads of googlenet and inception_v3 that only training uses.
+AUXILIARY = re.compile(r"^(aux[12]|AuxLogits)\.")
+# Names of densenet's layers in torchvision's files.
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 COUNTERS = "num_batches_tracked"  # of batch norm; files older than PyTorch 0.4.1 have none
 SHOWN = 3  # keys that an error lists
 
@@ -38,12 +40,13 @@ def read_weights(file: str, mapped: bool = False) -> State:
     for name in NESTED:
         if isinstance(saved, Mapping) and isinstance(saved.get(name), Mapping):
             saved = saved[name]
-    if not isinstance(saved, Mapping) or not saved or not all(isinstance(value, Tensor) for value in saved.values()):
+    holds_tensors = isinstance(saved, Mapping) and all(isinstance(value, Tensor) for value in saved.values())
+    if not holds_tensors or not saved:
         raise UserError(
             f"{KEY}: {path} holds no state dict, alone or under {', '.join(NESTED)}; write one with "
             f"torch.save(model.state_dict(), 'weights.pth')"
         )
-    return saved  # type: ignore[return-value]
+    return saved
 
 
 def fit_names(saved: State, expected: Mapping[str, Tensor]) -> State:
@@ -85,9 +88,11 @@ def assign_weights(module: nn.Module, fitted: State) -> None:
 def _load(path: Path, mapped: bool) -> Any:
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
+    mmap = mapped and zipfile.is_zipfile(path)
+    plain = [argparse.Namespace]  # what training scripts save beside the weights
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # plain values, beside the weights
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals(plain):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # torch.load raises whatever the damage leads to
         pickled = re.search(r"GLOBAL (\S+)", str(error))
         if pickled or "TorchScript" in str(error):

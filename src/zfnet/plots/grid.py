@@ -58,7 +58,8 @@ def mosaic(
 ) -> np.ndarray:
     """Rows of tiles as one picture (H, W, 3). All tiles have the shape of the largest; None leaves a hole."""
     shapes = [tile.shape[:2] for row in tiles for tile in row if tile is not None]
-    height, width = (scale * max(side) for side in zip(*shapes, strict=True))
+    height = scale * max(shape[0] for shape in shapes)
+    width = scale * max(shape[1] for shape in shapes)
     rows, columns = len(tiles), max(len(row) for row in tiles)
     size = min(13, max(9, width // 9))  # px of the letters
     left = 10 + math.ceil(max(text_width(label, size) for label in row_labels)) if row_labels else gap
@@ -85,16 +86,14 @@ def headed(picture: np.ndarray, text: str) -> np.ndarray:
     return canvas
 
 
-def heatmap(
-    values: np.ndarray, low: float | None = None, high: float | None = None, size: int | None = None
-) -> np.ndarray:
-    """(h, w) values as viridis colors between `low` and `high` (default: the extremes), enlarged to `size` px."""
+def heatmap(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """(h, w) values as viridis colors (h, w, 3) between `low` and `high` (default: the extremes)."""
     values = np.asarray(values, dtype=np.float64)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
     grey = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     image = cv2.applyColorMap(np.round(255 * grey).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    return fit(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), size, smooth=False) if size else image[:, :, ::-1].copy()
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def signed_heatmap(values: np.ndarray) -> np.ndarray:
@@ -111,7 +110,7 @@ def draw_box(
 ) -> np.ndarray:
     """A copy of `image` with the box x0 y0 x1 y1 (inclusive pixels of this image) outlined."""
     copy = np.ascontiguousarray(image).copy()
-    x0, y0, x1, y1 = (int(round(value)) for value in box)
+    x0, y0, x1, y1 = np.rint(box).astype(int).tolist()
     cv2.rectangle(copy, (x0, y0), (x1, y1), color, thickness)
     return copy
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from zfnet.attribution.fields import Field
 from zfnet.attribution.strongest import Strongest
 from zfnet.attribution.units import in_place
-from zfnet.attribution.window import Field
 from zfnet.core.statistics import bootstrap
 from zfnet.plots import chart
 from zfnet.plots.grid import CUT, contrast, fit, mosaic, write
