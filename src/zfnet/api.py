@@ -34,27 +34,9 @@ from zfnet.experiments.class_model.compute import ascend
 from zfnet.experiments.class_model.options import ClassModelOptions
 from zfnet.experiments.explain import compute as explaining
 from zfnet.experiments.explain.options import ExplainOptions
-from zfnet.networks.load import load_network
+from zfnet.networks.load import load_network as load_network
 from zfnet.networks.network import Network
 from zfnet.plots.grid import contrast, heatmap, mosaic
-
-__all__ = [
-    "ClassModel",
-    "Explanation",
-    "Network",
-    "OcclusionMap",
-    "Projection",
-    "Saliency",
-    "TopActivations",
-    "class_model",
-    "explain",
-    "load_network",
-    "occlude",
-    "patterns",
-    "project",
-    "saliency",
-    "top_activations",
-]
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray
 Patterns: TypeAlias = Mapping[str, Tensor]  # module name -> pattern a+, shaped as the module's weight

@@ -154,7 +154,7 @@ def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:
 
 def test_the_figure_and_the_score_with_and_without_boxes(tmp_path: Path) -> None:
     model = module()
-    options = OcclusionOptions(square=14, stride=14, n_images=2, n_score=4, grey="128")
+    options = OcclusionOptions(square=14, stride=14, n_images=2, n_score=4, gray="128")
     boxed = dataset(model, np.array([[10, 10, 40, 40]]))
     outcome = run(options, network(model), boxed, tmp_path / "a", seed=1)
     assert outcome.numbers["n_scored"] == 4 and len(outcome.numbers["shown"]) == 2

@@ -9,11 +9,12 @@ from urllib.parse import unquote
 import pytest
 
 from zfnet.core.errors import UserError
+from zfnet.experiments.table import STAGES
 from zfnet.report.__main__ import main as report_command
 from zfnet.report.build import build, needed_stages
 from zfnet.report.page import inline, typeset
 from zfnet.report.paper import papers
-from zfnet.report.results import read
+from zfnet.report.results import OF_TRAINING, read
 from zfnet.report.tables import join
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -196,22 +197,34 @@ def test_a_table_is_shown_once_it_has_a_number(make_outputs, tmp_path) -> None:
     assert caption in page and "41.5" in page
 
 
-def test_a_network_of_torchvision_is_named_and_counts_for_no_claim_nor_key_number(make_outputs, tmp_path) -> None:
+def test_claims_are_judged_for_a_network_trained_elsewhere_but_for_those_about_its_training(make_outputs, tmp_path):
     outputs = make_outputs(tmp_path, "transfer")
     path = outputs / "transfer" / "result.json"
     result = json.loads(path.read_text())
     result["numbers"]["network"] = "vgg16, torchvision's weights"
+    result["profile"] = "imagenet"
     judged = []
     for network in ("trained", "vgg16"):
-        result["config"]["transfer"]["network"] = network
+        result["config"]["network"] = {"name": network}
         path.write_text(json.dumps(result))
-        judged.append(build(outputs, outputs / "report").numbers["claims"])
+        outcome = build(outputs, outputs / "report")
+        judged.append(outcome.numbers["claims"])
         pages = read_pages(outputs / "report")
         table = pages["zeiler-fergus.html"].text
         assert "The frozen network here: vgg16, torchvision’s weights." in table and "57.9" in table
-        assert ("convnet pretrained" in pages["index.html"].text) == (network == "trained")
-    assert "The network was torchvision's, of which the paper claims nothing." in pages["claims.html"].text
-    assert judged[0]["not measured"] < judged[1]["not measured"] and set(judged[1]) == {"not measured"}
+        assert "convnet pretrained" in pages["index.html"].text
+        borrowed = network == "vgg16"
+        assert ("Needs a training; vgg16 was trained elsewhere." in pages["claims.html"].text) == borrowed
+        assert ("Needs a training; vgg16 was trained elsewhere." in table) == borrowed
+        assert ("was trained elsewhere; what needs a training is left out" in pages["index.html"].text) == borrowed
+        assert ("ablations" in outcome.numbers["missing"]) != borrowed and "occlusion" in outcome.numbers["missing"]
+        command = "python -m zfnet stage=occlusion profile=imagenet" + " network=vgg16" * borrowed
+        assert f"{command}." in table
+    assert judged[0] == judged[1] and set(judged[0]) != {"not measured"}
+
+
+def test_the_stages_about_training_are_those_of_the_table() -> None:
+    assert set(OF_TRAINING) == {stage.name for stage in STAGES.values() if stage.trains}
 
 
 def test_no_result_at_all_is_an_error(tmp_path) -> None:

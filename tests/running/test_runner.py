@@ -221,15 +221,31 @@ def make():
 """
 
 
-def test_a_layer_that_a_borrowed_network_lacks_is_refused_before_anything_runs(borrowed, ran, tmp_path, monkeypatch):
+@pytest.fixture
+def shallow(borrowed, tmp_path, monkeypatch):
+    """The configuration with a network of two layers."""
     (tmp_path / "shallow_network.py").write_text(SHALLOW)
     monkeypatch.syspath_prepend(str(tmp_path))
-    shallow = replace(borrowed, network=replace(borrowed.network, name="shallow_network:make", weights=""))
-    with pytest.raises(UserError, match="occlusion: needs layer 5, and shallow_network:make has layers 1, 2;"):
-        runner.run(replace(shallow, stage="occlusion"), "")
+    return replace(borrowed, network=replace(borrowed.network, name="shallow_network:make", weights=""))
+
+
+def test_a_layer_that_a_borrowed_network_lacks_is_refused_before_anything_runs(shallow, ran):
+    with pytest.raises(UserError, match="correspondence: needs layer 5, and shallow_network:make has layers 1, 2;"):
+        runner.run(replace(shallow, stage="correspondence"), "")
     assert ran == []
-    runner.run(replace(shallow, stage="saliency"), "")
-    assert ran == ["data", "saliency"]
+    runner.run(replace(shallow, stage="saliency,occlusion"), "")
+    assert ran == ["data", "occlusion", "saliency"]
+
+
+def test_the_report_passes_over_what_needs_a_layer_that_the_network_lacks(shallow, ran, tmp_path):
+    runner.run(replace(shallow, stage="report"), "")
+    assert "correspondence" not in ran and {"occlusion", "saliency", "report"} <= set(ran)
+    folder = stage_folder(STAGES["correspondence"], shallow)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["numbers"]["skipped"].startswith("correspondence: needs layer 5, and shallow_network:make has")
+    n_ran = len(ran)
+    runner.run(replace(shallow, stage="report"), "")
+    assert len(ran) == n_ran  # done before
 
 
 def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_path):

@@ -15,6 +15,7 @@ RENAMED = {
     "look": "explain",
     "look.network": "network",
     "look.weights": "network.weights",
+    "occlusion.grey": "occlusion.gray",
     "transfer.network": "network",
     "transfer.weights": "network.weights",
 }

@@ -16,6 +16,10 @@ class UserError(Exception):
     """Bad input. The message names the key, file or class and says what to do."""
 
 
+class LacksLayer(UserError):
+    """A stage needs a layer that the network does not have."""
+
+
 def exit_code(work: Callable[[], int | None]) -> int:
     """The exit code of a command: what `work` returns (None: 0), 2 for bad input, printed as one line to stderr,
     130 for Ctrl-C and termination signals, 141 for a closed pipe.

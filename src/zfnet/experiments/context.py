@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfnet.core.errors import UserError
+from zfnet.core.errors import LacksLayer
 from zfnet.core.machine import pick_device
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
@@ -145,13 +145,13 @@ class Context:
             require_folder(Path(folder), f"{self.stage}.{key}", "see data/README.md")
 
     def need_layers(self, *numbers: int) -> None:
-        """Raise UserError where the network will lack one of the papers' layers."""
+        """Raise LacksLayer where the network will lack one of the papers' layers."""
         _, _, available = self.expected
         missing = [number for number in numbers if number not in available]
         if missing:
             name = self.config.network.name if is_borrowed(self.config) else self.config.model.name
             known = f"layers {', '.join(map(str, available))}" if available else "no hidden layer"
-            raise UserError(f"{self.stage}: needs layer {missing[0]}, and {name} has {known}; choose another network")
+            raise LacksLayer(f"{self.stage}: needs layer {missing[0]}, and {name} has {known}; choose another network")
 
 
 def raw_files(config: Settings, section: str) -> str:

@@ -89,9 +89,8 @@ def _load(path: Path, mapped: bool) -> Any:
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
     mmap = mapped and zipfile.is_zipfile(path)
-    plain = [argparse.Namespace]  # what training scripts save beside the weights
     try:
-        with torch.serialization.safe_globals(plain):
+        with torch.serialization.safe_globals([argparse.Namespace]):  # scripts save their arguments beside the weights
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # torch.load raises whatever the damage leads to
         pickled = re.search(r"GLOBAL (\S+)", str(error))

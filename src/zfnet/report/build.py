@@ -27,7 +27,7 @@ from zfnet.pipeline.record import RESULT, Outcome
 from zfnet.report import atlas
 from zfnet.report.page import Figure, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers
-from zfnet.report.results import Result, read
+from zfnet.report.results import Result, borrowed_network, needs_training, read
 from zfnet.report.scale import describe
 from zfnet.report.tables import Joined, KeyNumber, fill, join, key_rows
 from zfnet.report.verdict import Judged, judge_all, tally
@@ -56,6 +56,7 @@ class Part:
     notes: list[str]
     command: str
     atlas: str  # the page with all maps, where there is one
+    trained_elsewhere: str  # the network, where the artefact needs a training that it did not have here
 
 
 def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
@@ -74,6 +75,7 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     listed = ((atlas.INDEX, "Atlas"),) if layers else ()
     pages = (*menu, ("claims.html", "Claims"), *listed, ("provenance.html", "Provenance"))
     missing = missing_stages(results)
+    profile = next((name for result in results.values() if (name := result.content["profile"])), outputs.name)
     shared: dict[str, Any] = {
         "report": Report(title, outputs.name, pages),
         "scale": describe(results),
@@ -83,7 +85,7 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     }
     _write_overview(out, results, figures, shared)
     for paper in papers():
-        parts = [_part(artefact, results, figures, outputs.name, bool(layers)) for artefact in paper.artefacts]
+        parts = [_part(artefact, results, figures, profile, bool(layers)) for artefact in paper.artefacts]
         write_page(out, FILES[paper.key], "paper.html", paper=paper, parts=parts, **shared)
     write_page(out, "claims.html", "claims.html", **shared)
     shutil.rmtree(out / atlas.FOLDER, ignore_errors=True)
@@ -120,8 +122,9 @@ def in_order(results: Mapping[str, Result]) -> dict[str, Result]:
 
 
 def missing_stages(results: Mapping[str, Result]) -> list[str]:
-    """Stages that an artefact needs and that have left no result."""
-    return [stage for stage in needed_stages() if stage not in results]
+    """Stages that an artefact needs and that have left no result although they could."""
+    absent = [stage for stage in needed_stages() if stage not in results]
+    return [stage for stage in absent if not needs_training(stage, results)]
 
 
 def claimed(artefact: Artefact, figures: Mapping[str, list[Figure]]) -> list[Figure]:
@@ -172,13 +175,17 @@ def _keys(listed: list[tuple[str, Paper]], results: Mapping[str, Result]) -> lis
 def _part(
     artefact: Artefact, results: Mapping[str, Result], figures: Mapping[str, list[Figure]], profile: str, mapped: bool
 ) -> Part:
+    trained_elsewhere = borrowed_network(results) if needs_training(artefact.stage, results) else ""
     command = f"python -m zfnet stage={artefact.stage} profile={profile}"
+    if network := borrowed_network(results):
+        command += f" network={network}"
     joined = [join(table, artefact.stage, results) for table in artefact.tables]
     tables = [table for table in joined if any((*table.printed, *table.measured))]
     result = results.get(artefact.stage)
     notes = [text for note in artefact.notes if (text := fill(note, result))]
     page = atlas.INDEX if mapped and artefact.stage == atlas.STAGE else ""
-    return Part(artefact, result, side_by_side(claimed(artefact, figures)), tables, notes, command, page)
+    pictures = side_by_side(claimed(artefact, figures))
+    return Part(artefact, result, pictures, tables, notes, command, page, trained_elsewhere)
 
 
 def _with_paper(judged: Judged, results: Mapping[str, Result]) -> dict[str, Any]:

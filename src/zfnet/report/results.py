@@ -14,8 +14,9 @@ from zfnet.core.statistics import Measure, finite
 from zfnet.networks.options import TRAINED
 from zfnet.pipeline.record import RESULT, read_result
 
+OF_TRAINING = ("train", "ensemble", "ablations", "evolution")  # stages about training
 BLANK: dict[str, Any] = {
-    **dict.fromkeys(("headline", "command", "created", "commit", "fingerprint", "device", "seed"), ""),
+    **dict.fromkeys(("headline", "command", "created", "commit", "fingerprint", "device", "seed", "profile"), ""),
     "dirty": False,
     "versions": {},
 }
@@ -45,9 +46,10 @@ class Result:
         return str(self.numbers.get("skipped") or "")
 
     @property
-    def borrowed(self) -> bool:
-        """Whether the network was one of torchvision's, of which the papers claim nothing."""
-        return find(self, f"config.{self.stage}.network") not in (None, TRAINED)
+    def network(self) -> str:
+        """Name of the network that the stage used where it was trained elsewhere, or ""."""
+        name = find(self, "config.network.name")
+        return "" if name in (None, TRAINED) else str(name)
 
     @property
     def time(self) -> str:
@@ -67,6 +69,16 @@ def read(outputs: Path) -> dict[str, Result]:
         if content:
             results[folder.name] = Result(folder.name, folder, BLANK | content)
     return results
+
+
+def borrowed_network(results: Mapping[str, Result]) -> str:
+    """Name of the network trained elsewhere that the results are of, or ""; a folder of results has one network."""
+    return next((result.network for result in results.values() if result.network), "")
+
+
+def needs_training(stage: str, results: Mapping[str, Result]) -> bool:
+    """Whether a stage without a result is about a training that the network of these results did not have here."""
+    return stage in OF_TRAINING and stage not in results and bool(borrowed_network(results))
 
 
 def find(result: Result | None, path: str) -> Any:

@@ -94,14 +94,11 @@ def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
 
 
 def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumber]:
-    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured.
-
-    Nothing of a borrowed network: only the notes of the tables name it.
-    """
-    shown, own = [], {stage: result for stage, result in results.items() if not result.borrowed}
+    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured."""
+    shown = []
     for table in artefact.tables:
         for row in (row for row in table.rows if row.key):
-            cells = list(zip(table.columns, _line(row, table, own).cells, strict=True))
+            cells = list(zip(table.columns, _line(row, table, results).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
             column, cell = next(((name, cell) for name, cell in [*preferred, *cells] if cell.here), ("", None))
             if cell is not None:

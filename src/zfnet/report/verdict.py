@@ -16,7 +16,7 @@ from zfnet.core.numbers import decimals_for, format_number, format_ticks
 from zfnet.core.statistics import Measure
 from zfnet.plots.scale import nice_ticks, padded
 from zfnet.report.claims import CLAIMS, Claim
-from zfnet.report.results import Result
+from zfnet.report.results import Result, borrowed_network, needs_training
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge_all(results: Mapping[str, Result]) -> list[Judged]:
 
 def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
     """One claim; a missing stage or number leaves it unmeasured."""
-    measured = None if claim.stage in results and results[claim.stage].borrowed else claim.measure(results)
+    measured = claim.measure(results)
     verdict = decide(measured, claim.threshold, claim.above)
     gauge = _gauge(measured, claim) if measured else None
     return Judged(claim, measured, verdict, _sentence(measured, claim, results), gauge)
@@ -96,9 +96,10 @@ def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
 def _sentence(measured: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
     if measured is None:
         if (result := results.get(claim.stage)) is None:
+            if needs_training(claim.stage, results):
+                return f"Needs a training; {borrowed_network(results)} was trained elsewhere."
             return f"The stage {claim.stage} has not been run."
-        borrowed = "The network was torchvision's, of which the paper claims nothing." if result.borrowed else ""
-        return result.skipped or borrowed or f"The result of {claim.stage} does not hold this number."
+        return result.skipped or f"The result of {claim.stage} does not hold this number."
     side = "above" if claim.above else "below"
     expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
     if measured.ends is None:

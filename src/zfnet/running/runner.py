@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from zfnet.core.errors import UserError
+from zfnet.core.errors import LacksLayer, UserError
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
@@ -152,7 +152,7 @@ def run(config: Settings, command: str) -> list[Path]:
     sources.forget_listings()
     planned = plan(parse_stages(config.stage), config)
     pending = [stage for stage in planned if stage.of_photo or not result_of(stage, config)]
-    check_all(pending, config)
+    passed_over = check_all(pending, config)
     for stage in planned:
         result = result_of(stage, config)
         if result and not stage.of_photo:
@@ -160,18 +160,28 @@ def run(config: Settings, command: str) -> list[Path]:
             continue
         logged = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
         with _exclusive(stage, config):
-            _run_stage(stage, config, command, logged)
+            _run_stage(stage, config, command, logged, passed_over.get(stage.name, ""))
     return [stage_folder(stage, config) for stage in planned]
 
 
-def check_all(stages: list[Stage], config: Settings) -> None:
-    """Raise UserError for the first error that one of the stages would raise while it runs."""
+def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
+    """Raise UserError for the first error that one of the stages would raise while it runs.
+
+    Stages that only the report asked for, and that need a layer which the network lacks, are passed over: stage -> why.
+    """
+    named, passed_over = parse_stages(config.stage), {}
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
 
         check_network(**dataclasses.asdict(config.network))
     for stage in sorted(stages, key=lambda stage: not stage.of_photo):  # the user's photograph first
-        stage.check(context_of(stage, config))
+        try:
+            stage.check(context_of(stage, config))
+        except LacksLayer as error:
+            if stage.name in named:
+                raise
+            passed_over[stage.name] = str(error)
+    return passed_over
 
 
 def _exclusive(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
@@ -183,7 +193,7 @@ def _exclusive(stage: Stage, config: Settings) -> contextlib.AbstractContextMana
     return lock_folder(folder, busy, wait=False)
 
 
-def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> None:
+def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passed_over: str) -> None:
     folder = stage_folder(stage, config)
     print(f"{stage.name:16} ...   {_changes(stage, config)}".rstrip(), flush=True)
     if not stage.keeps and folder.exists():
@@ -196,7 +206,7 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool) -> No
     commit = record.commit()  # of the code that runs, even if the checkout changes meanwhile
     outcome, started = None, time.monotonic()
     try:
-        outcome = stage.run(context_of(stage, config))
+        outcome = record.skipped(passed_over) if passed_over else stage.run(context_of(stage, config))
     finally:
         logger.finish(outcome)
     seconds = time.monotonic() - started

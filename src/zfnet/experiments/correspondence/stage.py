@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from zfnet.core.errors import UserError
+from zfnet.core.errors import LacksLayer
 from zfnet.experiments.context import Context
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.stage import Stage
@@ -19,7 +19,7 @@ def check(context: Context) -> None:
     context.need_layers(FIRST_COMPARED)
     _, _, layers = context.expected
     if max(layers) == FIRST_COMPARED:
-        raise UserError(
+        raise LacksLayer(
             f"correspondence: compares layer {FIRST_COMPARED} with a later hidden layer, and the network has none; "
             "choose another network"
         )

@@ -13,7 +13,7 @@ Two rows are of this method: `grabcut` with the settings of the configuration, o
 (tuning.py), and `svz13` with the paper's own. Three baselines share the class guesses, so that only the box differs:
 a centered box, the whole image, and the box of the thresholded map. Written beside the numbers, each one line an
 image: predictions.txt and truth.txt in the challenge's form, images.txt, and blacklist.txt (line numbers), so that
-others can score them (python -m zfnet.experiments.localization). partial.jsonl keeps every image's boxes: an
+others can score them (`zfnet score`). partial.jsonl keeps every image's boxes: an
 interrupted run resumes, and one that asks for the same boxes again reads them.
 """
 

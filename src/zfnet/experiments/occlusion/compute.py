@@ -1,7 +1,7 @@
 """Occlusion: which part of the picture does the answer rest on? ([ZF13] section 4.2, Fig. 7)
 
 A gray square slides over the image. With the square at place q, and u the layer-5 map with the strongest total
-response in the *unoccluded* image,
+response in the *unoccluded* image (of the last layer with maps, where the network has no layer 5),
 
     (b) activity(q)    = sum over h w of map u            (d) probability(q) = softmax(scores)[true class]
     (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet
@@ -42,6 +42,7 @@ from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome, skipped
 
 FIGURE = "occlusion.png"
+FOLLOWED = 5  # layer whose strongest map is followed
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
     """
     inputs = network.inputs
     places = grid(inputs.crop, options.square, options.stride)
-    layer = network.layer(5)
-    fill = gray_input(inputs, options.grey).to(network.device)
+    number = FOLLOWED if FOLLOWED in network.feature_maps else max(network.feature_maps)
+    layer = network.layer(number)
+    fill = gray_input(inputs, options.gray).to(network.device)
     rows = list(correct_images(network, images, seed, max(options.n_images, options.n_score)))
     if not rows:
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
@@ -128,15 +130,15 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
         "selection": f"drawn by seed {seed} among the images classified correctly on the center crop",
         "square": options.square,
         "stride": options.stride,
-        "grey": options.grey,
+        "gray": options.gray,
         "n_places": len(places.corners),
         "layer": layer,
         **score(maps[: options.n_score], inside[: options.n_score], seed),
         "shown": [_facts(network, images, row, answer) for row, answer in shown],
     }
     alt = (
-        f"{len(cards)} images with a gray square, the activity of the strongest layer-5 map, the probability of the "
-        "true class and the most probable class for each place of the square."
+        f"{len(cards)} images with a gray square, the activity of the strongest layer-{number} map, the probability of "
+        "the true class and the most probable class for each place of the square."
     )
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
 

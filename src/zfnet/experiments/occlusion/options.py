@@ -11,5 +11,5 @@ class OcclusionOptions:
     stride: int = number(6, at_least=1)  # px of the crop between places [NS]
     n_images: int = number(3, at_least=1)  # shown [ZF13] Fig. 7
     n_score: int = number(50, at_least=1)  # scored against the boxes [our choice]
-    grey: str = choice("mean", "mean", "128")  # color of the square [NS]; mean: 0 after mean subtraction
+    gray: str = choice("mean", "mean", "128")  # color of the square [NS]; mean: 0 after mean subtraction
     batch: int = number(64, at_least=1)  # places at once; larger ones thrash a CPU's memory

@@ -10,7 +10,7 @@ def check(context: Context) -> None:
     from zfnet.experiments.occlusion.compute import grid
 
     _, crop, _ = context.expected
-    context.need_layers(5)
+    context.need_layers(1)
     grid(crop, context.options.square, context.options.stride)
 
 
@@ -28,5 +28,5 @@ OCCLUSION = Stage(
     OcclusionOptions,
     needs=("train",),
     reads=("network", "occlusion", "seed"),
-    version=5,
+    version=6,
 )
