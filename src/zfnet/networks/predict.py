@@ -48,9 +48,13 @@ def predict(
 
 
 def correct_images(network: Network, images: Images, seed: int, n: int) -> Iterator[int]:
-    """The first `n` rows, in an order drawn by seed, whose center crop is classified correctly."""
+    """The first `n` rows, in an order drawn by seed, whose center crop is classified correctly.
+
+    Images whose class the network does not have are not classified.
+    """
     order = np.random.default_rng([seed, 7]).permutation(len(images))
     labels = network.classes.labels(images.index)
+    order = order[labels[order] >= 0]
     count = 0
     for rows, probabilities in predict(network, images, order, "center", batch=64):
         guesses = probabilities.argmax(1).cpu().numpy()
