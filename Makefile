@@ -10,7 +10,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 quoted   = '$(subst ','\'',$(1))'
-DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet,$(PROFILE)),data.root,paths.data)=$(DATA)))
+DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet pretrained,$(PROFILE)),data.root,paths.data)=$(DATA)))
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
@@ -21,8 +21,8 @@ RUN     := $(BIN)/zfnet run $(SETTINGS)
 help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo
-	@echo '  PROFILE=NAME          of conf/profile: menagerie (default), tiny_imagenet, imagenet, folder'
-	@echo '  DATA=FOLDER           where the datasets lie; with PROFILE=folder or imagenet, the dataset itself'
+	@echo '  PROFILE=NAME          of conf/profile: menagerie (default), tiny_imagenet, imagenet, folder, pretrained'
+	@echo '  DATA=FOLDER           where the datasets lie; with PROFILE=folder, imagenet or pretrained, the dataset itself'
 	@echo '  NETWORK=alexnet       a network to look at instead of the one that is trained here'
 	@echo '  ARGS="key=value ..."  any other settings, e.g. ARGS="train.epochs=4 seed=1"'
 

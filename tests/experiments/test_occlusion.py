@@ -170,3 +170,14 @@ def test_a_network_that_is_always_wrong_is_skipped(tmp_path: Path) -> None:
     images.index.labels[:] = (images.index.labels + 1) % 4
     outcome = run(OcclusionOptions(square=14, stride=14), network(model), images, tmp_path, seed=0)
     assert "no image correctly" in outcome.numbers["skipped"] and not outcome.figures
+
+
+def test_photographs_without_labels_are_followed_by_the_class_that_the_network_guesses(tmp_path: Path) -> None:
+    model = module()
+    images = dataset(model, np.zeros((0, 4), np.int64))
+    unlabeled = replace(images, index=replace(images.index, classes=tuple("wxyz"), names=tuple("wxyz")))
+    options = OcclusionOptions(square=14, stride=14, n_images=2, n_score=3)
+    numbers = run(options, network(model), unlabeled, tmp_path / "a", seed=0).numbers
+    assert "its guess stands for the class" in numbers["selection"] and len(numbers["shown"]) == 2
+    labeled = run(options, network(model), images, tmp_path / "b", seed=0).numbers
+    assert "classified correctly" in labeled["selection"]

@@ -190,6 +190,11 @@ def test_purity_counts_the_most_frequent_class():
     assert 1 / 3 < numbers["chance"] < 1 and numbers["n_dead"] == 0
 
 
+def test_images_of_one_class_have_no_purity():
+    best = Strongest(torch.ones(2, 3), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, 2, dtype=torch.int64))
+    assert purity(best, np.zeros(4, np.int64), 0) == {"n_maps": 2, "n_dead": 0}
+
+
 def test_only_maps_that_fire_in_all_their_images_are_shown():
     values = torch.tensor([[1.0, 0.5], [3.0, 0.0], [2.0, 1.0], [0.0, 0.0]])
     best = Strongest(values, torch.zeros(4, 2, dtype=torch.int64), torch.zeros(4, 2, 2, dtype=torch.int64))

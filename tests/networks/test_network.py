@@ -1,6 +1,7 @@
 """A network, its classes and its layers; its activations read by name; its predictions."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from zfnet.data.index import make_index
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
 from zfnet.networks.network import Classes, Network, class_names
-from zfnet.networks.predict import correct_images, predict
+from zfnet.networks.predict import classes_or_guesses, correct_images, predict
 from zfnet.networks.walk import outputs
 
 
@@ -152,3 +153,24 @@ def test_correct_images_are_the_first_of_an_order_drawn_by_seed(network, stores)
         scores = network.module(network.inputs.center(images.frames(np.arange(len(images)))))
     assert set(every) == set(np.flatnonzero(scores.argmax(1).numpy() == images.index.labels)) != set()
     assert set(correct_images(network, images, 4, len(images))) == set(every)
+
+
+def test_guesses_stand_for_classes_only_where_the_network_knows_the_class_of_no_image(make_store):
+    images: Images = make_store(2, 4, size=36)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
+    inputs = Inputs.of_colors(36, 32, IMAGENET_MEAN, IMAGENET_STD)
+    rows = np.array([6, 1, 3])
+    with torch.no_grad():
+        guesses = module(inputs.center(images.frames(rows))).argmax(1).tolist()
+    unknown = Network(module, inputs, Classes(("x", "y", "z"), ("x", "y", "z")), {})
+    assert classes_or_guesses(unknown, images, rows).tolist() == guesses
+    assert len(set(correct_images(unknown, images, 0, 5))) == 5
+    known = Network(module, inputs, Classes(("x", "c1", "z"), ("x", "c1", "z")), {})
+    assert classes_or_guesses(known, images, rows).tolist() == [1, -1, -1]
+
+
+def test_a_class_is_found_by_its_id_or_by_a_name_that_only_one_class_has():
+    classes = Classes(("n01", "n02", "n03", "n04"), ("tabby", "crane", "crane", "Golden Retriever"))
+    index = make_index(Path(), [("a", 0)], ["n03", "golden_retriever", "crane", "tabby", "dog"])
+    outputs_of = [classes.labels(replace(index, labels=np.array([label])))[0] for label in range(5)]
+    assert outputs_of == [2, 3, -1, 0, -1]

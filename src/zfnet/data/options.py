@@ -18,7 +18,7 @@ class MenagerieOptions:
 
 @dataclass
 class DataOptions:
-    source: str = choice("menagerie", "menagerie", "tiny_imagenet", "folder", "imagenet")
+    source: str = choice("menagerie", "menagerie", "tiny_imagenet", "folder", "imagenet", "photographs")
     root: str = ""  # folder of the dataset; empty: see data/README.md
     n_classes: int = number(0, at_least=0)  # the first classes in order; 0: all
     train_per_class: int = number(0, at_least=0)  # images a class; 0: all

@@ -35,6 +35,10 @@ def read_source(config: Settings) -> tuple[Index, Index]:
         from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
 
         train, val = read_tiny_imagenet(root)
+    elif data.source == "photographs":
+        from zfnet.data.sources.photographs import read_photographs
+
+        train, val = read_photographs(root, data.seed)
     else:
         from zfnet.data.sources.folder import read_folder
 
@@ -44,7 +48,7 @@ def read_source(config: Settings) -> tuple[Index, Index]:
     if data.n_classes:
         kept = train.classes[: data.n_classes]
         train, val = train.only_classes(kept), val.only_classes(kept)
-    if len(train.classes) < 2:
+    if len(train.classes) < 2 and data.source != "photographs":
         key = "data.n_classes" if data.n_classes == 1 else "data.source"
         raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
     if not len(val):

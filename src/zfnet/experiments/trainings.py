@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zfnet.core.errors import UserError
 from zfnet.core.statistics import Measure
 from zfnet.experiments.context import Context
 from zfnet.networks.options import ModelOptions
@@ -48,6 +49,10 @@ def check_training(context: Context, *rows: str) -> None:
     from zfnet.training.run import check_machine
 
     config = context.config
+    if config.data.source == "photographs":
+        raise UserError(
+            "data.source: photographs are for networks trained elsewhere; to train, give data.source=folder"
+        )
     check_machine(config.device, config.gpus, config.nodes, config.rendezvous)
     for row in (config.model.name, *rows):
         architecture(network_of(row), crop_size(config.data.size), config.model.width)

@@ -7,6 +7,7 @@ of a network of torchvision or timm, or of anybody's `nn.Module`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,9 +32,18 @@ class Classes:
 
     def labels(self, index: Index) -> np.ndarray:
         """The output of each image's class, (n,) int64; -1 where the network or the index does not know the class."""
-        outputs = {name: output for output, name in enumerate(self.ids)}
-        of_class = np.array([*(outputs.get(name, -1) for name in index.classes), -1], dtype=np.int64)
+        of_class = np.array([*map(self.output, index.classes), -1], dtype=np.int64)
         return of_class[index.labels]  # the label -1 takes the last
+
+    def output(self, name: str) -> int:
+        """The output of the class with this id, or else with this name if only one class has it; -1: unknown.
+
+        In names, case does not count, and underscores and hyphens are spaces.
+        """
+        if name in self.ids:
+            return self.ids.index(name)
+        named = [output for output, own in enumerate(self.names) if _plain(own) == _plain(name)]
+        return named[0] if len(named) == 1 else -1
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,10 @@ class Network:
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         digest.update(self.inputs.fingerprint().encode())
         return digest.hexdigest()[:16]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
 def unwrap(module: nn.Module) -> nn.Module:

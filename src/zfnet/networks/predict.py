@@ -47,13 +47,26 @@ def predict(
         module.train(was_training)
 
 
+def classes_or_guesses(network: Network, images: Images, rows: np.ndarray) -> np.ndarray:
+    """The classes (n,) of `rows` as outputs of the network; its guesses, where it has the class of no image at all."""
+    labels = network.classes.labels(images.index)
+    if (labels >= 0).any():
+        return labels[rows]
+    parts = [probabilities.argmax(1).cpu().numpy() for _, probabilities in predict(network, images, rows, "center")]
+    return np.concatenate([*parts, np.empty(0, np.int64)])
+
+
 def correct_images(network: Network, images: Images, seed: int, n: int) -> Iterator[int]:
     """The first `n` rows, in an order drawn by seed, whose center crop is classified correctly.
 
-    Images whose class the network does not have are not classified.
+    Images whose class the network does not have are not classified. Where it has the class of no image, as of
+    photographs without labels, its guesses count as correct.
     """
     order = np.random.default_rng([seed, 7]).permutation(len(images))
     labels = network.classes.labels(images.index)
+    if (labels < 0).all():
+        yield from order[:n].tolist()
+        return
     order = order[labels[order] >= 0]
     count = 0
     for rows, probabilities in predict(network, images, order, "center", batch=64):

@@ -40,23 +40,29 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
     return index.take(np.flatnonzero(~held_out)), index.take(np.flatnonzero(held_out))
 
 
+def read_all(root: Path) -> Index:
+    """All images of <root>/<class>/*, of one class or more; empty classes are left out."""
+    classes = [name for name in class_folders(root) if image_files(root / name)]
+    return _read(root, ("",), classes)[0]
+
+
 def _refuse_half(root: Path) -> None:
     """Raise UserError where only one of train/ and val/ exists and holds folders, so that it is no class."""
     for split in ("train", "val"):
         folder = root / split
-        if folder.is_dir() and _folders(folder) and not image_files(folder):
-            names = ", ".join(f"{name}/" for name in _folders(root))
+        if folder.is_dir() and class_folders(folder) and not image_files(folder):
+            names = ", ".join(f"{name}/" for name in class_folders(root))
             raise UserError(f"data.root: {root} holds {names}; expected train/ and val/ beside each other")
 
 
-def _folders(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
     """The names of the folders in `folder` that can be classes."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "Annotations")
     return [name for name in names if not name.startswith(".")]
 
 
 def _classes(folder: Path) -> list[str]:
-    names = _folders(folder)
+    names = class_folders(folder)
     if len(names) < 2:
         count = "1 class folder" if names else "0 class folders"
         raise UserError(f"data.root: {folder} has {count} and needs at least two; {_HINT}")

@@ -39,10 +39,20 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
     classes = [path.name for path in _class_folders(train)]
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
-    words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
-    names = [words.get(wnid, wnid) for wnid in classes]
+    names = _names(root, classes)
     rows = [(f"train/{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(train / name)]
     return _index(root, rows, classes, names), _index(root, _val_rows(root, val, classes), classes, names)
+
+
+def read_val(root: Path) -> Index:
+    """The images of val/, for a folder of this layout without train/: the classes are those that occur in it.
+
+    Raises UserError naming what is missing.
+    """
+    val = require_folder(root / "val", "data.root", _HINT)
+    folders = [path.name for path in _class_folders(val) if image_files(path)]
+    classes = folders or sorted(set(_flat_labels(root, val).values()))
+    return _index(root, _val_rows(root, val, classes), classes, _names(root, classes))
 
 
 def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str]) -> Index:
@@ -78,6 +88,12 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
     listed = {int(number) for number in files[-1].read_text(encoding="utf-8").split()}
     matches = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
     return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
+
+
+def _names(root: Path, classes: Sequence[str]) -> list[str]:
+    """The classes' first names by words.txt or the devkit, or the wnids."""
+    words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
+    return [words.get(wnid, wnid) for wnid in classes]
 
 
 def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:

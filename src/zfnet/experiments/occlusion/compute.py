@@ -37,7 +37,7 @@ from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
-from zfnet.networks.predict import correct_images
+from zfnet.networks.predict import classes_or_guesses, correct_images
 from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -111,23 +111,23 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
     rows = list(correct_images(network, images, seed, max(options.n_images, options.n_score)))
     if not rows:
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
-    labels = network.classes.labels(images.index)
+    labels = dict(zip(rows, classes_or_guesses(network, images, np.array(rows)).tolist(), strict=True))
     maps: list[Maps] = []
     cards: list[Card] = []
     for row in track(rows, "occluding images"):
         image = network.center(images.frames([row]))
-        answer = slide(network.module, image[0], int(labels[row]), fill, places, layer, options.batch)
+        answer = slide(network.module, image[0], labels[row], fill, places, layer, options.batch)
         projected = project(network.module, image, Target(answer.channel), layer)
         projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
         answer = replace(answer, projected=energy_under(projection, places))
         if len(cards) < options.n_images:
-            cards.append(_card(network, images, row, int(labels[row]), answer, fill, places, projection))
+            cards.append(_card(network, images, row, labels[row], answer, fill, places, projection))
         maps.append(answer)
     inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
     shown = zip(rows, maps[: len(cards)], strict=False)
     numbers = {
-        "selection": f"drawn by seed {seed} among the images classified correctly on the center crop",
+        "selection": _selection(network, images, seed),
         "square": options.square,
         "stride": options.stride,
         "gray": options.gray,
@@ -141,6 +141,12 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
         "the true class and the most probable class for each place of the square."
     )
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
+
+
+def _selection(network: Network, images: Images, seed: int) -> str:
+    if (network.classes.labels(images.index) < 0).all():
+        return f"drawn by seed {seed}; the network knows the class of no image, so its guess stands for the class"
+    return f"drawn by seed {seed} among the images classified correctly on the center crop"
 
 
 def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, Any]:

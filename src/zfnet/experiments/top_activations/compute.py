@@ -60,13 +60,18 @@ def run(options: TopActivationsOptions, network: Network, images: Images, out: P
             f"{top} activations beside the image patches that caused them."
         )
     write_atlas(network, images, layers, out, options.atlas_maps)
-    purities = [
-        f"layer {n} {layer['purity']['value']:.2f}"
-        for n, layer in numbers["layers"].items()
-        if layer["purity"]["value"] is not None
-    ]
-    headline = f"same-class share of the top {top}: {', '.join(purities[:1] + purities[1:][-1:])}"
-    return Outcome(numbers, figures, headline)
+    return Outcome(numbers, figures, _headline(numbers))
+
+
+def _headline(numbers: dict[str, Any]) -> str:
+    """The purity of the first and the last layer, where the images have classes."""
+    purities = []
+    for number, layer in numbers["layers"].items():
+        if layer.get("purity", {}).get("value") is not None:
+            purities.append(f"layer {number} {layer['purity']['value']:.2f}")
+    if not purities:
+        return f"the top {numbers['top']} of {numbers['n_images']} images for each map"
+    return f"same-class share of the top {numbers['top']}: {', '.join(purities[:1] + purities[1:][-1:])}"
 
 
 def save(by_module: dict[str, Strongest], path: Path) -> None:
@@ -80,14 +85,18 @@ def save(by_module: dict[str, Strongest], path: Path) -> None:
 
 
 def purity(best: Strongest, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Mean share of the most frequent class among a map's images, its interval over maps, and chance."""
+    """Mean share of the most frequent class among a map's images, its interval over maps, and chance.
+
+    Of images of one class only the numbers of maps.
+    """
     alive = (best.values[:, -1] > 0).numpy()
+    maps = {"n_maps": len(alive), "n_dead": int((best.values[:, 0] <= 0).sum())}
+    if len(np.unique(labels)) < 2:
+        return maps
     top = best.rows.shape[1]
     own = _same_class(labels[best.rows.numpy()[alive]])
     drawn = np.random.default_rng([seed, 9]).integers(0, len(labels), (2000, top))
-    return {
-        "n_maps": len(alive),
-        "n_dead": int((best.values[:, 0] <= 0).sum()),
+    return maps | {
         "purity": Measure.bootstrapped(own, seed, "maps").to_json(),
         "chance": float(_same_class(labels[drawn]).mean()),
     }

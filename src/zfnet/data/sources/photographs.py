@@ -1,0 +1,67 @@
+"""Photographs in the layouts that people have, to look at with a network that was trained elsewhere -> Index.
+
+<root>/wnids.txt                            Tiny ImageNet-200
+<root>/train/<wnid>/*, <root>/val/          ILSVRC-2012 (zfnet.data.sources.imagenet); also Imagenette
+<root>/train/<class>/*, <root>/val/<class>/*    the user's own (zfnet.data.sources.folder)
+<root>/val/                                 ILSVRC-2012 without its training images
+<root>/<class>/*                            one folder a class, named by wnid or by name
+<root>/*                                    photographs without labels
+
+Without a training split one half of the images, drawn by seed, stands for it and the other half is measured, so that no
+number is measured on the images that it was estimated from.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from zfnet.core.errors import UserError
+from zfnet.data.index import IMAGE_SUFFIXES, Index, image_files, make_index, require_folder
+from zfnet.data.sources.folder import class_folders, read_all, read_folder
+from zfnet.data.sources.imagenet import read_imagenet, read_val
+from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
+
+UNLABELED = "unlabeled"  # the class of photographs without labels, which no network knows
+_HINT = "expected photographs in it, one folder a class, or train/ and val/"
+
+
+def read_photographs(root: Path, seed: int) -> tuple[Index, Index]:
+    """(train, val) of the layout that `root` has. Raises UserError for a folder without photographs."""
+    require_folder(root, "data.root", _HINT)
+    if (root / "wnids.txt").is_file():
+        return read_tiny_imagenet(root)
+    splits = [name for name in ("train", "val") if (root / name).is_dir()]
+    if splits == ["train", "val"]:
+        of_wnids = all(re.fullmatch(r"n\d{8}", name) for name in class_folders(root / "train"))
+        return read_imagenet(root) if of_wnids else read_folder(root, 0.5, seed)
+    if splits == ["val"]:
+        return halves(read_val(root), seed)
+    return halves(read_all(root) if _has_classes(root) else _unlabeled(root), seed)
+
+
+def halves(index: Index, seed: int) -> tuple[Index, Index]:
+    """Two disjoint halves of the images, drawn by seed; of an odd number the second has one more.
+
+    Raises UserError for a single image.
+    """
+    if len(index) < 2:
+        raise UserError(f"data.root: {index.root} holds {len(index)} photograph, and two halves need at least two")
+    order = np.random.default_rng([seed, len(index)]).permutation(len(index))
+    middle = len(index) // 2
+    return index.take(np.sort(order[:middle])), index.take(np.sort(order[middle:]))
+
+
+def _has_classes(root: Path) -> bool:
+    return not image_files(root) and any(image_files(root / name) for name in class_folders(root))
+
+
+def _unlabeled(root: Path) -> Index:
+    files = image_files(root)
+    if not files:
+        raise UserError(f"data.root: {root} holds no image files ({', '.join(IMAGE_SUFFIXES)}); {_HINT}")
+    if folders := [name for name in class_folders(root) if image_files(root / name)]:
+        print(
+            f"  {root}: {len(files)} photographs without labels are read; passed over: {', '.join(folders)}", flush=True
+        )
+    return make_index(root, [(file.name, 0) for file in files], [UNLABELED], upright=True)
