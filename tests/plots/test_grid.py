@@ -72,3 +72,8 @@ def test_a_mosaic_has_room_for_its_labels() -> None:
     assert (picture[top : top + 30, left + 42 :] == 255).all()  # the hole
     assert (picture[:top, left : left + 82] < 128).any() and (picture[top:, : left - 2] < 128).any()
     assert (picture[:, left - 2 : left] == 255).all()  # no label reaches the tiles
+
+
+def test_what_is_not_finite_is_gray():
+    picture = contrast(np.array([[[np.nan, 1.0, -1.0], [np.inf, 0.5, -np.inf]]]))
+    assert picture.tolist() == [[[128, 255, 0], [128, 191, 128]]]

@@ -223,6 +223,18 @@ def test_claims_are_judged_for_a_network_trained_elsewhere_but_for_those_about_i
     assert judged[0] == judged[1] and set(judged[0]) != {"not measured"}
 
 
+def test_no_claim_is_judged_for_random_weights(make_outputs, tmp_path) -> None:
+    outputs = make_outputs(tmp_path, "transfer", "patterns")
+    path = outputs / "transfer" / "result.json"
+    result = json.loads(path.read_text())
+    result["config"]["network"] = {"name": "vgg16", "weights": "random"}
+    path.write_text(json.dumps(result))
+    assert set(build(outputs, outputs / "report").numbers["claims"]) == {"not measured"}
+    pages = read_pages(outputs / "report")
+    assert "random weights: a trial, of which nothing is claimed" in pages["claims.html"].text
+    assert "random weights: a trial, whose numbers mean nothing" in pages["index.html"].text
+
+
 def test_the_stages_about_training_are_those_of_the_table() -> None:
     assert set(OF_TRAINING) == {stage.name for stage in STAGES.values() if stage.trains}
 

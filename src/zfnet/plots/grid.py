@@ -19,9 +19,11 @@ CUT = 0.995  # quantile at which the contrast of a deconvnet's projections is cu
 def contrast(x: np.ndarray, quantile: float = 1.0) -> np.ndarray:
     """Signed maps (..., h, w, 3) as pictures: x / (2 max |x|) + 1/2 for each image, zero is mid grey ([K17] Fig. 6).
 
-    quantile: of |x| where it is not 0, that takes the place of the maximum; what exceeds it is cut off.
+    quantile: of |x| where it is not 0, that takes the place of the maximum; what exceeds it is cut off. What is not
+    finite is gray.
     """
     x = np.asarray(x, dtype=np.float64)
+    x = np.where(np.isfinite(x), x, 0.0)
     size = np.abs(x).reshape(*x.shape[:-3], -1)
     peak = size.max(-1)
     if quantile < 1:

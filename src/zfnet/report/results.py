@@ -76,6 +76,11 @@ def borrowed_network(results: Mapping[str, Result]) -> str:
     return next((result.network for result in results.values() if result.network), "")
 
 
+def has_random_weights(results: Mapping[str, Result]) -> bool:
+    """Whether the network of these results is a trial with random weights, of which no claim is judged."""
+    return any(find(result, "config.network.weights") == "random" for result in results.values())
+
+
 def needs_training(stage: str, results: Mapping[str, Result]) -> bool:
     """Whether a stage without a result is about a training that the network of these results did not have here."""
     return stage in OF_TRAINING and stage not in results and bool(borrowed_network(results))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from zfnet.core.statistics import finite
 from zfnet.report.paper import papers
-from zfnet.report.results import Result, borrowed_network, find
+from zfnet.report.results import Result, borrowed_network, find, has_random_weights
 
 PARTS = ("training images", "classes", "crop, px", "epochs", "parameters")  # rows of the artefact "training"
 
@@ -12,6 +12,8 @@ PARTS = ("training images", "classes", "crop, px", "epochs", "parameters")  # ro
 def describe(results: Mapping[str, Result]) -> str:
     """Two or three sentences: what was trained here, what was trained there, and what that allows."""
     train = results.get("train")
+    if train is None and has_random_weights(results):
+        return "The network of this run has random weights: a trial, whose numbers mean nothing."
     if train is None and (network := borrowed_network(results)):
         return f"The network of this run is {network}, which was trained elsewhere; what needs a training is left out."
     if train is None:

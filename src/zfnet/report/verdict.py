@@ -16,7 +16,7 @@ from zfnet.core.numbers import decimals_for, format_number, format_ticks
 from zfnet.core.statistics import Measure
 from zfnet.plots.scale import nice_ticks, padded
 from zfnet.report.claims import CLAIMS, Claim
-from zfnet.report.results import Result, borrowed_network, needs_training
+from zfnet.report.results import Result, borrowed_network, has_random_weights, needs_training
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge_all(results: Mapping[str, Result]) -> list[Judged]:
 
 def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
     """One claim; a missing stage or number leaves it unmeasured."""
-    measured = claim.measure(results)
+    measured = None if has_random_weights(results) else claim.measure(results)
     verdict = decide(measured, claim.threshold, claim.above)
     gauge = _gauge(measured, claim) if measured else None
     return Judged(claim, measured, verdict, _sentence(measured, claim, results), gauge)
@@ -95,6 +95,8 @@ def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
 
 def _sentence(measured: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
     if measured is None:
+        if has_random_weights(results):
+            return "The network has random weights: a trial, of which nothing is claimed."
         if (result := results.get(claim.stage)) is None:
             if needs_training(claim.stage, results):
                 return f"Needs a training; {borrowed_network(results)} was trained elsewhere."
