@@ -68,6 +68,12 @@ def report(words: list[str]) -> int:
     return main(words)
 
 
+def table(words: list[str]) -> int:
+    from zfnet.report.export import main
+
+    return main(words)
+
+
 def compare(words: list[str]) -> int:
     from zfnet.report.compare import main
 
@@ -110,6 +116,7 @@ COMMANDS = {
     "stages": Command("", "the stages and what each makes", stages),
     "data": Command("check|unpack FOLDER", "what of the datasets is there, missing or damaged; unpack it", data),
     "report": Command("FOLDER", "the report of the stages that have been run, e.g. outputs/menagerie", report),
+    "table": Command("NAME [FOLDER]", "one table of the papers as Markdown, LaTeX or CSV, e.g. zfnet table 3", table),
     "compare": Command("RUN ... [out=FOLDER]", "two or more runs side by side on one page", compare),
     "reference": Command("[FOLDER ...]", "publish a run in this repository and write its tables", reference),
     "score": Command("PREDICTIONS TRUTH", "the localization error of a prediction file", score),

@@ -3,7 +3,8 @@
 import sys
 
 from zfnet.core.errors import UserError, exit_code
-from zfnet.report.build import build, named_folder
+from zfnet.report.build import build
+from zfnet.report.results import named_folder
 
 
 def main(words: list[str]) -> int:

@@ -8,11 +8,11 @@ stages: what has not been run is said where it would stand, with the command tha
     claims.html       statements in words, their statistic, interval and verdict
     atlas/            every map of every layer, a page a layer
     provenance.html   configuration, seed, commit, device, time and command of every stage
+    results.csv       every number of the tables (zfnet.report.export)
     figures/ results/ copies, so that the folder can be moved or sent as it is
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
 from zfnet.pipeline.record import RESULT, Outcome
 from zfnet.report import atlas
+from zfnet.report.export import TIDY, write_tidy
 from zfnet.report.page import Figure, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers
 from zfnet.report.results import Result, borrowed_network, needs_training, read
@@ -92,19 +93,12 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     if layers:
         atlas.write_atlas(layers, results[atlas.STAGE], out, shared)
     _write_provenance(out, results, shared)
+    write_tidy(results, out / TIDY)
     copy_style(out)
     counts = {verdict.words: count for verdict, count in tally(judged)}
     numbers = {"claims": counts, "stages": sorted(results), "missing": missing}
     headline = f"{counts.get('holds', 0)} of {len(judged)} claims hold · {out / 'index.html'}"
     return Outcome(numbers, {}, headline)
-
-
-def named_folder(word: str) -> Path:
-    """The folder of a profile, absolute, so that "." has a name too. Raises UserError for one without: "" and "/"."""
-    folder = Path(os.path.abspath(word))
-    if not word or not folder.name:
-        raise UserError(f"{word!r} is not the folder of a profile; name one, e.g. outputs/menagerie")
-    return folder
 
 
 def needed_stages() -> list[str]:

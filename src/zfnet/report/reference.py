@@ -24,9 +24,8 @@ from zfnet.core.files import atomic_write
 from zfnet.core.progress import duration
 from zfnet.core.resources import IN_WHEEL, REPOSITORY
 from zfnet.pipeline.record import RESULT, write_result
-from zfnet.report.build import named_folder
 from zfnet.report.paper import papers
-from zfnet.report.results import Result, read
+from zfnet.report.results import Result, named_folder, read
 from zfnet.report.scale import describe
 from zfnet.report.tables import key_rows
 from zfnet.report.verdict import counted, judge_all, tally

@@ -4,11 +4,13 @@ A path walks the stage's `numbers` by dots ("table7.svm.5"); "config.lr" walks i
 time the stage took and its device. A number is a plain one, or a measure with its interval.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zfnet.core.errors import UserError
 from zfnet.core.progress import duration
 from zfnet.core.statistics import Measure, finite
 from zfnet.networks.options import TRAINED
@@ -84,6 +86,14 @@ def has_random_weights(results: Mapping[str, Result]) -> bool:
 def needs_training(stage: str, results: Mapping[str, Result]) -> bool:
     """Whether a stage without a result is about a training that the network of these results did not have here."""
     return stage in OF_TRAINING and stage not in results and bool(borrowed_network(results))
+
+
+def named_folder(word: str) -> Path:
+    """The folder of a profile, absolute, so that "." has a name too. Raises UserError for one without: "" and "/"."""
+    folder = Path(os.path.abspath(word))
+    if not word or not folder.name:
+        raise UserError(f"{word!r} is not the folder of a profile; name one, e.g. outputs/menagerie")
+    return folder
 
 
 def find(result: Result | None, path: str) -> Any:

@@ -82,10 +82,10 @@ class KeyNumber:
     cell: Cell
 
 
-def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
-    """The table of an artefact of `stage` with the numbers that the stages measured."""
+def join(table: Table, stage: str, results: Mapping[str, Result], whole: bool = False) -> Joined:
+    """The table of an artefact of `stage` with the numbers that the stages measured; whole: with empty rows too."""
     rows = (_line(row, table, results) for row in table.rows)
-    lines = tuple(line for line in rows if any(cell.published or cell.here for cell in line.cells))
+    lines = tuple(line for line in rows if whole or any(cell.published or cell.here for cell in line.cells))
     columns = [[line.cells[place] for line in lines] for place in range(len(table.columns))]
     measured = tuple(any(cell.here for cell in column) for column in columns)
     printed = tuple(any(cell.published for cell in column) for column in columns)
