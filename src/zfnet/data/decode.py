@@ -34,6 +34,18 @@ def decode_rgb(data: bytes, path: Path, upright: bool = False) -> np.ndarray:
     return _read_with_pillow(data, path, upright)
 
 
+def read_orientation(path: Path) -> int:
+    """The EXIF orientation of the image in `path`, 1 to 8; 1 where it has none that can be read."""
+    from PIL import Image
+
+    with contextlib.suppress(OSError, ValueError, SyntaxError, TypeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            orientation = image.getexif().get(0x0112, 1)
+            return orientation if orientation in range(1, 9) else 1
+    return 1
+
+
 def _is_cmyk(data: bytes) -> bool:
     """Whether the frame header of a JPEG names four components."""
     start = 2

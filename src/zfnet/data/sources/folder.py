@@ -16,7 +16,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.data.index import IMAGE_SUFFIXES, Index, image_files, make_index, require_folder
-from zfnet.data.sources.boxes_xml import read_boxes
+from zfnet.data.sources.boxes_xml import Annotation, read_annotation
 
 _HINT = "expected one sub-folder of images a class, or train/ and val/ with such sub-folders"
 
@@ -70,8 +70,13 @@ def _read(root: Path, splits: Sequence[str], classes: list[str]) -> list[Index]:
     files = iter(_box_files(root / "Annotations", images, {*classes, *splits}))
     indices = []
     for rows in rows_by_split:
-        boxes = [_boxes(next(files), classes[label]) for _, label in rows]
-        indices.append(make_index(root, rows, classes, boxes=boxes, upright=True))
+        boxes, sizes = [], []
+        for _, label in rows:
+            file = next(files)
+            annotation = Annotation((0, 0), []) if file is None else read_annotation(file)
+            boxes.append(annotation.boxes(classes[label]))
+            sizes.append(annotation.size)
+        indices.append(make_index(root, rows, classes, boxes=boxes, upright=True, sizes=sizes))
     return indices
 
 
@@ -114,13 +119,6 @@ def _box_files(folder: Path, images: Sequence[Path], places: set[str]) -> list[P
         box_files.append(nearest[0] if nearest else None)
         owners.update(dict.fromkeys(nearest, image))
     return box_files
-
-
-def _boxes(path: Path | None, name: str) -> np.ndarray:
-    """The boxes of the objects named `name`, or of all where none is."""
-    objects = [] if path is None else read_boxes(path)
-    own = [box for object_name, box, _ in objects if object_name.casefold() == name.casefold()]
-    return np.array(own or [box for _, box, _ in objects], dtype=np.int64).reshape(-1, 4)
 
 
 def _held_out(index: Index, share: float, seed: int) -> np.ndarray:

@@ -23,8 +23,8 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.unpack import UNPACKING
-from zfnet.data.index import Index, image_files, make_index, no_boxes, require_folder
-from zfnet.data.sources.boxes_xml import read_boxes
+from zfnet.data.index import Index, image_files, make_index, require_folder
+from zfnet.data.sources.boxes_xml import Annotation, read_annotation
 
 DEVKIT = "ILSVRC2012_devkit_t12/data"
 _HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see data/README.md"
@@ -125,12 +125,13 @@ def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
 
 
 def _index(root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str]) -> Index:
-    annotated = _annotated(root / "Annotations")
-    boxes = [
-        _boxes(annotated[Path(path).stem]) if Path(path).stem in annotated else no_boxes(1)[0]
+    files = _annotated(root / "Annotations")
+    annotations = [
+        read_annotation(files[Path(path).stem]) if Path(path).stem in files else Annotation((0, 0), [])
         for path, _ in track(rows, "boxes of images:")
     ]
-    return make_index(root, rows, classes, names, boxes)
+    boxes, sizes = [note.boxes() for note in annotations], [note.size for note in annotations]
+    return make_index(root, rows, classes, names, boxes, sizes=sizes)
 
 
 def _annotated(folder: Path) -> dict[str, Path]:
@@ -139,7 +140,3 @@ def _annotated(folder: Path) -> dict[str, Path]:
     for path, _, files in os.walk(folder):
         files_by_name.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
     return files_by_name
-
-
-def _boxes(xml: Path) -> np.ndarray:
-    return np.array([box for _, box, _ in read_boxes(xml)], dtype=np.int64).reshape(-1, 4)

@@ -17,6 +17,9 @@ def run(context: Context) -> Outcome:
     train = context.cache("data", train_index, context.image_cache / "train", mean=True)
     val = context.cache("data", val_index, context.image_cache / "val")
     n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
+    notes = [*train_index.notes, *train.index.notes, *val.index.notes]
+    for note in notes:
+        print(f"  {note}", flush=True)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),
@@ -27,6 +30,7 @@ def run(context: Context) -> Outcome:
         "cache": config.data.cache,
         "pictures": crop_size(config.data.size),
         "source": config.data.source,
+        "notes": notes,
         "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
     }
     headline = f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes"
