@@ -18,8 +18,6 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.data.boxes import Size
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-
 
 @dataclass(frozen=True)
 class Index:
@@ -135,19 +133,6 @@ def make_index(
         sizes=drawn_on if drawn_on.any() else None,
         notes=tuple(notes),
     )
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-
-
-def count_and_first(names: Sequence[str], what: str, shown: int = 3) -> str:
-    """The number of `names` and the first of them: "12 images: a.jpg, b.jpg, c.jpg, ..."."""
-    more = ", ..." if len(names) > shown else ""
-    return f"{len(names):,} {what if len(names) != 1 else what.removesuffix('s')}: {', '.join(names[:shown])}{more}"
 
 
 def read_lines(path: Path, key: str, hint: str) -> list[str]:

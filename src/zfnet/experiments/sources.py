@@ -13,7 +13,8 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.machine import n_cores
 from zfnet.core.resources import CONF
-from zfnet.data.index import IMAGE_SUFFIXES, Index
+from zfnet.data.index import Index
+from zfnet.data.listing import is_image, walk
 from zfnet.experiments.config import Settings
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # of sources whose folder has another name
@@ -160,22 +161,24 @@ def _file_digest(file: Path) -> str:
 @cache
 def _list_files(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        digest.update(f"{os.path.relpath(path, folder)}\n".encode())
-        for name in sorted(files):
-            if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".txt")) and not name.startswith("."):
-                digest.update(f"{name} {os.path.getsize(os.path.join(path, name))}\n".encode())
+    for path, _, files in walk(folder):
+        digest.update(f"{os.path.relpath(path, folder)}\n".encode(errors="surrogateescape"))
+        for name in files:
+            if is_image(name) or name.lower().endswith((".xml", ".txt", ".csv")):
+                digest.update(f"{name} {_size(path / name)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; -1 for a dangling link."""
+    return file.stat().st_size if file.exists() else -1
 
 
 @cache
 def _list_counts(folder: Path) -> str:
-    """Digest of the number of files in each folder; a name with a dot counts as a file, which is fast."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    folders = [folder / name for name in names if "." not in name and (folder / name).is_dir()]
-    counts = f"{len(names)} {[(path.name, _list_counts(path)) for path in folders]}"
-    return hashlib.sha256(counts.encode()).hexdigest()[:16]
+    """Digest of the number of files in each folder, which is fast."""
+    counts = [f"{os.path.relpath(path, folder)} {len(files)}" for path, _, files in walk(folder)]
+    return hashlib.sha256("\n".join(counts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _data_folder(config: Settings) -> Path:

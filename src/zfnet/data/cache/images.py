@@ -38,7 +38,8 @@ from zfnet.data.cache.frames import (
     write_frames,
 )
 from zfnet.data.crops import Frame
-from zfnet.data.index import Index, count_and_first
+from zfnet.data.index import Index
+from zfnet.data.listing import count_and_first
 
 Rows = Sequence[int] | np.ndarray
 FACTS = "cache.json"

@@ -12,10 +12,10 @@ validation images with poor boxes; later devkits list them in data/*validation_b
 devkit lies under <root>.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.unpack import UNPACKING
-from zfnet.data.index import Index, image_files, make_index, require_folder
-from zfnet.data.sources.boxes_xml import Annotation, read_annotation
+from zfnet.data.index import Index, make_index, require_folder
+from zfnet.data.listing import list_annotations, list_folder, list_images, notes_of
+from zfnet.data.sources.box_files import BoxFiles
 
 DEVKIT = "ILSVRC2012_devkit_t12/data"
 _HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see data/README.md"
@@ -36,13 +37,17 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
     val = require_folder(root / "val", "data.root", _HINT)
     if (root / UNPACKING).exists():
         raise UserError(f"data.root: {root} is only partly unpacked; `make data-unpack DATA={root}` resumes")
-    classes = [path.name for path in _class_folders(train)]
+    classes, _ = list_folder(train)
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
     words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
     names = [words.get(wnid, wnid) for wnid in classes]
-    rows = [(f"train/{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(train / name)]
-    return _index(root, rows, classes, names), _index(root, _val_rows(root, val, classes), classes, names)
+    listings = {f"{split}/{name}": list_images(root / split / name) for split in ("train", "val") for name in classes}
+    files = BoxFiles(root, chain(list_annotations(root), *(listing.box_files for listing in listings.values())))
+    rows = [(f"train/{name}/{file}", k) for k, name in enumerate(classes) for file in listings[f"train/{name}"].images]
+    train_index = _index(root, rows, classes, names, files)
+    val_index = _index(root, _val_rows(root, val, classes), classes, names, files)
+    return replace(train_index, notes=(*notes_of(listings), *files.notes())), val_index
 
 
 def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str]) -> Index:
@@ -52,8 +57,9 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     Raises UserError naming `key` when no image has a box.
     """
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
-    folders = [path.name for path in _class_folders(val)]
-    index = _index(root, _val_rows(root, val, folders), folders, folders) if folders else None
+    folders, _ = list_folder(val)
+    files = BoxFiles(root, list_annotations(root))
+    index = _index(root, _val_rows(root, val, folders), folders, folders, files) if folders else None
     boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
     if index is None or not boxed:
         raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
@@ -82,22 +88,18 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
 
 def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
     rank = {name: k for k, name in enumerate(classes)}
-    folders = {folder.name: image_files(folder) for folder in _class_folders(val)}
+    folders = {name: list_images(val / name).images for name in list_folder(val)[0]}
     if extra := sorted(set(folders) - set(rank)):
         raise UserError(
             f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
         )
     if any(folders.values()):
-        return [(f"val/{name}/{file.name}", rank[name]) for name, files in folders.items() for file in files]
+        return [(f"val/{name}/{file}", rank[name]) for name, files in folders.items() for file in files]
     labels = _flat_labels(root, val)
     unknown = sorted(set(labels.values()) - set(rank))
     if unknown:
         raise UserError(f"data.root: validation label {unknown[0]!r} has no folder in {root / 'train'}")
     return [(f"val/{file}", rank[wnid]) for file, wnid in sorted(labels.items())]
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
 def _flat_labels(root: Path, val: Path) -> dict[str, str]:
@@ -124,19 +126,12 @@ def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
     return {int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]).split(",")[0].strip()) for row in leaves}
 
 
-def _index(root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str]) -> Index:
-    files = _annotated(root / "Annotations")
-    annotations = [
-        read_annotation(files[Path(path).stem]) if Path(path).stem in files else Annotation((0, 0), [])
-        for path, _ in track(rows, "boxes of images:")
-    ]
+def _index(
+    root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str], files: BoxFiles
+) -> Index:
+    annotations = []
+    for path, _ in track(rows, "boxes of images:"):
+        own = files.named_like(path)
+        annotations.append(files.read(own[0] if own else None))
     boxes, sizes = [note.boxes() for note in annotations], [note.size for note in annotations]
     return make_index(root, rows, classes, names, boxes, sizes=sizes)
-
-
-def _annotated(folder: Path) -> dict[str, Path]:
-    """Name of the image -> its box file, in any folder below `folder`."""
-    files_by_name = {}
-    for path, _, files in os.walk(folder):
-        files_by_name.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
-    return files_by_name

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from zfnet.data.cache.images import Images
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
@@ -17,7 +18,7 @@ def run(context: Context) -> Outcome:
     train = context.cache("data", train_index, context.image_cache / "train", mean=True)
     val = context.cache("data", val_index, context.image_cache / "val")
     n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
-    notes = [*train_index.notes, *train.index.notes, *val.index.notes]
+    notes = [*train_index.notes, *val_index.notes, *train.index.notes, *val.index.notes, *_boxes_note(train, val)]
     for note in notes:
         print(f"  {note}", flush=True)
     numbers = {
@@ -37,6 +38,14 @@ def run(context: Context) -> Outcome:
     if n_unreadable:
         headline += f"; {n_unreadable:,} unreadable left out, see cache.json"
     return Outcome(numbers, contact_sheet(train, context.out, config.data.seed), headline)
+
+
+def _boxes_note(train: Images, val: Images) -> list[str]:
+    """How many images have boxes; nothing where none has."""
+    counts = [sum(len(boxes) > 0 for boxes in images.index.boxes) for images in (train, val)]
+    if not any(counts):
+        return []
+    return [f"boxes of {counts[0]:,} of {len(train):,} training and {counts[1]:,} of {len(val):,} validation images"]
 
 
 DATA = Stage(
