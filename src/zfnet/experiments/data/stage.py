@@ -9,6 +9,7 @@ from zfnet.pipeline.record import Outcome
 
 
 def run(context: Context) -> Outcome:
+    from zfnet.data.cache.duplicates import notes_of_duplicates
     from zfnet.data.crops import crop_size
     from zfnet.experiments.data.contact_sheet import contact_sheet
     from zfnet.experiments.sources import read_source
@@ -18,7 +19,8 @@ def run(context: Context) -> Outcome:
     train = context.cache("data", train_index, context.image_cache / "train", mean=True)
     val = context.cache("data", val_index, context.image_cache / "val")
     n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
-    notes = [*train_index.notes, *val_index.notes, *train.index.notes, *val.index.notes, *_boxes_note(train, val)]
+    notes = [*train_index.notes, *val_index.notes, *train.index.notes, *val.index.notes]
+    notes += [*_boxes_note(train, val), *notes_of_duplicates(train, val)]
     for note in notes:
         print(f"  {note}", flush=True)
     numbers = {
