@@ -47,8 +47,9 @@ def read_rgb(path: Path, upright: bool = False) -> np.ndarray:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UserError(f"{path}: not a regular file; remove it from the dataset")
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; restore the file or remove it from the dataset") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {reason}; restore the file or remove it from the dataset") from error
     return decode_rgb(data, path, upright)
 
 

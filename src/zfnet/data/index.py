@@ -135,13 +135,6 @@ def make_index(
     )
 
 
-def read_lines(path: Path, key: str, hint: str) -> list[str]:
-    """The lines of a text file without blank ones; for a missing file a UserError with the configuration key."""
-    if not path.is_file():
-        raise UserError(f"{key}: no file {path}; {hint}")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def require_folder(path: Path, key: str, hint: str) -> Path:
     """`path`, or a UserError that names the configuration key and says how to mend it."""
     if not path.is_dir():

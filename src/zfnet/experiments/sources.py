@@ -15,6 +15,7 @@ from zfnet.core.machine import n_cores
 from zfnet.core.resources import CONF
 from zfnet.data.index import Index
 from zfnet.data.listing import is_image, walk
+from zfnet.data.tables import read_lines
 from zfnet.experiments.config import Settings
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # of sources whose folder has another name
@@ -58,11 +59,8 @@ def without(index: Index, file: Path) -> Index:
 
     Empty lines and comments (#) are skipped. Raises UserError for a missing file and for an unknown image.
     """
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"data.leave_out: {file} cannot be read ({error.strerror}); give a file of paths") from error
-    left_out = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
+    lines = read_lines(file, "data.leave_out", "give a file of paths")
+    left_out = np.array([line for line in lines if not line.startswith("#")], dtype=np.str_)
     unknown = np.setdiff1d(left_out, index.paths)
     if len(unknown):
         raise UserError(

@@ -2,7 +2,8 @@
 
 <root>/train/<wnid>/*.JPEG
 <root>/val/<wnid>/*.JPEG, or val/*.JPEG (flat) with their labels in one of
-    <root>/val_labels.txt                             file<TAB>wnid
+    <root>/val_labels.txt                             file, wnid
+    <root>/LOC_val_solution.csv                       as Kaggle has it, with boxes
     <root>/ILSVRC2012_devkit_t12/data/{meta.mat, ILSVRC2012_validation_ground_truth.txt}
 <root>/Annotations/{train/<wnid>,val}/<file>.xml      boxes; train images without one are allowed
 <root>/words.txt                                      wnid<TAB>name; without it the devkit's names, or the wnids
@@ -23,11 +24,12 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.unpack import UNPACKING
-from zfnet.data.index import Index, make_index, require_folder
-from zfnet.data.listing import list_annotations, list_folder, list_images, notes_of
+from zfnet.data.index import Index, make_index, no_boxes, require_folder
+from zfnet.data.listing import count_and_first, image_files, list_annotations, list_folder, list_images, notes_of
 from zfnet.data.sources.box_files import BoxFiles
+from zfnet.data.sources.val_labels import devkit_synsets, read_flat_labels, read_solution
+from zfnet.data.tables import read_lines, read_text
 
-DEVKIT = "ILSVRC2012_devkit_t12/data"
 _HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see data/README.md"
 
 
@@ -40,13 +42,14 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
     classes, _ = list_folder(train)
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
-    words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
+    words = read_words(root / "words.txt") or {wnid: name for wnid, name in devkit_synsets(root).values()}
     names = [words.get(wnid, wnid) for wnid in classes]
     listings = {f"{split}/{name}": list_images(root / split / name) for split in ("train", "val") for name in classes}
     files = BoxFiles(root, chain(list_annotations(root), *(listing.box_files for listing in listings.values())))
     rows = [(f"train/{name}/{file}", k) for k, name in enumerate(classes) for file in listings[f"train/{name}"].images]
     train_index = _index(root, rows, classes, names, files)
-    val_index = _index(root, _val_rows(root, val, classes), classes, names, files)
+    val_rows, val_notes = _val_rows(root, val, classes)
+    val_index = replace(_index(root, val_rows, classes, names, files), notes=tuple(val_notes))
     return replace(train_index, notes=(*notes_of(listings), *files.notes())), val_index
 
 
@@ -59,7 +62,7 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
     folders, _ = list_folder(val)
     files = BoxFiles(root, list_annotations(root))
-    index = _index(root, _val_rows(root, val, folders), folders, folders, files) if folders else None
+    index = _index(root, _val_rows(root, val, folders)[0], folders, folders, files) if folders else None
     boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
     if index is None or not boxed:
         raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
@@ -72,8 +75,8 @@ def read_words(path: Path) -> dict[str, str]:
     """wnid -> the first of its names, from a words.txt; empty where it is missing."""
     if not path.exists():
         return {}
-    lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    return {wnid: words.split(",")[0].strip() for wnid, _, words in lines if words}
+    rows = [line.split(maxsplit=1) for line in read_lines(path)]
+    return {row[0]: row[1].split(",")[0].strip() for row in rows if len(row) > 1}
 
 
 def find_blacklist(root: Path, images: Index) -> Path | None:
@@ -81,12 +84,13 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
     files = sorted(root.glob("*devkit*/data/*validation_blacklist.txt"))
     if not files:
         return None
-    listed = {int(number) for number in files[-1].read_text(encoding="utf-8").split()}
+    listed = {int(word) for word in read_text(files[-1]).split() if word.isdecimal()}
     matches = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
     return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
 
 
-def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> tuple[list[tuple[str, int]], list[str]]:
+    """(path, label) of each validation image, and a note on those without a label."""
     rank = {name: k for k, name in enumerate(classes)}
     folders = {name: list_images(val / name).images for name in list_folder(val)[0]}
     if extra := sorted(set(folders) - set(rank)):
@@ -94,44 +98,25 @@ def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, 
             f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
         )
     if any(folders.values()):
-        return [(f"val/{name}/{file}", rank[name]) for name, files in folders.items() for file in files]
-    labels = _flat_labels(root, val)
-    unknown = sorted(set(labels.values()) - set(rank))
-    if unknown:
-        raise UserError(f"data.root: validation label {unknown[0]!r} has no folder in {root / 'train'}")
-    return [(f"val/{file}", rank[wnid]) for file, wnid in sorted(labels.items())]
-
-
-def _flat_labels(root: Path, val: Path) -> dict[str, str]:
-    table = root / "val_labels.txt"
-    if table.exists():
-        pairs = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line)
-        return {file: wnid for file, wnid in pairs}
-    truth = root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
-    if not truth.exists():
-        raise UserError(f"data.root: {val} is flat and there is neither {table} nor {truth} to label its images")
-    synsets = _devkit_synsets(root)
-    ids = [int(line) for line in truth.read_text(encoding="utf-8").split()]
-    return {f"ILSVRC2012_val_{i:08d}.JPEG": synsets[number][0] for i, number in enumerate(ids, 1)}
-
-
-def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
-    """ILSVRC id -> (wnid, first name) of the leaf synsets; empty without a devkit."""
-    if not (root / DEVKIT / "meta.mat").exists():
-        return {}
-    from scipy.io import loadmat
-
-    synsets = loadmat(root / DEVKIT / "meta.mat", squeeze_me=True)["synsets"]
-    leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
-    return {int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]).split(",")[0].strip()) for row in leaves}
+        return [(f"val/{name}/{file}", rank[name]) for name, files in folders.items() for file in files], []
+    images = [file.name for file in image_files(val)]
+    labels = read_flat_labels(root, images)
+    for label in labels.values():
+        if label.wnid not in rank:
+            raise UserError(f"{label.place}: the class {label.wnid!r} has no folder in {root / 'train'}")
+    unlabeled = [f"val/{image}" for image in images if image not in labels]
+    notes = [f"passed over without a label: {count_and_first(unlabeled, 'images')}"] if unlabeled else []
+    return [(f"val/{file}", rank[label.wnid]) for file, label in sorted(labels.items())], notes
 
 
 def _index(
     root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str], files: BoxFiles
 ) -> Index:
-    annotations = []
+    solution = {label.image: np.array(label.boxes, np.int64) for label in read_solution(root)}
+    boxes, sizes = [], []
     for path, _ in track(rows, "boxes of images:"):
         own = files.named_like(path)
-        annotations.append(files.read(own[0] if own else None))
-    boxes, sizes = [note.boxes() for note in annotations], [note.size for note in annotations]
+        annotation = files.read(own[0] if own else None)
+        boxes.append(annotation.boxes() if own else solution.get(Path(path).stem, no_boxes(1)[0]))
+        sizes.append(annotation.size)
     return make_index(root, rows, classes, names, boxes, sizes=sizes)

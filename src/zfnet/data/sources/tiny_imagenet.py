@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import Index, make_index, read_lines, require_folder
+from zfnet.data.index import Index, make_index, require_folder
 from zfnet.data.sources.imagenet import read_words
+from zfnet.data.tables import read_lines
 
 _HINT = "unpack tiny-imagenet-200 there or set data.root, see data/README.md"
 

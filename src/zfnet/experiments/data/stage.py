@@ -55,7 +55,7 @@ DATA = Stage(
     "images drawn or read, shrunk, cached; mean image",
     run,
     reads=("data",),
-    version=2,
+    version=3,
     keeps=True,
     leaves=("train/cache.json", "val/cache.json"),
     uses_network=False,
