@@ -50,6 +50,8 @@ def read_source(config: Settings) -> tuple[Index, Index]:
         key = "data.n_classes" if data.n_classes == 1 else "data.source"
         raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
     if not len(val):
+        if not data.n_classes:
+            raise UserError(f"data.root: {root} has no validation image; add some")
         raise UserError(f"data.n_classes: no validation image is of the first {data.n_classes} classes; give 0 for all")
     return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
 

@@ -130,6 +130,8 @@ def build_cache(
                 (folder / stale).unlink(missing_ok=True)
             written = write_frames(index, folder, packing, bad_limit, key)
             kept = np.setdiff1d(np.arange(len(index)), written.bad)
+            if len(index) and not len(kept):
+                raise UserError(f"{index.root}: none of the {len(index):,} images could be read, {index.paths[0]} ...")
             _write_index(index.take(kept), written, folder)
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
             facts["notes"] = _notes(index.paths[kept], written.changes)
