@@ -17,6 +17,9 @@ from zfnet.data.sources.folder import read_folder
 from zfnet.data.sources.imagenet import read_imagenet
 from zfnet.experiments.sources import forget_listings, raw_files
 from zfnet.experiments.table import Config
+from zfnet.pipeline.options import PathsOptions, WandbOptions
+from zfnet.pipeline.record import read_result
+from zfnet.running import runner
 
 XML = """<annotation><object><name>{}</name>
 <bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"""
@@ -237,3 +240,49 @@ def test_linked_annotations_are_read_in_both_layouts(tmp_path):
     train, val = read_folder(tmp_path / "in", 0.25, seed=0)
     assert [len(boxes) for boxes in val.boxes] == [1] * 4 and not any(len(boxes) for boxes in train.boxes)
     assert train.notes[0].startswith("box files that belong to no image: 4 files: ")
+
+
+def test_a_file_of_another_program_beside_the_photographs_is_no_error(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "dog" / "album.xml").write_text("<album/>")
+    note = f"box files that belong to no image: 1 file: {os.path.join('dog', 'album.xml')}"
+    assert read(tmp_path) == ([4, 4], set(), [note])
+
+
+def test_flat_images_beside_class_folders_are_counted(tmp_path):
+    for split in ("train", "val"):
+        fill(tmp_path / split, "n01", "n02")
+    picture(tmp_path / "val" / "stray.png")
+    box_file(tmp_path / "val" / "n02" / "n02_1.xml", "n02")
+    _, val = read_imagenet(tmp_path)
+    assert len(val) == 8 and val.notes == ("passed over without a label: 1 image: val/stray.png",)
+    assert [len(boxes) for boxes in val.boxes] == [0] * 5 + [1, 0, 0]
+
+
+def test_a_messy_folder_is_told_in_one_summary(tmp_path, capsys):
+    """Kinds, nesting, links, damage and two tools' annotations at once, as stage data sees it."""
+    root = tmp_path / "photos"
+    fill(root, count=6)
+    fill(tmp_path / "elsewhere", "bee", count=6)
+    (root / "bee").symlink_to("../elsewhere/bee")
+    for i, suffix in enumerate((".jfif", ".tif", ".gif", ".webp", ".bmp")):
+        picture(root / "cat" / "more" / "deep" / f"kind_{i}{suffix}", "JPEG" if suffix == ".jfif" else None)
+    (root / "cat" / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    (root / "dog" / "gone.png").symlink_to("/not/mounted/gone.png")
+    for name in ("a.heic", "b.mov", "Thumbs.db", ".DS_Store"):
+        (root / "dog" / name).write_bytes(b"\0")
+    for i in range(6):
+        box_file(root / "dog" / f"dog_{i}.xml")
+        box_file(root / "annotations" / "xmls" / f"cat_{i}.png.XML", "cat")
+    (root / "__MACOSX" / "cat").mkdir(parents=True)
+    data = DataOptions(source="folder", root=str(root), size=32, bad_limit=2)
+    paths = PathsOptions(outputs=str(tmp_path / "out"))
+    runner.run(Config(stage="data", profile="folder", data=data, paths=paths, wandb=WandbOptions(mode="disabled")), "")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "2 files of dog passed over: .heic 1, .mov 1" in lines
+    numbers = read_result(tmp_path / "out" / "folder" / "data")["numbers"]
+    left_out = ", ".join(note for note in numbers["notes"] if note.startswith("unreadable and left out: "))
+    assert "cat/broken.jpg" in left_out and "dog/gone.png" in left_out
+    assert (numbers["n_train"] + numbers["n_val"], numbers["n_unreadable"]) == (6 + 11 + 6, 2)
+    (boxes,) = [note.split() for note in numbers["notes"] if note.startswith("boxes of ")]
+    assert int(boxes[2]) + int(boxes[7]) == 12

@@ -135,6 +135,8 @@ def build_cache(
             _write_index(index.take(kept), written, folder)
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
             facts["notes"] = _notes(index.paths[kept], written.changes)
+            if written.bad:
+                facts["notes"].append(f"unreadable and left out: {count_and_first(facts['bad_files'], 'images')}")
         if mean and not (folder / MEAN).exists():
             _write_mean(folder, packing)
         expected |= {name: facts[name] for name in ("bad_files", "notes")}

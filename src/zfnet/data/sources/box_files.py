@@ -8,15 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from zfnet.core.errors import UserError
-from zfnet.data.listing import count_and_first
+from zfnet.data.listing import count_and_first, list_annotations
 from zfnet.data.sources.boxes_xml import Annotation, read_annotation
 
 
 class BoxFiles:
-    """The box files of a dataset by the names of their images, and which of them were read."""
+    """The box files of a dataset by the names of their images, and which of them were read.
 
-    def __init__(self, root: Path, files: Iterable[Path]) -> None:
-        self.root, self.files = root, list(files)
+    beside: those among the photographs, which come after those below Annotations/.
+    """
+
+    def __init__(self, root: Path, beside: Iterable[Path]) -> None:
+        annotations = list_annotations(root)
+        self.root, self.files, self._has_annotations = root, [*annotations, *beside], bool(annotations)
         self._by_name: dict[str, list[Path]] = {}
         self._by_folded_name: dict[str, list[Path]] = {}
         self._read: set[Path] = set()
@@ -43,11 +47,11 @@ class BoxFiles:
         return read_annotation(file)
 
     def notes(self) -> list[str]:
-        """A sentence about the files that belong to no image. Raises UserError where none belongs to any."""
+        """A sentence about the files of no image. Raises UserError where there is an Annotations/ and none has one."""
         unread = [file for file in self.files if file not in self._read]
         if not unread:
             return []
-        if not self._read:
+        if self._has_annotations and not self._read:
             raise UserError(
                 f"data.root: none of {count_and_first(unread, 'box files')} has the name of an image; name them like "
                 "their images, or remove them"

@@ -23,7 +23,6 @@ from zfnet.data.listing import (
     IMAGE_SUFFIXES,
     Listing,
     is_image,
-    list_annotations,
     list_folder,
     list_images,
     notes_of,
@@ -32,9 +31,9 @@ from zfnet.data.sources.box_files import BoxFiles
 from zfnet.data.sources.boxes_xml import Annotation
 
 _HINT = "expected one sub-folder of images a class, or train/ and val/ with such sub-folders"
-_SPLITS = {  # names of folders that are splits where they hold folders
-    *("train", "training", "training_set", "val", "valid", "validation", "validation_set", "test", "test_set"),
-}
+_SPLITS = frozenset(  # names of folders that are splits where they hold folders
+    ("train", "training", "training_set", "val", "valid", "validation", "validation_set", "test", "test_set")
+)
 
 
 def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
@@ -85,7 +84,7 @@ def _read(root: Path, splits: Sequence[str], classes: list[str]) -> list[Index]:
     listings = {split: {name: list_images(root / split / name) for name in classes} for split in splits}
     rows_by_split = [_rows(root, split, listings[split]) for split in splits]
     beside = [file for split in splits for listing in listings[split].values() for file in listing.box_files]
-    finder = BoxFinder(root, BoxFiles(root, [*list_annotations(root), *beside]), {*classes, *splits})
+    finder = BoxFinder(root, BoxFiles(root, beside), {*classes, *splits})
     indices = []
     for split, rows in zip(splits, rows_by_split, strict=True):
         annotations = [finder.annotation(path) for path, _ in rows]

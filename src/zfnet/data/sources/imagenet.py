@@ -16,7 +16,6 @@ devkit lies under <root>.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.unpack import UNPACKING
 from zfnet.data.index import Index, make_index, no_boxes, require_folder
-from zfnet.data.listing import count_and_first, image_files, list_annotations, list_folder, list_images, notes_of
+from zfnet.data.listing import count_and_first, list_folder, list_images, notes_of
 from zfnet.data.sources.box_files import BoxFiles
 from zfnet.data.sources.val_labels import devkit_synsets, read_flat_labels, read_solution
 from zfnet.data.tables import read_lines, read_text
@@ -44,11 +43,11 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
     words = read_words(root / "words.txt") or {wnid: name for wnid, name in devkit_synsets(root).values()}
     names = [words.get(wnid, wnid) for wnid in classes]
-    listings = {f"{split}/{name}": list_images(root / split / name) for split in ("train", "val") for name in classes}
-    files = BoxFiles(root, chain(list_annotations(root), *(listing.box_files for listing in listings.values())))
+    listings = {f"train/{name}": list_images(train / name) for name in classes} | {"val": list_images(val)}
+    files = BoxFiles(root, [file for listing in listings.values() for file in listing.box_files])
     rows = [(f"train/{name}/{file}", k) for k, name in enumerate(classes) for file in listings[f"train/{name}"].images]
     train_index = _index(root, rows, classes, names, files)
-    val_rows, val_notes = _val_rows(root, val, classes)
+    val_rows, val_notes = _val_rows(root, listings["val"].images, classes)
     val_index = replace(_index(root, val_rows, classes, names, files), notes=tuple(val_notes))
     return replace(train_index, notes=(*notes_of(listings), *files.notes())), val_index
 
@@ -61,10 +60,11 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     """
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
     folders, _ = list_folder(val)
-    files = BoxFiles(root, list_annotations(root))
-    index = _index(root, _val_rows(root, val, folders)[0], folders, folders, files) if folders else None
-    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
-    if index is None or not boxed:
+    listing = list_images(val)
+    rows = _val_rows(root, listing.images, folders)[0] if folders else []
+    index = _index(root, rows, folders, folders, BoxFiles(root, listing.box_files))
+    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)]
+    if not boxed:
         raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
     rank = {name: row for row, name in enumerate(known)}
     labels = np.array([rank.get(name, -1) for name in folders], dtype=np.int64)[index.labels]
@@ -89,24 +89,23 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
     return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
 
 
-def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> tuple[list[tuple[str, int]], list[str]]:
-    """(path, label) of each validation image, and a note on those without a label."""
+def _val_rows(root: Path, images: list[str], classes: Sequence[str]) -> tuple[list[tuple[str, int]], list[str]]:
+    """(path, label) of each of the images below val/, and a note on those without a label."""
     rank = {name: k for k, name in enumerate(classes)}
-    folders = {name: list_images(val / name).images for name in list_folder(val)[0]}
-    if extra := sorted(set(folders) - set(rank)):
+    if extra := sorted(set(list_folder(root / "val")[0]) - set(rank)):
         raise UserError(
-            f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
+            f"data.root: {root / 'val' / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
         )
-    if any(folders.values()):
-        return [(f"val/{name}/{file}", rank[name]) for name, files in folders.items() for file in files], []
-    images = [file.name for file in image_files(val)]
-    labels = read_flat_labels(root, images)
-    for label in labels.values():
-        if label.wnid not in rank:
-            raise UserError(f"{label.place}: the class {label.wnid!r} has no folder in {root / 'train'}")
-    unlabeled = [f"val/{image}" for image in images if image not in labels]
+    wnids = {image: image.partition("/")[0] for image in images if "/" in image}
+    if not wnids:
+        labels = read_flat_labels(root, images)
+        for label in labels.values():
+            if label.wnid not in rank:
+                raise UserError(f"{label.place}: the class {label.wnid!r} has no folder in {root / 'train'}")
+        wnids = {file: label.wnid for file, label in sorted(labels.items())}
+    unlabeled = [f"val/{image}" for image in images if image not in wnids]
     notes = [f"passed over without a label: {count_and_first(unlabeled, 'images')}"] if unlabeled else []
-    return [(f"val/{file}", rank[label.wnid]) for file, label in sorted(labels.items())], notes
+    return [(f"val/{image}", rank[wnid]) for image, wnid in wnids.items()], notes
 
 
 def _index(
