@@ -128,6 +128,9 @@ def test_a_name_that_is_no_text_is_passed_over(tmp_path):
     fill(tmp_path)
     (tmp_path / "dog" / "gr\udcfcn.png").write_bytes(b"")
     assert read(tmp_path) == ([4, 4], set(), ["1 file of dog passed over: others 1"])
+    (tmp_path / "h\udcfcndin").mkdir()
+    with pytest.raises(UserError, match=r"the name of its folder 'h\\udcfcndin' is not UTF-8; rename it"):
+        read(tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")

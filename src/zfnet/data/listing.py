@@ -50,6 +50,9 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
                     (folders if entry.is_dir() else files).append(entry.name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error.strerror}); make it readable or remove it") from error
+    for name in folders:
+        if not _is_text(name):
+            raise UserError(f"{folder}: the name of its folder {name!a} is not UTF-8; rename it")
     return sorted(folders), sorted(files)
 
 
