@@ -29,7 +29,7 @@ from zfnet.attribution.strongest import strongest
 from zfnet.core.errors import UserError
 from zfnet.data.crops import resize, shrink
 from zfnet.data.decode import read_rgb
-from zfnet.data.index import image_files
+from zfnet.data.listing import list_images
 from zfnet.experiments.class_model.compute import ascend
 from zfnet.experiments.class_model.options import ClassModelOptions
 from zfnet.experiments.explain import compute as explaining
@@ -407,8 +407,7 @@ def _image_files(folder: Path) -> list[Path]:
     """The images of a folder and its subfolders, by path."""
     if not folder.is_dir():
         raise UserError(f"folder: {folder} is not a folder; give one that holds images")
-    folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
-    files = [file for place in folders for file in image_files(place)]
+    files = [folder / name for name in list_images(folder).images]
     if not files:
         raise UserError(f"folder: {folder} holds no images")
     return files

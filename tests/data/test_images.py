@@ -210,3 +210,9 @@ def test_crops_normalized_on_the_gpu_are_those_of_the_host(stores, inputs):
     assert cut.is_pinned()
     on_gpu = inputs.crops(cut.to("cuda", non_blocking=True), *places)
     torch.testing.assert_close(on_gpu.cpu(), inputs.crops(cut, *places), rtol=0, atol=1e-6)
+
+
+def test_a_split_of_which_nothing_can_be_read_is_refused_whatever_the_limit(folder_with_a_bad_file):
+    index = make_index(folder_with_a_bad_file / "images", [("a/9.jpg", 0), ("a/gone.jpg", 0)], ["a"])
+    with pytest.raises(UserError, match=r"none of the 2 images could be read, a/9\.jpg"):
+        build_cache(index, folder_with_a_bad_file / "cache", 32, bad_limit=10)

@@ -132,7 +132,7 @@ def split(root, *names, suffix="png"):
         (lambda root: split(root, "train", "validation"), "holds train/, validation/; expected train/ and val/"),
         (lambda root: split(root, "train"), "holds train/; expected train/ and val/"),
         (lambda root: split(root, "test", "val"), "holds test/, val/; expected train/ and val/"),
-        (lambda root: [split(root, "train"), split(root, "val", suffix="tif")], r"/val holds no image files \(.jpg"),
+        (lambda root: [split(root, "train"), split(root, "val", suffix="ras")], r"/val holds no image .*over: .ras 1"),
     ],
 )
 def test_a_folder_that_cannot_be_used_says_why(tmp_path, make, words):

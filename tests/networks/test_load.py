@@ -236,7 +236,7 @@ MISTAKES = [
     ({"name": "alexnet", "weights": "gone.pth"}, r"network\.weights: gone\.pth is not a file; .* of alexnet"),
     ({"name": "trained", "weights": "random"}, r"network\.weights: is for borrowed networks; trained has its own"),
     ({"name": "json:loads", "weights": "random"}, r"network\.weights: `random` is for torchvision and timm"),
-    ({"name": "alexnet", "classes": "gone.txt"}, r"network\.classes: gone\.txt is not a text file"),
+    ({"name": "alexnet", "classes": "gone.txt"}, r"network\.classes: gone\.txt cannot be read"),
     ({"name": "alexnet", "crop": 300, "frame": 256}, r"network\.crop: 300 px do not fit into a frame of 256 px"),
     ({"name": "alexnet", "mean": [123.0, 117.0, 104.0]}, r"network\.mean: .* are not three values in 0\.\.1"),
     ({"name": "alexnet", "mean": [0.5]}, r"network\.mean: \[0\.5\] are not three values"),

@@ -21,7 +21,8 @@ from zfnet.data.cache.frames import n_threads
 from zfnet.data.cache.images import Images, build_cache
 from zfnet.data.crops import crop_size
 from zfnet.data.decode import read_rgb
-from zfnet.data.index import Index, image_files, make_index
+from zfnet.data.index import Index, make_index
+from zfnet.data.listing import image_files
 from zfnet.networks.inputs import Inputs
 
 BATCH, SIZE, QUALITY = 64, 256, 90

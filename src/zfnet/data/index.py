@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from zfnet.data.boxes import Size
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,9 @@ class Index:
     paths (n,) str relative to `root`; labels (n,) int64 rows of `classes`; `classes` are ids (wnid or folder
     name) and `names` readable ones; boxes: n arrays (k, 4) int64 of the labeled class, (0, 4) where
     unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances;
-    upright: the files are read by their EXIF orientation.
+    upright: the files are read by their EXIF orientation; sizes (n, 2) int64 width and height of the pictures
+    that the boxes were drawn on, 0 where unknown, None where they fit the pictures as read (zfnet.data.boxes);
+    notes: what was passed over or changed in reading, a sentence each.
     """
 
     root: Path
@@ -38,6 +39,8 @@ class Index:
     boxes: tuple[np.ndarray, ...]
     targets: np.ndarray | None = None
     upright: bool = False
+    sizes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.paths) == len(self.labels) == len(self.boxes):
@@ -55,8 +58,11 @@ class Index:
         """The images of `rows`, in that order; the classes stay."""
         rows = np.asarray(rows, dtype=np.int64)
         targets = None if self.targets is None else self.targets[rows]
+        sizes = None if self.sizes is None else self.sizes[rows]
         boxes = tuple(self.boxes[row] for row in rows)
-        return replace(self, paths=self.paths[rows], labels=self.labels[rows], boxes=boxes, targets=targets)
+        return replace(
+            self, paths=self.paths[rows], labels=self.labels[rows], boxes=boxes, targets=targets, sizes=sizes
+        )
 
     def only_classes(self, ids: Iterable[str]) -> Index:
         """The images of the classes `ids`, relabeled in that order. Raises UserError for an unknown class."""
@@ -84,13 +90,14 @@ class Index:
         return self.take(np.sort(by_class[rank < count]))
 
     def fingerprint(self) -> str:
-        """Hash of paths, labels, classes, boxes and targets, without the pixels."""
+        """Hash of paths, labels, classes, boxes with their sizes, and targets, without the pixels."""
         digest = hashlib.sha256("\0".join((*self.classes, *map(str, self.paths))).encode())
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         for boxes in self.boxes:
             digest.update(np.ascontiguousarray(boxes, dtype=np.int64).tobytes() + b"|")
-        if self.targets is not None:
-            digest.update(np.ascontiguousarray(self.targets).tobytes())
+        for array in (self.targets, self.sizes):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
         if self.upright:
             digest.update(b"upright")
         return digest.hexdigest()[:16]
@@ -108,26 +115,24 @@ def make_index(
     names: Sequence[str] | None = None,
     boxes: Sequence[np.ndarray] | None = None,
     upright: bool = False,
+    sizes: Sequence[Size] | None = None,
+    notes: Sequence[str] = (),
 ) -> Index:
     """Index from (relative path, label) rows."""
     paths = np.array([path for path, _ in rows], dtype=np.str_)
     labels = np.array([label for _, label in rows], dtype=np.int64)
-    own_boxes = no_boxes(len(rows)) if boxes is None else tuple(boxes)
-    return Index(root, paths, labels, tuple(classes), tuple(names or classes), own_boxes, upright=upright)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    drawn_on = np.array(sizes or [], dtype=np.int64).reshape(-1, 2)
+    return Index(
+        root,
+        paths,
+        labels,
+        tuple(classes),
+        tuple(names or classes),
+        no_boxes(len(rows)) if boxes is None else tuple(boxes),
+        upright=upright,
+        sizes=drawn_on if drawn_on.any() else None,
+        notes=tuple(notes),
     )
-
-
-def read_lines(path: Path, key: str, hint: str) -> list[str]:
-    """The lines of a text file without blank ones; for a missing file a UserError with the configuration key."""
-    if not path.is_file():
-        raise UserError(f"{key}: no file {path}; {hint}")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def require_folder(path: Path, key: str, hint: str) -> Path:

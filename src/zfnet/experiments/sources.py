@@ -13,7 +13,9 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.machine import n_cores
 from zfnet.core.resources import CONF
-from zfnet.data.index import IMAGE_SUFFIXES, Index
+from zfnet.data.index import Index
+from zfnet.data.listing import is_image, walk
+from zfnet.data.tables import read_lines
 from zfnet.experiments.config import Settings
 
 FOLDERS = {"tiny_imagenet": "tiny-imagenet-200"}  # of sources whose folder has another name
@@ -52,6 +54,8 @@ def read_source(config: Settings) -> tuple[Index, Index]:
         key = "data.n_classes" if data.n_classes == 1 else "data.source"
         raise UserError(f"{key}: a network needs at least two classes; {len(train.classes)} of {data.source} is left")
     if not len(val):
+        if not data.n_classes:
+            raise UserError(f"data.root: {root} has no validation image; add some")
         raise UserError(f"data.n_classes: no validation image is of the first {data.n_classes} classes; give 0 for all")
     return train.limit_per_class(data.train_per_class, data.seed), val.limit_per_class(data.val_per_class, data.seed)
 
@@ -61,11 +65,8 @@ def without(index: Index, file: Path) -> Index:
 
     Empty lines and comments (#) are skipped. Raises UserError for a missing file and for an unknown image.
     """
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"data.leave_out: {file} cannot be read ({error.strerror}); give a file of paths") from error
-    left_out = np.array([line for line in lines if line and not line.startswith("#")], dtype=np.str_)
+    lines = read_lines(file, "data.leave_out", "give a file of paths")
+    left_out = np.array([line for line in lines if not line.startswith("#")], dtype=np.str_)
     unknown = np.setdiff1d(left_out, index.paths)
     if len(unknown):
         raise UserError(
@@ -164,22 +165,24 @@ def _file_digest(file: Path) -> str:
 @cache
 def _list_files(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        digest.update(f"{os.path.relpath(path, folder)}\n".encode())
-        for name in sorted(files):
-            if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".txt")) and not name.startswith("."):
-                digest.update(f"{name} {os.path.getsize(os.path.join(path, name))}\n".encode())
+    for path, _, files in walk(folder):
+        digest.update(f"{os.path.relpath(path, folder)}\n".encode(errors="surrogateescape"))
+        for name in files:
+            if is_image(name) or name.lower().endswith((".xml", ".txt", ".csv")):
+                digest.update(f"{name} {_size(path / name)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; -1 for a dangling link."""
+    return file.stat().st_size if file.exists() else -1
 
 
 @cache
 def _list_counts(folder: Path) -> str:
-    """Digest of the number of files in each folder; a name with a dot counts as a file, which is fast."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    folders = [folder / name for name in names if "." not in name and (folder / name).is_dir()]
-    counts = f"{len(names)} {[(path.name, _list_counts(path)) for path in folders]}"
-    return hashlib.sha256(counts.encode()).hexdigest()[:16]
+    """Digest of the number of files in each folder, which is fast."""
+    counts = [f"{os.path.relpath(path, folder)} {len(files)}" for path, _, files in walk(folder)]
+    return hashlib.sha256("\n".join(counts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _data_folder(config: Settings) -> Path:

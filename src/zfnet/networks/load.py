@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zfnet.core.errors import UserError
+from zfnet.data.tables import read_lines
 from zfnet.networks import borrowed
 from zfnet.networks.borrowed import RANDOM, TIMM, weights_title
 from zfnet.networks.checkpoint import load_trained
@@ -243,11 +244,8 @@ def _classes(file: str, count: int) -> Classes:
 
 def _read_classes(file: str) -> Classes:
     """One class a line: `id`, or `id name`."""
-    try:
-        text = Path(file).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"network.classes: {file} is not a text file that can be read") from error
-    rows = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    lines = read_lines(Path(file).expanduser(), "network.classes", "give a file with a class a line")
+    rows = [line.split(maxsplit=1) for line in lines]
     ids = tuple(row[0] for row in rows)
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)

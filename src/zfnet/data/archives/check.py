@@ -6,7 +6,6 @@ another checksum. Fewer images than published, as in a subset made on purpose, a
 
 import hashlib
 import itertools
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.archives import ARCHIVES, Archive, places
 from zfnet.data.archives.unpack import UNPACKING
-from zfnet.data.index import IMAGE_SUFFIXES
+from zfnet.data.listing import is_image, walk
 
 _UNUSED = {"test"}  # folder of Tiny ImageNet whose images have no labels
 
@@ -130,9 +129,9 @@ def _check_folder(row: Archive, home: Path) -> Finding:
 
 def _image_files(place: Path) -> list[Path]:
     images = []
-    for path, folders, files in os.walk(place):
-        folders[:] = [name for name in folders if name not in _UNUSED and not name.startswith(".")]
-        images += [Path(path, name) for name in files if name.lower().endswith((*IMAGE_SUFFIXES, ".xml", ".mat"))]
+    for path, folders, files in walk(place):
+        folders[:] = [name for name in folders if name not in _UNUSED]
+        images += [path / name for name in files if is_image(name) or name.lower().endswith((".xml", ".mat"))]
     return images
 
 

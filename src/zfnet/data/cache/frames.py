@@ -29,6 +29,7 @@ from zfnet.core.files import npy_header, os_errors_named
 from zfnet.core.machine import n_cores
 from zfnet.core.progress import track
 from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
+from zfnet.data.boxes import fit_boxes
 from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
 from zfnet.data.index import Index
@@ -70,11 +71,15 @@ class Packing:
 
 @dataclass
 class Written:
-    """What a build has written: length, CRC-32 and original (height, width) of each frame, and the bad rows."""
+    """What a build has written: length, CRC-32 and original (height, width) of each frame, its boxes and what was done
+    to them, and the bad rows.
+    """
 
     lengths: list[int] = field(default_factory=list)
     checksums: list[int] = field(default_factory=list)
     shapes: list[tuple[int, int]] = field(default_factory=list)
+    boxes: list[list[list[int]]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)  # of the boxes (zfnet.data.boxes); "": none
     bad: list[int] = field(default_factory=list)
 
     @property
@@ -155,12 +160,16 @@ def _whole_blocks(blocks: Store, frames: Path) -> Written:
 def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> Iterator[tuple[list[bytes], Written]]:
     """(encoded frames, their record) of each block of images after those that are done."""
 
-    def read(row: int) -> tuple[bytes, tuple[int, int]] | UserError:
+    def read(row: int) -> tuple[bytes, Written] | UserError:
+        file, annotated = index.file(row), (0, 0) if index.sizes is None else index.sizes[row].tolist()
         try:
-            image = read_rgb(index.file(row), index.upright)
+            image = read_rgb(file, index.upright)
+            boxes, change = fit_boxes(index.boxes[row], tuple(annotated), image.shape, file, index.upright)
         except UserError as error:
             return error
-        return packing.encode(shrink(image, packing.size)), (image.shape[0], image.shape[1])
+        frame = packing.encode(shrink(image, packing.size))
+        shape = (image.shape[0], image.shape[1])
+        return frame, Written([len(frame)], [zlib.crc32(frame)], [shape], [boxes.tolist()], [change])
 
     rows, n_bad = range(done.rows, len(index)), len(done.bad)
     frames, block = [], Written()
@@ -172,7 +181,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
             block.bad.append(row)
         else:
             frames.append(image[0])
-            block.add(Written([len(image[0])], [zlib.crc32(image[0])], [image[1]]))
+            block.add(image[1])
         if block.rows == BLOCK or row == rows[-1]:
             yield frames, block
             frames, block = [], Written()

@@ -39,6 +39,7 @@ from zfnet.data.cache.frames import (
 )
 from zfnet.data.crops import Frame
 from zfnet.data.index import Index
+from zfnet.data.listing import count_and_first
 
 Rows = Sequence[int] | np.ndarray
 FACTS = "cache.json"
@@ -118,7 +119,7 @@ def build_cache(
     A complete cache is compared with its checksums; damage is reported and the cache built again.
     """
     packing = Packing(size, cache, quality if cache == "jpeg" else 0)
-    key = {"format": 2, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
+    key = {"format": 3, "fingerprint": index.fingerprint(), "root": str(index.root), "files": files, **vars(packing)}
     if index.upright:
         key["upright"] = True
     expected = {"key": key, "classes": list(index.classes), "names": list(index.names)}
@@ -129,11 +130,16 @@ def build_cache(
                 (folder / stale).unlink(missing_ok=True)
             written = write_frames(index, folder, packing, bad_limit, key)
             kept = np.setdiff1d(np.arange(len(index)), written.bad)
+            if len(index) and not len(kept):
+                raise UserError(f"{index.root}: none of the {len(index):,} images could be read, {index.paths[0]} ...")
             _write_index(index.take(kept), written, folder)
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
+            facts["notes"] = _notes(index.paths[kept], written.changes)
+            if written.bad:
+                facts["notes"].append(f"unreadable and left out: {count_and_first(facts['bad_files'], 'images')}")
         if mean and not (folder / MEAN).exists():
             _write_mean(folder, packing)
-        expected["bad_files"] = facts["bad_files"]
+        expected |= {name: facts[name] for name in ("bad_files", "notes")}
         expected["checksums"] = {name: checksum(folder / name) for name in (INDEX, MEAN) if (folder / name).exists()}
         if facts != expected:  # newly written, or with other names
             write_checked(folder / FACTS, expected)
@@ -155,7 +161,17 @@ def open_cache(folder: Path) -> Images:
         classes, names = tuple(facts["classes"]), tuple(facts["names"])
         key = facts["key"]
         root, upright = Path(key["root"]), key.get("upright", False)
-        index = Index(root, arrays["paths"], arrays["labels"], classes, names, tuple(boxes), targets, upright)
+        index = Index(
+            root,
+            arrays["paths"],
+            arrays["labels"],
+            classes,
+            names,
+            tuple(boxes),
+            targets,
+            upright,
+            notes=tuple(facts["notes"]),
+        )
         packing = Packing(key["size"], key["kind"], key["quality"])
         pixels = open_frames(folder, packing, arrays["lengths"], arrays["checksums"])
         mean = np.load(folder / MEAN) if (folder / MEAN).exists() else None
@@ -183,6 +199,15 @@ def _is_damaged(folder: Path) -> bool:
     return bool(damage)
 
 
+def _notes(paths: np.ndarray, changes: list[str]) -> list[str]:
+    """A sentence for each kind of change to boxes, with the first images."""
+    notes = []
+    for change in sorted(set(changes) - {""}):
+        changed = [str(path) for path, done in zip(paths, changes, strict=True) if done == change]
+        notes.append(f"boxes {change} to fit the picture, of {count_and_first(changed, 'images')}")
+    return notes
+
+
 def _write_index(index: Index, written: Written, folder: Path) -> None:
     arrays = {
         "paths": index.paths,
@@ -190,8 +215,8 @@ def _write_index(index: Index, written: Written, folder: Path) -> None:
         "shapes": np.array(written.shapes, np.int32).reshape(-1, 2),
         "lengths": np.array(written.lengths, np.int64),
         "checksums": np.array(written.checksums, np.int64),
-        "n_boxes": np.array([len(boxes) for boxes in index.boxes], dtype=np.int64),
-        "boxes": np.concatenate([np.zeros((0, 4), dtype=np.int64), *index.boxes]),
+        "n_boxes": np.array([len(boxes) for boxes in written.boxes], dtype=np.int64),
+        "boxes": np.array([box for boxes in written.boxes for box in boxes], dtype=np.int64).reshape(-1, 4),
     }
     if index.targets is not None:
         arrays["targets"] = index.targets

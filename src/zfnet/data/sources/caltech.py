@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import Index, image_files, make_index
+from zfnet.data.index import Index, make_index
+from zfnet.data.listing import image_files
 
 LAYOUTS = {  # folder -> its archive and source
     "101_ObjectCategories": "caltech-101.zip from https://data.caltech.edu/records/mzrjq-6wc02",
@@ -62,7 +63,7 @@ def _jpegs(folder: Path) -> list[str]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     parts = re.findall(r"\d+|\D+", name.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _readable(name: str) -> str:

@@ -2,7 +2,8 @@
 
 <root>/train/<wnid>/*.JPEG
 <root>/val/<wnid>/*.JPEG, or val/*.JPEG (flat) with their labels in one of
-    <root>/val_labels.txt                             file<TAB>wnid
+    <root>/val_labels.txt                             file, wnid
+    <root>/LOC_val_solution.csv                       as Kaggle has it, with boxes
     <root>/ILSVRC2012_devkit_t12/data/{meta.mat, ILSVRC2012_validation_ground_truth.txt}
 <root>/Annotations/{train/<wnid>,val}/<file>.xml      boxes; train images without one are allowed
 <root>/words.txt                                      wnid<TAB>name; without it the devkit's names, or the wnids
@@ -12,7 +13,6 @@ validation images with poor boxes; later devkits list them in data/*validation_b
 devkit lies under <root>.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,10 +23,12 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.unpack import UNPACKING
-from zfnet.data.index import Index, image_files, make_index, no_boxes, require_folder
-from zfnet.data.sources.boxes_xml import read_boxes
+from zfnet.data.index import Index, make_index, no_boxes, require_folder
+from zfnet.data.listing import count_and_first, list_folder, list_images, notes_of
+from zfnet.data.sources.box_files import BoxFiles
+from zfnet.data.sources.val_labels import devkit_synsets, read_flat_labels, read_solution
+from zfnet.data.tables import read_lines, read_text
 
-DEVKIT = "ILSVRC2012_devkit_t12/data"
 _HINT = "put the extracted ILSVRC-2012 there (train/<wnid>/*.JPEG and val/), see data/README.md"
 
 
@@ -36,12 +38,17 @@ def read_imagenet(root: Path) -> tuple[Index, Index]:
     val = require_folder(root / "val", "data.root", _HINT)
     if (root / UNPACKING).exists():
         raise UserError(f"data.root: {root} is only partly unpacked; `make data-unpack DATA={root}` resumes")
-    classes = [path.name for path in _class_folders(train)]
+    classes, _ = list_folder(train)
     if not classes:
         raise UserError(f"data.root: {train} has no class folders; {_HINT}")
     names = _names(root, classes)
-    rows = [(f"train/{name}/{file.name}", k) for k, name in enumerate(classes) for file in image_files(train / name)]
-    return _index(root, rows, classes, names), _index(root, _val_rows(root, val, classes), classes, names)
+    listings = {f"train/{name}": list_images(train / name) for name in classes} | {"val": list_images(val)}
+    files = BoxFiles(root, [file for listing in listings.values() for file in listing.box_files])
+    rows = [(f"train/{name}/{file}", k) for k, name in enumerate(classes) for file in listings[f"train/{name}"].images]
+    train_index = _index(root, rows, classes, names, files)
+    val_rows, val_notes = _val_rows(root, listings["val"].images, classes)
+    val_index = replace(_index(root, val_rows, classes, names, files), notes=tuple(val_notes))
+    return replace(train_index, notes=(*notes_of(listings), *files.notes())), val_index
 
 
 def read_val(root: Path) -> Index:
@@ -49,10 +56,14 @@ def read_val(root: Path) -> Index:
 
     Raises UserError naming what is missing.
     """
-    val = require_folder(root / "val", "data.root", _HINT)
-    folders = [path.name for path in _class_folders(val) if image_files(path)]
-    classes = folders or sorted(set(_flat_labels(root, val).values()))
-    return _index(root, _val_rows(root, val, classes), classes, _names(root, classes))
+    listing = list_images(require_folder(root / "val", "data.root", _HINT))
+    classes = list_folder(root / "val")[0]
+    if not classes:
+        classes = sorted({label.wnid for label in read_flat_labels(root, listing.images).values()})
+    files = BoxFiles(root, listing.box_files)
+    rows, notes = _val_rows(root, listing.images, classes)
+    index = _index(root, rows, classes, _names(root, classes), files)
+    return replace(index, notes=(*notes_of({"val": listing}), *notes, *files.notes()))
 
 
 def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str]) -> Index:
@@ -62,10 +73,12 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     Raises UserError naming `key` when no image has a box.
     """
     val = require_folder(root / "val", key, "expected val/<wnid>/*.JPEG and Annotations/val/*.xml in it")
-    folders = [path.name for path in _class_folders(val)]
-    index = _index(root, _val_rows(root, val, folders), folders, folders) if folders else None
-    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)] if index else []
-    if index is None or not boxed:
+    folders, _ = list_folder(val)
+    listing = list_images(val)
+    rows = _val_rows(root, listing.images, folders)[0] if folders else []
+    index = _index(root, rows, folders, folders, BoxFiles(root, listing.box_files))
+    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)]
+    if not boxed:
         raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
     rank = {name: row for row, name in enumerate(known)}
     labels = np.array([rank.get(name, -1) for name in folders], dtype=np.int64)[index.labels]
@@ -76,8 +89,8 @@ def read_words(path: Path) -> dict[str, str]:
     """wnid -> the first of its names, from a words.txt; empty where it is missing."""
     if not path.exists():
         return {}
-    lines = (line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    return {wnid: words.split(",")[0].strip() for wnid, _, words in lines if words}
+    rows = [line.split(maxsplit=1) for line in read_lines(path)]
+    return {row[0]: row[1].split(",")[0].strip() for row in rows if len(row) > 1}
 
 
 def find_blacklist(root: Path, images: Index) -> Path | None:
@@ -85,77 +98,44 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
     files = sorted(root.glob("*devkit*/data/*validation_blacklist.txt"))
     if not files:
         return None
-    listed = {int(number) for number in files[-1].read_text(encoding="utf-8").split()}
+    listed = {int(word) for word in read_text(files[-1]).split() if word.isdecimal()}
     matches = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
     return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
 
 
 def _names(root: Path, classes: Sequence[str]) -> list[str]:
     """The classes' first names by words.txt or the devkit, or the wnids."""
-    words = read_words(root / "words.txt") or {wnid: name for wnid, name in _devkit_synsets(root).values()}
+    words = read_words(root / "words.txt") or {wnid: name for wnid, name in devkit_synsets(root).values()}
     return [words.get(wnid, wnid) for wnid in classes]
 
 
-def _val_rows(root: Path, val: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+def _val_rows(root: Path, images: list[str], classes: Sequence[str]) -> tuple[list[tuple[str, int]], list[str]]:
+    """(path, label) of each of the images below val/, and a note on those without a label."""
     rank = {name: k for k, name in enumerate(classes)}
-    folders = {folder.name: image_files(folder) for folder in _class_folders(val)}
-    if extra := sorted(set(folders) - set(rank)):
+    if extra := sorted(set(list_folder(root / "val")[0]) - set(rank)):
         raise UserError(
-            f"data.root: {val / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
+            f"data.root: {root / 'val' / extra[0]} has no counterpart in {root / 'train'}; remove it, or add the class"
         )
-    if any(folders.values()):
-        return [(f"val/{name}/{file.name}", rank[name]) for name, files in folders.items() for file in files]
-    labels = _flat_labels(root, val)
-    unknown = sorted(set(labels.values()) - set(rank))
-    if unknown:
-        raise UserError(f"data.root: validation label {unknown[0]!r} has no folder in {root / 'train'}")
-    return [(f"val/{file}", rank[wnid]) for file, wnid in sorted(labels.items())]
+    wnids = {image: image.partition("/")[0] for image in images if "/" in image}
+    if not wnids:
+        labels = read_flat_labels(root, images)
+        for label in labels.values():
+            if label.wnid not in rank:
+                raise UserError(f"{label.place}: the class {label.wnid!r} has no folder in {root / 'train'}")
+        wnids = {file: label.wnid for file, label in sorted(labels.items())}
+    unlabeled = [f"val/{image}" for image in images if image not in wnids]
+    notes = [f"passed over without a label: {count_and_first(unlabeled, 'images')}"] if unlabeled else []
+    return [(f"val/{image}", rank[wnid]) for image, wnid in wnids.items()], notes
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-
-
-def _flat_labels(root: Path, val: Path) -> dict[str, str]:
-    table = root / "val_labels.txt"
-    if table.exists():
-        pairs = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line)
-        return {file: wnid for file, wnid in pairs}
-    truth = root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt"
-    if not truth.exists():
-        raise UserError(f"data.root: {val} is flat and there is neither {table} nor {truth} to label its images")
-    synsets = _devkit_synsets(root)
-    ids = [int(line) for line in truth.read_text(encoding="utf-8").split()]
-    return {f"ILSVRC2012_val_{i:08d}.JPEG": synsets[number][0] for i, number in enumerate(ids, 1)}
-
-
-def _devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
-    """ILSVRC id -> (wnid, first name) of the leaf synsets; empty without a devkit."""
-    if not (root / DEVKIT / "meta.mat").exists():
-        return {}
-    from scipy.io import loadmat
-
-    synsets = loadmat(root / DEVKIT / "meta.mat", squeeze_me=True)["synsets"]
-    leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
-    return {int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]).split(",")[0].strip()) for row in leaves}
-
-
-def _index(root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str]) -> Index:
-    annotated = _annotated(root / "Annotations")
-    boxes = [
-        _boxes(annotated[Path(path).stem]) if Path(path).stem in annotated else no_boxes(1)[0]
-        for path, _ in track(rows, "boxes of images:")
-    ]
-    return make_index(root, rows, classes, names, boxes)
-
-
-def _annotated(folder: Path) -> dict[str, Path]:
-    """Name of the image -> its box file, in any folder below `folder`."""
-    files_by_name = {}
-    for path, _, files in os.walk(folder):
-        files_by_name.update({name[:-4]: Path(path, name) for name in files if name.endswith(".xml")})
-    return files_by_name
-
-
-def _boxes(xml: Path) -> np.ndarray:
-    return np.array([box for _, box, _ in read_boxes(xml)], dtype=np.int64).reshape(-1, 4)
+def _index(
+    root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str], files: BoxFiles
+) -> Index:
+    solution = {label.image: np.array(label.boxes, np.int64) for label in read_solution(root)}
+    boxes, sizes = [], []
+    for path, _ in track(rows, "boxes of images:"):
+        own = files.named_like(path)
+        annotation = files.read(own[0] if own else None)
+        boxes.append(annotation.boxes() if own else solution.get(Path(path).stem, no_boxes(1)[0]))
+        sizes.append(annotation.size)
+    return make_index(root, rows, classes, names, boxes, sizes=sizes)

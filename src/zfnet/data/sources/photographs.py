@@ -12,12 +12,14 @@ number is measured on the images that it was estimated from.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import IMAGE_SUFFIXES, Index, image_files, make_index, require_folder
+from zfnet.data.index import Index, make_index, require_folder
+from zfnet.data.listing import IMAGE_SUFFIXES, is_image, list_folder, list_images, notes_of
 from zfnet.data.sources.folder import class_folders, read_all, read_folder
 from zfnet.data.sources.imagenet import read_imagenet, read_val
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
@@ -49,19 +51,18 @@ def halves(index: Index, seed: int) -> tuple[Index, Index]:
         raise UserError(f"data.root: {index.root} holds {len(index)} photograph, and two halves need at least two")
     order = np.random.default_rng([seed, len(index)]).permutation(len(index))
     middle = len(index) // 2
-    return index.take(np.sort(order[:middle])), index.take(np.sort(order[middle:]))
+    return index.take(np.sort(order[:middle])), replace(index.take(np.sort(order[middle:])), notes=())
 
 
 def _has_classes(root: Path) -> bool:
-    return not image_files(root) and any(image_files(root / name) for name in class_folders(root))
+    _, files = list_folder(root)
+    return not any(map(is_image, files)) and any(list_images(root / name).images for name in class_folders(root))
 
 
 def _unlabeled(root: Path) -> Index:
-    files = image_files(root)
-    if not files:
+    """The photographs of the folder and of those below it."""
+    listing = list_images(root)
+    if not listing.images:
         raise UserError(f"data.root: {root} holds no image files ({', '.join(IMAGE_SUFFIXES)}); {_HINT}")
-    if folders := [name for name in class_folders(root) if image_files(root / name)]:
-        print(
-            f"  {root}: {len(files)} photographs without labels are read; passed over: {', '.join(folders)}", flush=True
-        )
-    return make_index(root, [(file.name, 0) for file in files], [UNLABELED], upright=True)
+    rows = [(image, 0) for image in listing.images]
+    return make_index(root, rows, [UNLABELED], upright=True, notes=notes_of({root.name: listing}))

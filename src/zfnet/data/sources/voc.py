@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.index import Index, make_index, read_lines
+from zfnet.data.index import Index, make_index
+from zfnet.data.tables import read_table
 
 SOURCES = {
     2007: "VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar from https://thor.robots.ox.ac.uk/pascal/VOC/voc2007",
@@ -33,7 +34,7 @@ def read_voc(root: Path, year: int, split: str) -> Index:
     folder = _find(root, year)
     sets = folder / "ImageSets" / "Main"
     needed = f"it needs {_source(year)}"
-    names = [line.split()[0] for line in read_lines(sets / f"{split}.txt", "voc.root", needed)]
+    names = [row.cells[0] for row in read_table(sets / f"{split}.txt", 1, "the name of an image", "voc.root", needed)]
     classes = sorted({path.name.rpartition("_")[0] for path in sets.glob("*_*.txt")})
     if not classes:
         raise UserError(f"voc.root: no class files <class>_<split>.txt in {sets}; {needed}")
@@ -71,11 +72,12 @@ def _source(year: int) -> str:
 
 def _read_targets(file: Path, names: list[str], hint: str) -> np.ndarray:
     targets = {}
-    for number, line in enumerate(read_lines(file, "voc.root", hint), 1):
-        name, _, sign = line.strip().partition(" ")
-        if sign.strip() not in TARGETS:
-            raise UserError(f"{file}, line {number}: {line.strip()!r} is not '<image> 1', '<image> -1' or '<image> 0'")
-        targets[name] = TARGETS[sign.strip()]
+    expected = "'<image> 1', '<image> -1' or '<image> 0'"
+    for row in read_table(file, 2, expected, "voc.root", hint):
+        name, sign, *_ = row.cells
+        if sign not in TARGETS:
+            raise row.error(expected)
+        targets[name] = TARGETS[sign]
     missing = [name for name in names if name not in targets]
     if missing:
         raise UserError(f"{file}: has no line for image {missing[0]}; unpack the archive again")

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from zfnet.data.cache.images import Images
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
 
 
 def run(context: Context) -> Outcome:
+    from zfnet.data.cache.duplicates import notes_of_duplicates
     from zfnet.data.crops import crop_size
     from zfnet.experiments.data.contact_sheet import contact_sheet
     from zfnet.experiments.sources import read_source
@@ -17,6 +19,10 @@ def run(context: Context) -> Outcome:
     train = context.cache("data", train_index, context.image_cache / "train", mean=True)
     val = context.cache("data", val_index, context.image_cache / "val")
     n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
+    notes = [*train_index.notes, *val_index.notes, *train.index.notes, *val.index.notes]
+    notes += [*_boxes_note(train, val), *notes_of_duplicates(train, val)]
+    for note in notes:
+        print(f"  {note}", flush=True)
     numbers = {
         "n_classes": len(train.index.classes),
         "n_train": len(train),
@@ -27,6 +33,7 @@ def run(context: Context) -> Outcome:
         "cache": config.data.cache,
         "pictures": crop_size(config.data.size),
         "source": config.data.source,
+        "notes": notes,
         "classes": dict(zip(train.index.classes, train.index.names, strict=True)),
     }
     headline = f"{len(train):,} + {len(val):,} images of {numbers['n_classes']} classes"
@@ -35,12 +42,20 @@ def run(context: Context) -> Outcome:
     return Outcome(numbers, contact_sheet(train, context.out, config.data.seed), headline)
 
 
+def _boxes_note(train: Images, val: Images) -> list[str]:
+    """How many images have boxes; nothing where none has."""
+    counts = [sum(len(boxes) > 0 for boxes in images.index.boxes) for images in (train, val)]
+    if not any(counts):
+        return []
+    return [f"boxes of {counts[0]:,} of {len(train):,} training and {counts[1]:,} of {len(val):,} validation images"]
+
+
 DATA = Stage(
     "data",
     "images drawn or read, shrunk, cached; mean image",
     run,
     reads=("data",),
-    version=2,
+    version=3,
     keeps=True,
     leaves=("train/cache.json", "val/cache.json"),
     uses_network=False,
