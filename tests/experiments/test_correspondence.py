@@ -203,8 +203,16 @@ def test_a_bad_part_file_is_named_with_its_line(tmp_path: Path, text: str, messa
         read_parts(path)
 
 
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-8", ",")])
+def test_a_part_file_that_a_spreadsheet_saved_is_read(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    path = tmp_path / "parts.csv"
+    lines = [HEADER.strip(), "dög 1.jpg,nose,3,4,2", ""]
+    path.write_text("\r\n".join(lines).replace(",", delimiter), encoding=encoding, newline="")
+    assert read_parts(path) == {"dög 1.jpg": {"nose": (3.0, 4.0, 2.0)}}
+
+
 def test_a_missing_part_file_and_too_few_faces_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="parts.csv: cannot be read"):
+    with pytest.raises(UserError, match="correspondence.parts: .*parts.csv cannot be read"):
         read_parts(tmp_path / "parts.csv")
     with pytest.raises(UserError, match="center crop of 2 of the 8 images; 3 are needed"):
         run(CorrespondenceOptions(n_images=3), network(), store(), part_file(tmp_path, 2), tmp_path, seed=0)
@@ -257,7 +265,7 @@ def test_too_few_faces_of_ours_skip_the_stage_and_too_few_of_a_given_file_are_an
 def test_what_cannot_be_compared_is_known_before_anything_runs(tmp_path: Path) -> None:
     CORRESPONDENCE.check(context_of(Config(), tmp_path))
     config = Config(correspondence=CorrespondenceOptions(parts=str(tmp_path / "gone.csv")))
-    with pytest.raises(UserError, match="gone.csv: cannot be read"):
+    with pytest.raises(UserError, match="correspondence.parts: .*gone.csv cannot be read"):
         CORRESPONDENCE.check(context_of(config, tmp_path))
     with pytest.raises(UserError, match="correspondence: compares layer 5 with a later hidden layer"):
         CORRESPONDENCE.check(context_of(Config(model=ModelOptions(name="krizhevsky-no67")), tmp_path))

@@ -235,6 +235,26 @@ def test_disabled_opens_nothing(stage, opened):
     assert not (stage.parent / "wandb").exists()
 
 
+def test_the_environment_of_wandb_applies_where_a_key_is_at_its_default(stage, opened, monkeypatch, capsys):
+    variables = {"WANDB_MODE": "dryrun", "WANDB_PROJECT": "mine", "WANDB_RUN_GROUP": "g", "WANDB_NAME": "night"}
+    for name, value in (variables | {"WANDB_RUN_ID": "abc123"}).items():
+        monkeypatch.setenv(name, value)
+    opened("train").finish(Outcome({}))
+    assert read_back(stage.parent)[3][0] == ("g", "night train")
+    assert [path.name for path in stage.parent.rglob("*.wandb")] == ["run-abc123-train.wandb"]
+    seen = []
+    monkeypatch.setattr(module, "_open", lambda mode, options, *_: seen.append((mode, options.project, options.group)))
+    opened("data", project="yours", group="h", mode="online")
+    opened("data")
+    assert seen[-1] == ("offline", "mine", "g") and seen[0][1:] == ("yours", "h")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    opened("data")
+    assert len(seen) == 2
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    opened("data")
+    assert seen[-1][0] == "offline" and "WANDB_MODE 'sometimes' is not one of offline" in capsys.readouterr().err
+
+
 def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
     """The agent names one run: of all stages that a point needs, only the one it asked for may take it."""
     from zfnet.experiments.table import STAGES, Config

@@ -12,9 +12,12 @@ class PathsOptions:
     cache: str = ""  # image caches that several runs share: <cache>/<hash>; empty: in <outputs>/<profile>/data
 
 
+MODES = ("offline", "online", "disabled")
+
+
 @dataclass
 class WandbOptions:
-    mode: str = choice("offline", "offline", "online", "disabled")
+    mode: str = choice("offline", *MODES)
     project: str = "zfnet"
     group: str = ""  # the experiment; empty: the profile
     artifacts: bool = False  # also upload the networks of a stage

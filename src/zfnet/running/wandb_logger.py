@@ -15,12 +15,13 @@ import re
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zfnet.core.metrics import METRICS, read_metrics
 from zfnet.core.options import flatten
-from zfnet.pipeline.options import WandbOptions
+from zfnet.pipeline.options import MODES, WandbOptions
 from zfnet.pipeline.record import Outcome
 
 EVERY = 5.0  # seconds between two readings of metrics.jsonl
@@ -49,6 +50,7 @@ class RunLogger:
         root: Path,
     ) -> None:
         """Open the run with the configuration `config`; folder: the stage's; root: W&B's files go into root/wandb."""
+        options = _with_environment(options)
         self._run: Any = None
         self._folder, self._stage, self._artifacts = folder, stage, options.artifacts
         self._sent: dict[Path, int] = {}  # lines of each file that have been sent
@@ -121,6 +123,33 @@ class RunLogger:
         _warn(f"is off for this stage and offline for the next ({_first_line(error)})")
 
 
+def _with_environment(options: WandbOptions) -> WandbOptions:
+    """The options, with W&B's own variables of the environment in place of what is at its default."""
+    defaults = WandbOptions()
+    given: dict[str, Any] = {}
+    for key, variable in {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}.items():
+        value = os.environ.get(variable, "")
+        if value and getattr(options, key) == getattr(defaults, key):
+            given[key] = {"dryrun": "offline", "run": "online"}.get(value, value)  # older names of two modes
+    if given.get("mode", "offline") not in MODES:
+        _warn(f"stays {options.mode}: WANDB_MODE {given.pop('mode')!r} is not one of {', '.join(MODES)}")
+    return replace(options, **given)
+
+
+def _named(stage: str) -> dict[str, Any]:
+    """Name and id of the stage's run: W&B's variables name the command, which may open one run a stage.
+
+    A sweep's agent has named the one run that may be opened.
+    """
+    if under_agent():
+        return {"name": stage}
+    name, run_id = os.environ.get("WANDB_NAME"), os.environ.get("WANDB_RUN_ID")
+    named: dict[str, Any] = {"name": f"{name} {stage}" if name else stage}
+    if run_id:
+        named["id"] = f"{run_id}-{stage}"
+    return named
+
+
 def _possible(mode: str) -> str:
     """`mode`, or offline where the service does not answer or nobody is logged in (wandb would wait for input)."""
     global _unreachable
@@ -145,7 +174,7 @@ def _open(mode: Any, options: WandbOptions, group: str, stage: str, config: dict
         mode=mode,
         project=options.project,
         group=options.group or group,
-        name=stage,
+        **_named(stage),
         job_type=stage,
         config=config,
         dir=str(root),

@@ -6,7 +6,6 @@
 Coordinates and radius are pixels of the original image; `file` is a path or a bare name as in the data set.
 """
 
-import csv
 import math
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
+from zfnet.data.tables import read_table
 from zfnet.networks.boxes import to_crop
 from zfnet.networks.inputs import Inputs
 
@@ -24,21 +24,18 @@ Places = dict[str, tuple[float, float, float]]  # part -> x, y, radius
 
 
 def read_parts(path: Path) -> dict[str, Places]:
-    """file -> part -> (x, y, radius) in original pixels. Raises UserError naming the file and line."""
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.reader(lines))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a part file ({error})") from error
-    if not rows or [cell.strip() for cell in rows[0]] != COLUMNS:
+    """file -> part -> (x, y, radius) in original pixels, from any table that `zfnet.data.tables` reads.
+
+    Raises UserError naming the file and line.
+    """
+    rows = read_table(path, 1, f"a row of {','.join(COLUMNS)}", "correspondence.parts")
+    if not rows or list(rows[0].cells) != COLUMNS:
         raise UserError(f"{path}, line 1: the first line must be {','.join(COLUMNS)}")
     parts: dict[str, Places] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        file, part, place = _parse(row, f"{path}, line {number}")
+    for row in rows[1:]:
+        file, part, place = _parse(list(row.cells), row.place)
         if part in parts.setdefault(file, {}):
-            raise UserError(f"{path}, line {number}: {file} has two places for {part}; keep one")
+            raise UserError(f"{row.place}: {file} has two places for {part}; keep one")
         parts[file][part] = place
     return parts
 
@@ -46,7 +43,7 @@ def read_parts(path: Path) -> dict[str, Places]:
 def _parse(row: list[str], where: str) -> tuple[str, str, tuple[float, float, float]]:
     if len(row) != len(COLUMNS):
         raise UserError(f"{where}: {len(row)} values, expected {','.join(COLUMNS)}")
-    file, part = row[0].strip(), row[1].strip()
+    file, part = row[:2]
     if part not in PARTS:
         raise UserError(f"{where}: unknown part {part!r}; known: {', '.join(PARTS)}")
     try:
