@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from zfnet.cli.main import main as command
 from zfnet.core.errors import UserError
 from zfnet.training import distributed
-from zfnet.training.distributed import launch
+from zfnet.training.distributed import join_world, launch
 
 
 def write_module(folder, name, *lines):
@@ -33,6 +34,37 @@ def test_what_one_process_alone_refuses_ends_the_others_that_wait_for_it(tmp_pat
     monkeypatch.setattr(distributed, "PATIENCE", 0.5)
     with pytest.raises(UserError, match="frame 7 is damaged"):
         launch("one_refuses", tmp_path / "job.json", processes=2)
+
+
+def test_processes_of_a_scheduler_are_not_waited_for(monkeypatch):
+    for name, value in {"WORLD_SIZE": "8", "RANK": "3", "MASTER_ADDR": "no.such.host", "MASTER_PORT": "9"}.items():
+        monkeypatch.setenv(name, value)
+    with join_world("cpu") as world:
+        assert (world.rank, world.size) == (0, 1)
+
+
+def test_processes_of_one_machine_meet_at_the_loopback_address_whatever_the_scheduler_says(tmp_path, monkeypatch):
+    write_module(
+        tmp_path,
+        "meets",
+        "import torch",
+        "from zfnet.training.distributed import join_world",
+        "with join_world('cpu') as world:",
+        "    total = world.sum(torch.tensor([world.rank + 1.0]))",
+        "    Path(sys.argv[1]).with_name(f'{world.rank}').write_text(f'{total.item()} {os.environ[\"MASTER_ADDR\"]}')",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in {"WORLD_SIZE": "8", "RANK": "3", "MASTER_ADDR": "no.such.host"}.items():
+        monkeypatch.setenv(name, value)
+    launch("meets", tmp_path / "job.json", processes=2)
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["3.0 127.0.0.1"] * 2
+
+
+def test_a_run_under_torchrun_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command(["run", "stage=data"]) == 2
+    assert "torchrun: zfnet starts its processes itself" in capsys.readouterr().err
 
 
 def test_an_interrupted_launcher_prints_no_traceback(tmp_path):

@@ -51,6 +51,8 @@ def compose_and_run(typed: Sequence[str]) -> None:
 
     Raises UserError; the points of a sweep that fail are named on stderr, and the others run.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError("torchrun: zfnet starts its processes itself; run it once, with gpus=N or workers=N")
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig

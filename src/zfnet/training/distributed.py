@@ -23,6 +23,10 @@ from zfnet.core.machine import n_cores, pick_device
 
 # Each restart meets in a store of its own: in the launcher's, restarted processes find the addresses of the dead ones.
 FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+# One machine meets at the loopback address, whatever its name resolves to.
+ONE_MACHINE = ["--standalone", "--local-addr=127.0.0.1"]
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+LAUNCHED = "TORCHELASTIC_RUN_ID"  # set by torch's launcher
 REFUSAL = "refused.txt"  # beside the argument of a worker whose work cannot be done
 PATIENCE = 10.0  # seconds for the other workers to end by themselves
 
@@ -60,8 +64,13 @@ class World:
 
 @contextlib.contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """The world that the launcher's environment describes; a world of one without a launcher."""
-    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    """The world that the launcher's environment describes; a world of one without a launcher.
+
+    A scheduler's WORLD_SIZE and RANK are of processes that do not train with this one, and do not count.
+    """
+    size, rank = 1, 0
+    if LAUNCHED in os.environ:
+        size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
     own_device = pick_device(device)
     if own_device.type == "cuda":
         own_device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -90,10 +99,11 @@ def launch(
     threads = max(1, n_cores() // processes)
     meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
     command = [
-        *(sys.executable, "-m", "zfnet.training.distributed", *(meeting if nodes > 1 else ["--standalone"])),
+        *(sys.executable, "-m", "zfnet.training.distributed", *(meeting if nodes > 1 else ONE_MACHINE)),
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
-    environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **os.environ}
+    loopback = LOOPBACK if nodes == 1 else {}
+    environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **loopback, **os.environ}
     refusal = argument.with_name(REFUSAL)
     refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
