@@ -60,6 +60,47 @@ def test_processes_of_one_machine_meet_at_the_loopback_address_whatever_the_sche
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["3.0 127.0.0.1"] * 2
 
 
+@pytest.mark.parametrize("killed", ["command", "launcher"])
+def test_no_process_outlives_a_command_or_launcher_that_was_killed(tmp_path, killed):
+    write_module(
+        tmp_path,
+        "works",
+        "from zfnet.training import distributed",
+        "distributed.PATIENCE = 1.0",
+        "distributed.end_with_parent()",
+        "Path(sys.argv[1]).with_name(os.environ['RANK']).write_text(f'{os.getpid()} {os.getppid()}')",
+        "try:",
+        "    time.sleep(600)",
+        "except KeyboardInterrupt:",
+        "    time.sleep(600)  # as one that waits for a process that has gone",
+    )
+    job = str(tmp_path / "job.json")
+    code = f"import pathlib; from zfnet.training.distributed import launch; launch('works', pathlib.Path({job!r}), 2)"
+    search_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": search_path}) as command_:
+        files = [tmp_path / rank for rank in "01"]
+        wait_until(lambda: all(file.exists() and file.read_text() for file in files))
+        workers, launchers = zip(*(map(int, file.read_text().split()) for file in files), strict=True)
+        os.kill(command_.pid if killed == "command" else launchers[0], signal.SIGKILL)
+        wait_until(lambda: not any(is_alive(process) for process in (*workers, launchers[0])))
+        command_.kill()
+
+
+def wait_until(done, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_run_under_torchrun_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")

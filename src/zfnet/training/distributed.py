@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +135,20 @@ def refuse(argument: Path, error: UserError) -> None:
     argument.with_name(REFUSAL).write_text(str(error), encoding="utf-8")
 
 
+def end_with_parent() -> None:
+    """Start a thread that interrupts this process when its parent has gone, as after kill -9, and then ends it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)  # a checkpoint is written
+        time.sleep(PATIENCE)
+        os._exit(1)  # it waits for a process that has gone, too
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 @contextlib.contextmanager
 def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
     """Context in which the first interrupting signal reaches `launcher` as SIGINT, and a second one ends it.
@@ -161,6 +177,7 @@ def _elastic(words: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.run import main
 
+    end_with_parent()
     try:
         main(words)
     except SignalException as error:

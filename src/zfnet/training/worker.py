@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from zfnet.core.errors import UserError
-from zfnet.training.distributed import refuse
+from zfnet.training.distributed import end_with_parent, refuse
 from zfnet.training.fit import Job
 from zfnet.training.run import run_job
 
 
 def main(path: str) -> int:
+    end_with_parent()
     try:
         run_job(Job.read(Path(path)))
     except UserError as error:
