@@ -192,13 +192,15 @@ def heaviest(step: Step, batch: Batch, n: int = 5) -> list[tuple[str, float]]:
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = batch.inputs.is_cuda
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiler:
         for _ in range(3):
             step(batch)
         if on_gpu:
             torch.cuda.synchronize()
     key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    operators = [event for event in found.key_averages() if event.key.startswith("aten::")]  # each with its own kernels
+    operators = [
+        event for event in profiler.key_averages() if event.key.startswith("aten::")
+    ]  # each with its own kernels
     spent = {event.key.removeprefix("aten::"): getattr(event, key) for event in operators}
     total = max(sum(spent.values()), 1e-9)  # all 0 where the GPU's counters may not be read
     return [(name, spent[name] / total) for name in sorted(spent, key=spent.__getitem__, reverse=True)[:n]]
@@ -260,9 +262,9 @@ def first_losses(images: Images, sizes: Sizes, device: torch.device, precision: 
     return torch.stack(losses).double().cpu().numpy()
 
 
-def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
     """The largest relative difference, in per cent."""
-    return 100 * float(np.max(np.abs(found - wanted) / wanted))
+    return 100 * float(np.max(np.abs(actual - expected) / expected))
 
 
 # ---------------------------------------------------------------- one process of many

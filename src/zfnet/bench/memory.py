@@ -21,8 +21,8 @@ _PAGES = Path("/proc/self/statm")
 def memory_row(name: str, work: Callable[[], object], note: str, steps: int = STEPS) -> dict[str, Any]:
     """A row of the benchmark in MB: ours is the peak after `steps`, the peer the peak of the first steps."""
     first, last = peaks(work, steps, max(1, steps * WARM // STEPS))
-    told = f"grows by {last - first:+.1f} MB over {steps} steps ({ALLOWED:g} allowed); {note}"
-    row = rate_row(name, last, first, "MB", 1.0, told)
+    growth = f"grows by {last - first:+.1f} MB over {steps} steps ({ALLOWED:g} allowed); {note}"
+    row = rate_row(name, last, first, "MB", 1.0, growth)
     return row | {"ratio": first / last, "target": first / (first + ALLOWED), "holds": last - first <= ALLOWED}
 
 

@@ -28,16 +28,16 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     """The rows {name, ours, peer, unit, ratio, target, holds, note}; ratio > 1 means ours is better."""
     widths = {64: 1.0, 96: 1.0} if quick else WIDTHS
     sizes = SIZES[:1] if quick else SIZES
-    found, times = [], []
+    table, times = [], []
     for width, target in widths.items():
         features, labels = _draw(width, max(sizes))
         ours, peer, difference = _compare(features, labels)
         times.append((width, ours, peer))
         note = f"decision values differ by at most {difference:.1e}"
-        found.append(time_row(f"linear SVM, {width:,} features", sum(ours), peer, target, note))
+        table.append(time_row(f"linear SVM, {width:,} features", sum(ours), peer, target, note))
         if width == min(widths):
-            found.append(_grid_row(features, labels, sizes))
-    return [*found, _extrapolated(times), _duplicates_row(100 if quick else 1000)]
+            table.append(_grid_row(features, labels, sizes))
+    return [*table, _extrapolated(times), _duplicates_row(100 if quick else 1000)]
 
 
 def _draw(width: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:

@@ -210,12 +210,13 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
         "scale": np.linspace(1.0, options.scale, options.steps),
         "rotation": np.linspace(0.0, options.rotation, options.steps),
     }
-    samples, many = {}, {}
+    shown_curves: dict[str, Curves] = {}
+    scored_curves: dict[str, Curves] = {}
     for kind, amounts in axes.items():
-        samples[kind] = measure(network, images, shown, kind, amounts, unit, options.batch)
-        many[kind] = measure(network, images, rows, kind, amounts, unit, options.batch)
+        shown_curves[kind] = measure(network, images, shown, kind, amounts, unit, options.batch)
+        scored_curves[kind] = measure(network, images, rows, kind, amounts, unit, options.batch)
     names = _names(images, shown)
-    invariance_figure.draw_curves(samples, many, names, layers, out / FIGURE)
+    invariance_figure.draw_curves(shown_curves, scored_curves, names, layers, out / FIGURE)
     extremes = _extremes(options, network.inputs, images, shown)
     invariance_figure.draw_images(network.inputs, images, shown, extremes, names, out / PICTURES)
     known = network.classes.labels(images.index)[rows] >= 0
@@ -224,7 +225,7 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
         "n_known": int(known.sum()),  # of these the network knows the class
         "shown": [str(images.index.paths[row]) for row in shown],
         "unit": {f"layer{n}": value for n, value in unit.items()},
-        **{kind: summarize(kind, curves, seed) for kind, curves in many.items()},
+        **{kind: summarize(kind, curves, seed) for kind, curves in scored_curves.items()},
         "stability": stability(network, images, rows, seed),
     }
     return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))

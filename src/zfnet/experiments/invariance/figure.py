@@ -20,24 +20,24 @@ TILE = 112  # px, about
 
 
 def draw_curves(
-    samples: Mapping[str, Curves],
-    many: Mapping[str, Curves],
+    shown: Mapping[str, Curves],
+    scored: Mapping[str, Curves],
     names: Sequence[str],
     layers: tuple[int, int],
     path: Path,
 ) -> None:
-    """Small multiples: the images called `names` one by one, and the mean of many with its bootstrap band.
+    """Small multiples: the images called `names` one by one, and the mean of all scored images with its bootstrap band.
 
     Of images whose class the network does not know there is no probability: their lines are left out.
     """
     panels = []
-    for kind, curves in samples.items():
+    for kind, curves in shown.items():
         for n in layers:
             title, label = f"{kind.capitalize()}: layer {n}", "distance (1: another image)"
-            series = _series(curves.amounts, curves.distances[n], many[kind].distances[n], names)
+            series = _series(curves.amounts, curves.distances[n], scored[kind].distances[n], names)
             panels.append(chart.Panel(title, X_LABELS[kind], label, series))
         title, label = f"{kind.capitalize()}: output", "p(true class)"
-        series = _series(curves.amounts, curves.probability, many[kind].probability, names)
+        series = _series(curves.amounts, curves.probability, scored[kind].probability, names)
         panels.append(chart.Panel(title, X_LABELS[kind], label, series, (0.0, 1.0)))
     chart.save(chart.lines(panels, columns=3), path)
 
@@ -57,14 +57,14 @@ def draw_images(
     grid.write(path, grid.mosaic(tiles, scale=scale, gap=6, row_labels=names, column_labels=["original", *views]))
 
 
-def _series(amounts: np.ndarray, single: np.ndarray, many: np.ndarray, names: Sequence[str]) -> list[chart.Series]:
-    x, many = amounts.tolist(), many[np.isfinite(many).all(1)]
+def _series(amounts: np.ndarray, shown: np.ndarray, scored: np.ndarray, names: Sequence[str]) -> list[chart.Series]:
+    x, scored = amounts.tolist(), scored[np.isfinite(scored).all(1)]
     series = []
-    if len(many):
-        band = [bootstrap(column, seed=0) for column in many.T]
+    if len(scored):
+        band = [bootstrap(column, seed=0) for column in scored.T]
         low, high = [ends[0] for ends in band], [ends[1] for ends in band]
-        series.append(chart.Series(f"mean of {len(many)}", x, many.mean(0).tolist(), low, high))
-    for name, values in zip(names, single, strict=True):
+        series.append(chart.Series(f"mean of {len(scored)}", x, scored.mean(0).tolist(), low, high))
+    for name, values in zip(names, shown, strict=True):
         if np.isfinite(values).all():
             series.append(chart.Series(name, x, values.tolist()))
     return series
