@@ -86,6 +86,43 @@ def test_seeds_are_the_stated_shares() -> None:
     assert saliency[seeds == BACKGROUND].max() < saliency[seeds == UNDECIDED].min()
 
 
+@pytest.mark.parametrize("clamp", ["all", "extreme"])
+def test_seeds_of_the_range_are_levels_between_minimum_and_maximum(clamp: str) -> None:
+    """Pixel by pixel, in a map of whose range the object takes another share than of its pixels."""
+    config = replace(CONFIG, seeds="range", range_foreground=0.4, range_background=0.1, clamp=clamp)
+    saliency = 3 + blob(sigma=15) + np.random.default_rng(2).random((48, 64)).astype(np.float32)
+    inside = EVERYWHERE.copy()
+    inside[:, 60:] = False
+    saliency[:, 60:] = 99.0  # no value of the map
+    seeds = choose_seeds(saliency, inside, config)
+    values = [float(saliency[y, x]) for y in range(48) for x in range(60)]
+    low, high = min(values), max(values)
+    ends = sorted(values)
+    for y in range(48):
+        for x in range(60):
+            share = (float(saliency[y, x]) - low) / (high - low)
+            kind = "foreground" if share >= 0.4 else "background" if share <= 0.1 else "undecided"
+            if kind == "undecided":
+                assert seeds[y, x] == UNDECIDED
+            elif clamp == "all":
+                assert seeds[y, x] == (HARD_FOREGROUND if kind == "foreground" else HARD_BACKGROUND)
+            else:
+                extreme = float(saliency[y, x]) >= ends[-10] or float(saliency[y, x]) <= ends[9]
+                soft, hard = (FOREGROUND, HARD_FOREGROUND) if kind == "foreground" else (BACKGROUND, HARD_BACKGROUND)
+                assert seeds[y, x] == hard if extreme else seeds[y, x] in (soft, hard)
+    assert (seeds[:, 60:] == BACKGROUND).all()
+
+
+def test_the_number_of_range_seeds_follows_the_object_and_that_of_quantiles_does_not() -> None:
+    ranged = replace(CONFIG, seeds="range", clamp="all")
+    sizes = {
+        kind: [int((choose_seeds(blob(sigma=sigma), EVERYWHERE, config) % 2 == 1).sum()) for sigma in (4, 12)]
+        for kind, config in {"quantile": CONFIG, "range": ranged}.items()
+    }
+    assert sizes["quantile"][0] == pytest.approx(sizes["quantile"][1], rel=0.02)
+    assert sizes["range"][1] > 5 * sizes["range"][0]
+
+
 def test_all_seeds_are_clamped_when_asked_and_the_mask_keeps_them() -> None:
     clamped = replace(CONFIG, clamp="all", foreground=0.8, background=0.2, smoothing=0.0)
     seeds = choose_seeds(blob(), EVERYWHERE, clamped)

@@ -2,6 +2,10 @@
 
     foreground seeds  s > 95 % quantile of the image's saliency      background seeds  s < 30 % quantile
 
+or, with `seeds` = range [NS], whose number follows the map, where quantiles take the same share of any image:
+
+    foreground seeds  s >= min + 0.4 (max - min)                     background seeds  s <= min + 0.1 (max - min)
+
 Foreground and background color models are Gaussian mixtures estimated from those two sets; a graph cut (Boykov and
 Jolly) decides the rest; the object mask is the largest connected component of the foreground, its extent the box.
 
@@ -89,13 +93,13 @@ def smooth(saliency: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndar
 
 
 def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationOptions) -> np.ndarray:
-    """Seeds (h, w) uint8 by the quantiles of the map inside. The map must not be flat; both kinds then exist."""
+    """Seeds (h, w) uint8 by the levels of the map inside. The map must not be flat; both kinds then exist."""
     values = saliency[inside]
-    hard = (config.hard_foreground, config.hard_background)
-    shares = (config.foreground, config.background)
-    both = (*shares, *(shares if config.clamp == "all" else hard))
-    high, low, highest, lowest = np.quantile(values, both).astype(saliency.dtype)
     floor = values.min()
+    high, low = seed_levels(values, config)
+    highest, lowest = np.quantile(values, (config.hard_foreground, config.hard_background)).astype(values.dtype)
+    if config.clamp == "all":
+        highest, lowest = high, low
 
     def above(level: float) -> np.ndarray:  # a sparse map may have its 95 % quantile at zero
         return (saliency >= level) if level > floor else (saliency > floor)
@@ -107,6 +111,14 @@ def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationO
     seeds[above(highest)] = HARD_FOREGROUND
     seeds[~inside] = BACKGROUND
     return seeds
+
+
+def seed_levels(values: np.ndarray, config: LocalizationOptions) -> np.ndarray:
+    """The values of the map above which foreground seeds and below which background seeds lie, (2,)."""
+    if config.seeds == "quantile":
+        return np.quantile(values, (config.foreground, config.background)).astype(values.dtype)
+    shares = np.array([config.range_foreground, config.range_background], values.dtype)
+    return values.min() + shares * np.ptp(values)
 
 
 def cut(image: np.ndarray, seeds: np.ndarray, iterations: int, seed: int) -> np.ndarray:
