@@ -50,6 +50,18 @@ def test_a_peak_inside_the_object_grows_to_the_object() -> None:
     assert iou(thresholded[None], np.array([[20, 10, 43, 35]]))[0, 0] < 0.8  # knows no colours
 
 
+def test_the_sides_of_the_box_are_scaled_and_those_of_the_whole_image_are_not() -> None:
+    config = replace(CONFIG, box_scale=0.5, threshold_box_scale=2.0)
+    x0, y0, x1, y1 = mask_box(segment(picture(), blob(26, 20, 5), EVERYWHERE, config, seed=0).mask).tolist()
+    scaled = segment(picture(), blob(26, 20, 5), EVERYWHERE, config, seed=0).box.tolist()
+    assert scaled[2] - scaled[0] + 1 == pytest.approx((x1 - x0 + 1) / 2, abs=1)
+    assert scaled[3] - scaled[1] + 1 == pytest.approx((y1 - y0 + 1) / 2, abs=1)
+    assert np.add(scaled[:2], scaled[2:]) == pytest.approx([x0 + x1, y0 + y1], abs=1)
+    plain, doubled = (threshold_box(blob(), EVERYWHERE, c) for c in (CONFIG, config))
+    assert doubled[2] - doubled[0] + 1 == pytest.approx(2 * (plain[2] - plain[0] + 1), abs=1)
+    assert threshold_box(np.ones((48, 64), np.float32), EVERYWHERE, config).tolist() == [0, 0, 63, 47]
+
+
 def test_the_cut_depends_on_its_seed_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)  # no clusters: k-means is torn
     seeds = choose_seeds(blob(), EVERYWHERE, CONFIG)

@@ -19,9 +19,11 @@ class GridOptions:
     range_background: list[float] = number([0.1, 0.15], at_least=0, at_most=0.25, nonempty=True)
     clamp: list[str] = choice(["all"], "extreme", "all", nonempty=True)
     smoothing: list[float] = number([0.03, 0.06], at_least=0, at_most=0.5, nonempty=True)
+    box_scale: list[float] = number([1.0], above=0, at_most=2, nonempty=True)
     least_size: list[int] = number([0, 128], at_least=0, nonempty=True)
     threshold: list[float] = number([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4], above=0, at_most=1, nonempty=True)
     threshold_smoothing: list[float] = number([0.03, 0.06, 0.1], at_least=0, at_most=0.5, nonempty=True)
+    threshold_box_scale: list[float] = number([1.0], above=0, at_most=2, nonempty=True)
     centre: list[float] = number([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], above=0, at_most=1, nonempty=True)
 
 
@@ -50,8 +52,10 @@ class LocalizationOptions:
     working_size: int = number(256, at_least=16)  # px, short side at the most, when segmented [NS]; Oxford's code
     least_size: int = number(0, at_least=0)  # px, short side at the least: smaller pictures are enlarged [NS]; 0: none
     smoothing: float = number(0.01, at_least=0, at_most=0.5)  # of the map: sigma / short side [NS]
+    box_scale: float = number(1.0, above=0, at_most=2)  # of the sides of the mask's box [NS]; 1: its extent [SVZ13 3.2]
     threshold: float = number(0.3, above=0, at_most=1)  # baseline: the way from the map's minimum to its maximum
     threshold_smoothing: float = number(0.06, at_least=0, at_most=0.5)  # baseline: sigma / short side
+    threshold_box_scale: float = number(1.0, above=0, at_most=2)  # baseline: of the sides of its box
     centre: float = number(0.7, above=0, at_most=1)  # baseline: sides of the centre box / sides of the image
     blacklist: str = ""  # file of image numbers that the challenge does not score; empty: the devkit's, if any
     n_shown: int = number(8, at_least=1)  # images in the picture, drawn by the seed

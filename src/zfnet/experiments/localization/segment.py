@@ -19,7 +19,8 @@ have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbors.
 [NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give color models of
 noise), and more so for the thresholded map, which knows no colors to mend it. Pixels outside `inside`, where no
 saliency is known, count as background seeds but are never clamped. Ties at a quantile are seeds, unless the quantile
-is the map's minimum.
+is the map's minimum. A smoothed map spreads over the object's border, so the box's sides may be scaled (`box_scale`;
+1 in the paper).
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zfnet.experiments.localization.boxes import mask_box, whole_box
+from zfnet.experiments.localization.boxes import mask_box, scale_sides, whole_box
 from zfnet.experiments.localization.options import LocalizationOptions
 
 HARD_BACKGROUND, HARD_FOREGROUND = cv2.GC_BGD, cv2.GC_FGD
@@ -63,7 +64,10 @@ def segment(
     seeds = choose_seeds(smoothed, inside, config)
     mask = largest_component(cut(image, seeds, config.iterations, seed))
     fallback = "empty mask" if not mask.any() else "full mask" if mask.all() else ""
-    box = threshold_box(saliency, inside, config) if fallback else mask_box(mask)
+    if fallback:
+        box = threshold_box(saliency, inside, config)
+    else:
+        box = scale_sides(mask_box(mask), config.box_scale, *inside.shape)
     return Segmentation(seeds, mask, box, fallback)
 
 
@@ -72,7 +76,8 @@ def threshold_box(saliency: np.ndarray, inside: np.ndarray, config: Localization
     blurred = smooth(saliency, inside, config.threshold_smoothing)
     if is_flat(blurred[inside]):
         return whole_box(*inside.shape)
-    return mask_box(threshold(blurred, inside, config.threshold))
+    box = mask_box(threshold(blurred, inside, config.threshold))
+    return scale_sides(box, config.threshold_box_scale, *inside.shape)
 
 
 def is_flat(values: np.ndarray) -> bool:

@@ -28,8 +28,8 @@ from zfnet.networks.network import Network
 
 SEEDS = {"quantile": ("foreground", "background"), "range": ("range_foreground", "range_background")}
 AXES = {
-    "grabcut": ("seeds", *SEEDS["quantile"], *SEEDS["range"], "clamp", "smoothing", "least_size"),
-    "threshold": ("threshold", "threshold_smoothing"),
+    "grabcut": ("seeds", *SEEDS["quantile"], *SEEDS["range"], "clamp", "smoothing", "box_scale", "least_size"),
+    "threshold": ("threshold", "threshold_smoothing", "threshold_box_scale"),
     "centre": ("centre",),
 }
 PAPER = (*AXES["grabcut"], "hard_foreground", "hard_background", "iterations", "working_size")
