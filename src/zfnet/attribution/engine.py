@@ -10,7 +10,7 @@ activations of the layer are zeroed, as [ZF13] 2.1 does, and the rest R is sent 
     R = start * 1(unit in target),  start = the activation itself or one          image = backward(R)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,16 +88,24 @@ class Backprojection:
 
         Raises UserError naming the module that the method has no rule for.
         """
+        return next(self.project_each(images, [target], layer))
+
+    def project_each(self, images: Tensor, targets: Sequence[Target], layer: str | None = None) -> Iterator[Tensor]:
+        """The signal of each target as in `project`: one forward pass for all, one backward pass for each."""
         with torch.inference_mode(False), torch.enable_grad():
             x = images.detach().clone().requires_grad_()
-            return self.backward(self.activations(x, layer), x, target)
+            activations = self.activations(x, layer)
+        for i, target in enumerate(targets, 1):
+            with torch.inference_mode(False), torch.enable_grad():
+                signal = self.backward(activations, x, target, keep=i < len(targets))
+            yield signal
 
-    def backward(self, activations: Tensor, x: Tensor, target: Target) -> Tensor:
-        """The target's signal in x, of which `activations` were computed."""
+    def backward(self, activations: Tensor, x: Tensor, target: Target, keep: bool = False) -> Tensor:
+        """The target's signal in x, of which `activations` were computed; keep: for another backward pass."""
         if not self.method.is_gradient:
             refuse_custom_functions([activations], "the last layer")
         start = activations.detach() if self.method.start == "activation" else 1.0
-        return torch.autograd.grad(activations, x, target.mask(activations) * start)[0]
+        return torch.autograd.grad(activations, x, target.mask(activations) * start, retain_graph=keep)[0]
 
 
 def _is_scripted(module: nn.Module) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zfnet.experiments.localization.boxes import center_box, clip, iou, mask_box, rescale, whole_box
+from zfnet.experiments.localization.boxes import center_box, clip, iou, mask_box, rescale, scale_sides, whole_box
 
 
 def pixel_iou(a: list[int], b: list[int]) -> float:
@@ -74,3 +74,10 @@ def test_rescale_scales_edges_and_touches_the_same_borders() -> None:
 def test_rescale_never_loses_a_box() -> None:
     tiny = rescale(np.array([501, 501, 502, 502]), (1000, 1000), (10, 10))
     assert (tiny[2:] >= tiny[:2]).all()
+
+
+def test_sides_are_scaled_about_the_center_and_clipped() -> None:
+    assert scale_sides(np.array([10, 20, 29, 59]), 1.0, 100, 100).tolist() == [10, 20, 29, 59]
+    assert scale_sides(np.array([10, 20, 29, 59]), 0.5, 100, 100).tolist() == [15, 30, 24, 49]
+    assert scale_sides(np.array([10, 20, 29, 59]), 2.0, 100, 35).tolist() == [0, 0, 34, 79]
+    assert scale_sides(np.array([3, 4, 3, 4]), 0.1, 9, 9).tolist() == [3, 4, 3, 4]  # one pixel stays one

@@ -52,7 +52,22 @@ def test_the_gradient_source_is_the_saliency_map(network: Network, stores) -> No
     train, val = stores
     rows, classes = np.array([0, 2]), np.array([1, 0])
     maps = make_source("gradient", network, train, 0)(val)(rows, classes)
-    np.testing.assert_array_equal(maps, saliency_maps(network, val.frames(rows), classes))
+    expected = saliency_maps(network, val.frames(rows), classes)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6 * expected.max())  # batches of one image
+
+
+@pytest.mark.parametrize("name", ["gradient", "guided", "deconvnet", "pattern_attribution"])
+def test_the_classes_of_an_image_share_one_forward_pass(name: str, network: Network, stores) -> None:
+    train, val = stores
+    saliency = make_source(name, network, train, 0)(val)
+    rows, classes = np.array([1, 2, 1, 1]), np.array([2, 1, 0, 2])
+    alone = [saliency(rows[i : i + 1], classes[i : i + 1])[0] for i in range(4)]
+    calls: list[int] = []
+    handle = network.module.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
+    maps = saliency(rows, classes)
+    handle.remove()
+    assert calls == [10, 10]  # ten crops of each image
+    np.testing.assert_allclose(maps, np.stack(alone), rtol=1e-4, atol=1e-5 * maps.max())
 
 
 def test_attribution_uses_patterns_of_training_images(network: Network, stores) -> None:

@@ -50,6 +50,18 @@ def test_a_peak_inside_the_object_grows_to_the_object() -> None:
     assert iou(thresholded[None], np.array([[20, 10, 43, 35]]))[0, 0] < 0.8  # knows no colours
 
 
+def test_the_sides_of_the_box_are_scaled_and_those_of_the_whole_image_are_not() -> None:
+    config = replace(CONFIG, box_scale=0.5, threshold_box_scale=2.0)
+    x0, y0, x1, y1 = mask_box(segment(picture(), blob(26, 20, 5), EVERYWHERE, config, seed=0).mask).tolist()
+    scaled = segment(picture(), blob(26, 20, 5), EVERYWHERE, config, seed=0).box.tolist()
+    assert scaled[2] - scaled[0] + 1 == pytest.approx((x1 - x0 + 1) / 2, abs=1)
+    assert scaled[3] - scaled[1] + 1 == pytest.approx((y1 - y0 + 1) / 2, abs=1)
+    assert np.add(scaled[:2], scaled[2:]) == pytest.approx([x0 + x1, y0 + y1], abs=1)
+    plain, doubled = (threshold_box(blob(), EVERYWHERE, c) for c in (CONFIG, config))
+    assert doubled[2] - doubled[0] + 1 == pytest.approx(2 * (plain[2] - plain[0] + 1), abs=1)
+    assert threshold_box(np.ones((48, 64), np.float32), EVERYWHERE, config).tolist() == [0, 0, 63, 47]
+
+
 def test_the_cut_depends_on_its_seed_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)  # no clusters: k-means is torn
     seeds = choose_seeds(blob(), EVERYWHERE, CONFIG)
@@ -84,6 +96,43 @@ def test_seeds_are_the_stated_shares() -> None:
     assert share[HARD_BACKGROUND] == pytest.approx(0.005, abs=1e-3)
     assert saliency[seeds == FOREGROUND].min() > saliency[seeds == UNDECIDED].max()
     assert saliency[seeds == BACKGROUND].max() < saliency[seeds == UNDECIDED].min()
+
+
+@pytest.mark.parametrize("clamp", ["all", "extreme"])
+def test_seeds_of_the_range_are_levels_between_minimum_and_maximum(clamp: str) -> None:
+    """Pixel by pixel, in a map of whose range the object takes another share than of its pixels."""
+    config = replace(CONFIG, seeds="range", range_foreground=0.4, range_background=0.1, clamp=clamp)
+    saliency = 3 + blob(sigma=15) + np.random.default_rng(2).random((48, 64)).astype(np.float32)
+    inside = EVERYWHERE.copy()
+    inside[:, 60:] = False
+    saliency[:, 60:] = 99.0  # no value of the map
+    seeds = choose_seeds(saliency, inside, config)
+    values = [float(saliency[y, x]) for y in range(48) for x in range(60)]
+    low, high = min(values), max(values)
+    ends = sorted(values)
+    for y in range(48):
+        for x in range(60):
+            share = (float(saliency[y, x]) - low) / (high - low)
+            kind = "foreground" if share >= 0.4 else "background" if share <= 0.1 else "undecided"
+            if kind == "undecided":
+                assert seeds[y, x] == UNDECIDED
+            elif clamp == "all":
+                assert seeds[y, x] == (HARD_FOREGROUND if kind == "foreground" else HARD_BACKGROUND)
+            else:
+                extreme = float(saliency[y, x]) >= ends[-10] or float(saliency[y, x]) <= ends[9]
+                soft, hard = (FOREGROUND, HARD_FOREGROUND) if kind == "foreground" else (BACKGROUND, HARD_BACKGROUND)
+                assert seeds[y, x] == hard if extreme else seeds[y, x] in (soft, hard)
+    assert (seeds[:, 60:] == BACKGROUND).all()
+
+
+def test_the_number_of_range_seeds_follows_the_object_and_that_of_quantiles_does_not() -> None:
+    ranged = replace(CONFIG, seeds="range", clamp="all")
+    sizes = {
+        kind: [int((choose_seeds(blob(sigma=sigma), EVERYWHERE, config) % 2 == 1).sum()) for sigma in (4, 12)]
+        for kind, config in {"quantile": CONFIG, "range": ranged}.items()
+    }
+    assert sizes["quantile"][0] == pytest.approx(sizes["quantile"][1], rel=0.02)
+    assert sizes["range"][1] > 5 * sizes["range"][0]
 
 
 def test_all_seeds_are_clamped_when_asked_and_the_mask_keeps_them() -> None:

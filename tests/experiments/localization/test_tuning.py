@@ -24,6 +24,7 @@ from zfnet.networks.network import Classes, Network
 
 SIZE = 32
 GRID = GridOptions(
+    seeds=["quantile"],
     foreground=[0.95, 0.7],
     background=[0.3],
     clamp=["all"],
@@ -76,6 +77,11 @@ def test_own_values_come_first_and_every_combination_once() -> None:
     tried = tuning.choices(CONFIG, "grabcut")
     assert tried[0] == {axis: getattr(CONFIG, axis) for axis in tuning.AXES["grabcut"]}
     assert [row["foreground"] for row in tried[1:]] == [0.95, 0.7]
+    grid = replace(GRID, seeds=["quantile", "range"], range_foreground=[0.4, 0.5], range_background=[0.1])
+    both = tuning.choices(replace(CONFIG, grid=grid), "grabcut")
+    of_range = [row for row in both if row["seeds"] == "range"]
+    assert both[:3] == tried and [row["range_foreground"] for row in of_range] == [0.4, 0.5]
+    assert all(row["foreground"] == CONFIG.foreground for row in of_range)  # which seeds=range does not read
     assert tuning.choices(replace(CONFIG, centre=0.3), "centre") == [{"centre": 0.3}, {"centre": 0.5}]
 
 
@@ -109,8 +115,9 @@ def test_nothing_but_the_tuned_values_changes_and_the_papers_come_back(store, so
     kept = {axis: getattr(CONFIG, axis) for axes in tuning.AXES.values() for axis in axes}
     assert replace(chosen, **kept) == replace(CONFIG, guesses=2)
     paper = tuning.published(
-        replace(CONFIG, foreground=0.7, clamp="all", iterations=4, least_size=99, working_size=256)
+        replace(CONFIG, seeds="range", foreground=0.7, clamp="all", iterations=4, least_size=99, working_size=48)
     )
+    assert (paper.seeds, paper.working_size) == ("quantile", 256)
     assert (paper.foreground, paper.background, paper.clamp, paper.iterations) == (0.95, 0.30, "extreme", 1)
     assert (paper.least_size, paper.grid, paper.tune) == (0, GRID, 5)
 
@@ -139,6 +146,20 @@ def test_the_stage_scores_both_rows_and_compares_sources(store: Images, source: 
     assert numbers["sources"]["gradient"]["grabcut"]["known_error"] == chosen["known_error"]
     assert {"grabcut", "svz13", "threshold", "centre", "whole"} <= set(numbers)
     assert numbers["centre"]["known_error"]["value"] == 0.0  # half the sides: as the objects
+
+
+def test_validation_images_that_choose_are_not_scored(store: Images, source: Callable, tmp_path: Path) -> None:
+    config = replace(CONFIG, tune=4, tune_on="val")
+    numbers = stage.run(config, NETWORK, store.take([0]), store, {"gradient": source}, tmp_path, 0, 1).numbers
+    used = tuning.tuning_rows(config, NETWORK, store, 0)
+    scored = (tmp_path / "images.txt").read_text().split()
+    assert sorted([*scored, *(str(store.index.paths[row]) for row in used)]) == [f"{i}.png" for i in range(6)]
+    assert (numbers["n_images"], numbers["tuning"]["n_images"]) == (2, 4)
+    assert numbers["n_without_boxes"] == 0 and {"svz13", "threshold", "centre"} <= set(numbers["differences"])
+    one = stage.run(replace(config, n_images=1), NETWORK, store, store, {"gradient": source}, tmp_path, 0, 1)
+    assert one.numbers["n_images"] == 1 and (tmp_path / "images.txt").read_text().strip() in scored
+    with pytest.raises(UserError, match=r"localization\.tune: 6 images choose, and none is left"):
+        stage.run(replace(config, tune=50), NETWORK, store, store, {"gradient": source}, tmp_path, 0, 1)
 
 
 def test_sources_are_compared_only_where_settings_are_chosen(store: Images, source: Callable, tmp_path) -> None:

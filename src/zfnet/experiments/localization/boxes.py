@@ -57,6 +57,16 @@ def mask_box(mask: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1], rows[-1]], dtype=np.int64)
 
 
+def scale_sides(box: np.ndarray, factor: float, height: int, width: int) -> np.ndarray:
+    """The box (4,) with both sides times `factor` about its center, at least one pixel each, clipped to the image."""
+    corner = np.array([0, 0, 1, 1])  # x1 + 1 is the right edge of the last pixel
+    edges = np.asarray(box) + corner
+    middle = np.tile((edges[:2] + edges[2:]) / 2, 2)
+    scaled = np.rint(middle + factor * (edges - middle)).astype(np.int64)
+    scaled[2:] = np.maximum(scaled[2:], scaled[:2] + 1)
+    return clip(scaled - corner, height, width)
+
+
 def rescale(boxes: np.ndarray, shape: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
     """Boxes (..., 4) of an image of `shape` (height, width) in the same image resized to `to`, clipped to it.
 

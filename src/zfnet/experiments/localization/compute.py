@@ -9,7 +9,7 @@
 Classes are the network's outputs, which may be more than the images have. Of images whose class the network does not
 know, only the box of its first guess is scored.
 
-Two rows are of this method: `grabcut` with the settings of the configuration, or those chosen on training images
+Two rows are of this method: `grabcut` with the settings of the configuration, or those chosen on other images
 (tuning.py), and `svz13` with the paper's own. Three baselines share the class guesses, so that only the box differs:
 a centered box, the whole image, and the box of the thresholded map. Written beside the numbers, each one line an
 image: predictions.txt and truth.txt in the challenge's form, images.txt, and blacklist.txt (line numbers), so that
@@ -17,7 +17,7 @@ others can score them (`zfnet score`). partial.jsonl keeps every image's boxes: 
 interrupted run resumes, and one that asks for the same boxes again reads them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ from zfnet.experiments.localization.locate import Methods
 from zfnet.experiments.localization.measure import measure, truth_of, write_files, write_picture
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.score import UNKNOWN
-from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows
-from zfnet.experiments.localization.tuning import compare, published, tune
+from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows, draw_rows
+from zfnet.experiments.localization.tuning import compare, published, tune, tuning_rows
 from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 from zfnet.pipeline.record import Outcome
@@ -72,8 +72,12 @@ def run(
     map is not finite.
     """
     work = Work(network, sources[options.saliency], options.saliency, seed, processes)
-    options, numbers = _tune(options, work, train, sources, out)
-    numbers = score_set(options, work, images, out, options.n_images) | numbers
+    choosing = images if options.tune_on == "val" else train
+    options, numbers = _tune(options, work, choosing, sources, out)
+    used = np.zeros(0, np.int64)
+    if options.tune and choosing is images:
+        used = tuning_rows(options, network, images, seed)
+    numbers = score_set(options, work, images, out, options.n_images, used) | numbers
     figures = {"localization.png": ALT}
     if further is not None:
         unlisted = replace(options, blacklist="")  # its numbers are those of the validation images
@@ -97,7 +101,7 @@ def check_comparison(options: LocalizationOptions) -> None:
 
 
 def _tune(
-    options: LocalizationOptions, work: Work, train: Images, sources: Mapping[str, Source], out: Path
+    options: LocalizationOptions, work: Work, images: Images, sources: Mapping[str, Source], out: Path
 ) -> tuple[LocalizationOptions, dict[str, Any]]:
     """The chosen options, and the numbers of the choice and of the sources compared."""
     check_comparison(options)
@@ -105,7 +109,7 @@ def _tune(
         return options, {}
     names = dict.fromkeys([options.saliency, *options.compare])
     tuned = {
-        name: tune(options, work.network, train, sources[name], name, out, work.seed, work.processes) for name in names
+        name: tune(options, work.network, images, sources[name], name, out, work.seed, work.processes) for name in names
     }
     chosen, numbers = tuned[options.saliency]
     if not options.compare:
@@ -113,10 +117,19 @@ def _tune(
     return chosen, {"tuning": numbers, "sources": compare({name: numbers for name, (_, numbers) in tuned.items()})}
 
 
-def score_set(options: LocalizationOptions, work: Work, images: Images, out: Path, n_images: int = 0) -> dict[str, Any]:
-    """The numbers of one set of images; writes its files and its picture under `out`."""
+def score_set(
+    options: LocalizationOptions,
+    work: Work,
+    images: Images,
+    out: Path,
+    n_images: int = 0,
+    used: Sequence[int] | np.ndarray = (),
+) -> dict[str, Any]:
+    """The numbers of one set of images but for the rows `used`; writes its files and its picture under `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    rows = choose_rows(images, n_images, work.seed)
+    rows = draw_rows(np.setdiff1d(choose_rows(images, 0, work.seed), used), n_images, work.seed)
+    if len(rows) == 0:
+        raise UserError(f"localization.tune: {len(used)} images choose, and none is left to be scored; ask for fewer")
     labels = work.network.classes.labels(images.index)[rows]
     guesses = guess(work.network, images, rows, options)
     asked = {int(row): _asked(guessed, label) for row, guessed, label in zip(rows, guesses, labels, strict=True)}

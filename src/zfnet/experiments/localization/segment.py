@@ -2,6 +2,10 @@
 
     foreground seeds  s > 95 % quantile of the image's saliency      background seeds  s < 30 % quantile
 
+or, with `seeds` = range [NS], whose number follows the map, where quantiles take the same share of any image:
+
+    foreground seeds  s >= min + 0.4 (max - min)                     background seeds  s <= min + 0.1 (max - min)
+
 Foreground and background color models are Gaussian mixtures estimated from those two sets; a graph cut (Boykov and
 Jolly) decides the rest; the object mask is the largest connected component of the foreground, its extent the box.
 
@@ -15,7 +19,8 @@ have it; the paper does not say. OpenCV fixes gamma = 50 and 8 neighbors.
 [NS] our choices: the map is smoothed first (a gradient is speckled; seeds of single pixels give color models of
 noise), and more so for the thresholded map, which knows no colors to mend it. Pixels outside `inside`, where no
 saliency is known, count as background seeds but are never clamped. Ties at a quantile are seeds, unless the quantile
-is the map's minimum.
+is the map's minimum. A smoothed map spreads over the object's border, so the box's sides may be scaled (`box_scale`;
+1 in the paper).
 """
 
 from dataclasses import dataclass
@@ -23,7 +28,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zfnet.experiments.localization.boxes import mask_box, whole_box
+from zfnet.experiments.localization.boxes import mask_box, scale_sides, whole_box
 from zfnet.experiments.localization.options import LocalizationOptions
 
 HARD_BACKGROUND, HARD_FOREGROUND = cv2.GC_BGD, cv2.GC_FGD
@@ -59,7 +64,10 @@ def segment(
     seeds = choose_seeds(smoothed, inside, config)
     mask = largest_component(cut(image, seeds, config.iterations, seed))
     fallback = "empty mask" if not mask.any() else "full mask" if mask.all() else ""
-    box = threshold_box(saliency, inside, config) if fallback else mask_box(mask)
+    if fallback:
+        box = threshold_box(saliency, inside, config)
+    else:
+        box = scale_sides(mask_box(mask), config.box_scale, *inside.shape)
     return Segmentation(seeds, mask, box, fallback)
 
 
@@ -68,7 +76,8 @@ def threshold_box(saliency: np.ndarray, inside: np.ndarray, config: Localization
     blurred = smooth(saliency, inside, config.threshold_smoothing)
     if is_flat(blurred[inside]):
         return whole_box(*inside.shape)
-    return mask_box(threshold(blurred, inside, config.threshold))
+    box = mask_box(threshold(blurred, inside, config.threshold))
+    return scale_sides(box, config.threshold_box_scale, *inside.shape)
 
 
 def is_flat(values: np.ndarray) -> bool:
@@ -89,13 +98,13 @@ def smooth(saliency: np.ndarray, inside: np.ndarray, fraction: float) -> np.ndar
 
 
 def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationOptions) -> np.ndarray:
-    """Seeds (h, w) uint8 by the quantiles of the map inside. The map must not be flat; both kinds then exist."""
+    """Seeds (h, w) uint8 by the levels of the map inside. The map must not be flat; both kinds then exist."""
     values = saliency[inside]
-    hard = (config.hard_foreground, config.hard_background)
-    shares = (config.foreground, config.background)
-    both = (*shares, *(shares if config.clamp == "all" else hard))
-    high, low, highest, lowest = np.quantile(values, both).astype(saliency.dtype)
     floor = values.min()
+    high, low = seed_levels(values, config)
+    highest, lowest = np.quantile(values, (config.hard_foreground, config.hard_background)).astype(values.dtype)
+    if config.clamp == "all":
+        highest, lowest = high, low
 
     def above(level: float) -> np.ndarray:  # a sparse map may have its 95 % quantile at zero
         return (saliency >= level) if level > floor else (saliency > floor)
@@ -107,6 +116,14 @@ def choose_seeds(saliency: np.ndarray, inside: np.ndarray, config: LocalizationO
     seeds[above(highest)] = HARD_FOREGROUND
     seeds[~inside] = BACKGROUND
     return seeds
+
+
+def seed_levels(values: np.ndarray, config: LocalizationOptions) -> np.ndarray:
+    """The values of the map above which foreground seeds and below which background seeds lie, (2,)."""
+    if config.seeds == "quantile":
+        return np.quantile(values, (config.foreground, config.background)).astype(values.dtype)
+    shares = np.array([config.range_foreground, config.range_background], values.dtype)
+    return values.min() + shares * np.ptp(values)
 
 
 def cut(image: np.ndarray, seeds: np.ndarray, iterations: int, seed: int) -> np.ndarray:

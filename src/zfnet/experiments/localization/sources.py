@@ -9,6 +9,8 @@
 the patterns take up to N_PATTERN_IMAGES training images (center crops, drawn by the seed).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,9 +36,25 @@ def make_source(name: str, network: Network, train: Images, seed: int) -> Source
     method = name.replace("_", "")
 
     def source(images: Images) -> Saliency:
-        return lambda rows, classes: saliency_maps(network, images.frames(rows), classes, method, patterns=patterns)
+        return lambda rows, classes: _maps(network, images, rows, classes, method, patterns)
 
     return source
+
+
+def _maps(
+    network: Network,
+    images: Images,
+    rows: np.ndarray,
+    classes: np.ndarray,
+    method: str,
+    patterns: Mapping[str, Tensor] | None,
+) -> np.ndarray:
+    """Maps (b, frame, frame) of the outputs `classes` (b,) in the images `rows` (b,); one forward pass an image."""
+    maps = np.zeros((len(rows), network.inputs.frame, network.inputs.frame), np.float32)
+    for row in np.unique(rows):
+        at = rows == row
+        maps[at] = saliency_maps(network, images.frames([row]), classes[at][None], method, patterns=patterns)[0]
+    return maps
 
 
 def _patterns(network: Network, train: Images, seed: int) -> dict[str, Tensor]:

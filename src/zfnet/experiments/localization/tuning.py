@@ -1,4 +1,4 @@
-"""Settings chosen on training images with boxes, so that validation images are only ever scored.
+"""Settings chosen on images with boxes that are not scored: training images, or some of the validation images.
 
 Quantiles that suit a photograph of 500 px need not suit a thumbnail that its object fills: at 64 px the 5 % of pixels
 that [SVZ13] calls foreground know few of the object's colors, and the cut keeps a patch of it. So every combination
@@ -26,9 +26,10 @@ from zfnet.experiments.localization.score import ENOUGH, summarize
 from zfnet.experiments.localization.tasks import Source, TaskMaker, choose_rows, draw_rows
 from zfnet.networks.network import Network
 
+SEEDS = {"quantile": ("foreground", "background"), "range": ("range_foreground", "range_background")}
 AXES = {
-    "grabcut": ("foreground", "background", "clamp", "smoothing", "least_size"),
-    "threshold": ("threshold", "threshold_smoothing"),
+    "grabcut": ("seeds", *SEEDS["quantile"], *SEEDS["range"], "clamp", "smoothing", "box_scale", "least_size"),
+    "threshold": ("threshold", "threshold_smoothing", "threshold_box_scale"),
     "centre": ("centre",),
 }
 PAPER = (*AXES["grabcut"], "hard_foreground", "hard_background", "iterations", "working_size")
@@ -44,45 +45,58 @@ def published(options: LocalizationOptions) -> LocalizationOptions:
 def choices(options: LocalizationOptions, method: str) -> list[Values]:
     """Every combination that is tried for a method: the configured values, then the grid's."""
     axes = AXES[method]
-    own = tuple(getattr(options, axis) for axis in axes)
-    combinations = itertools.product(*(getattr(options.grid, axis) for axis in axes))
-    return [dict(zip(axes, values, strict=True)) for values in dict.fromkeys([own, *combinations])]
+    own = {axis: getattr(options, axis) for axis in axes}
+    tried = [own]
+    for seeds in options.grid.seeds if method == "grabcut" else [""]:
+        unused = [axis for kind, names in SEEDS.items() if kind != seeds for axis in names]
+        varied = {axis: getattr(options.grid, axis) for axis in axes if axis not in unused}
+        if seeds:
+            varied["seeds"] = [seeds]
+        tried += [own | dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
+    return [values for at, values in enumerate(tried) if values not in tried[:at]]
+
+
+def tuning_rows(options: LocalizationOptions, network: Network, images: Images, seed: int) -> np.ndarray:
+    """Rows (n,) of the `options.tune` images that choose, drawn by the seed; raises UserError where there are none."""
+    labels = network.classes.labels(images.index)
+    rows = choose_rows(images, 0, seed)
+    rows = draw_rows(rows[labels[rows] >= 0], options.tune, seed)
+    if len(rows) == 0:
+        kind = "validation" if options.tune_on == "val" else "training"
+        raise UserError(
+            f"localization.tune: {network.title or 'the network'} knows the class of no {kind} image with a box; "
+            "set localization.tune=0"
+        )
+    return rows
 
 
 def tune(
     options: LocalizationOptions,
     network: Network,
-    train: Images,
+    images: Images,
     source: Source,
     name: str,
     out: Path,
     seed: int,
     processes: int,
 ) -> tuple[LocalizationOptions, dict[str, Any]]:
-    """The options with the values chosen on `options.tune` images of `train`, and all that was tried.
+    """The options with the values chosen on `options.tune` of the images, and all that was tried.
 
-    source, name: where the maps come from. Raises UserError when no training image has a box and a class that the
-    network knows.
+    source, name: where the maps come from. Raises UserError when no image has a box and a class that the network knows.
     """
-    labels = network.classes.labels(train.index)
-    rows = choose_rows(train, 0, seed)
-    rows = draw_rows(rows[labels[rows] >= 0], options.tune, seed)
-    if len(rows) == 0:
-        raise UserError(
-            f"localization.tune: {network.title or 'the network'} knows the class of no training image with a box; "
-            "set localization.tune=0"
-        )
+    rows = tuning_rows(options, network, images, seed)
+    labels = network.classes.labels(images.index)
     asked = {int(row): [int(labels[row])] for row in rows}
     tried = {f"{method} {i}": values for method in AXES for i, values in enumerate(choices(options, method))}
     settings = {key: replace(options, **values) for key, values in tried.items()}
     cuts = {key: values for key, values in settings.items() if key.startswith("grabcut")}
     thresholds = {key: values for key, values in settings.items() if key.startswith("threshold")}
-    maker = TaskMaker(train, source(train), asked, seed)
+    maker = TaskMaker(images, source(images), asked, seed)
     located = maker.locate_all(Methods(cuts, thresholds), network, name, out / f"tuning_{name}.jsonl", processes)
     boxes = {key: np.array([image.boxes[key][0] for image in located]) for key in (*cuts, *thresholds)}
     for key in settings.keys() - boxes.keys():
         boxes[key] = np.array([center_box(*image.shape, settings[key].centre) for image in located])
-    true = [train.index.boxes[row] for row in asked]
+    true = [images.index.boxes[row] for row in asked]
     overlaps = {key: _overlaps(boxes[key], true) for key in tried}
     numbers: dict[str, Any] = {"n_images": len(rows), "source": name}
     chosen: Values = {}
