@@ -12,7 +12,7 @@ OF_TRAINING_IMAGES = ("pattern_attribution",)  # sources that need the images th
 class GridOptions:
     """Values among which `localization.tune` training images with boxes choose; each combination is tried."""
 
-    seeds: list[str] = choice(["quantile", "range"], "quantile", "range", nonempty=True)
+    seeds: list[str] = choice(["quantile"], "quantile", "range", nonempty=True)
     foreground: list[float] = number([0.95, 0.8, 0.6], above=0.5, at_most=1, nonempty=True)
     background: list[float] = number([0.3, 0.2, 0.1], above=0, at_most=0.5, nonempty=True)
     range_foreground: list[float] = number([0.3, 0.4, 0.5], above=0.25, at_most=1, nonempty=True)
