@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
-from zfnet.data.decode import read_orientation
 
 Size = tuple[int, int]  # width, height in px; (0, 0): unknown
 
@@ -53,6 +52,8 @@ def fit_boxes(
 def _from_other_size(
     boxes: np.ndarray, annotated: Size, picture: Size, file: Path, upright: bool
 ) -> tuple[np.ndarray, list[str]]:
+    from zfnet.data.decode import read_orientation  # with OpenCV, which listing the stages does without
+
     sideways = (picture[1], picture[0])
     orientation = read_orientation(file)
     is_turned = orientation >= 5 and (annotated == sideways or not _same_aspect(annotated, picture))

@@ -1,11 +1,17 @@
 """Stage data: images drawn or read, shrunk and cached; the mean image of the training split."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from zfnet.data.cache.images import Images
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome
+
+if TYPE_CHECKING:
+    from zfnet.data.cache.images import Images
 
 
 def run(context: Context) -> Outcome:
