@@ -456,7 +456,7 @@ def test_a_folder_is_the_same_however_it_is_written(config, tmp_path, monkeypatc
         ("localization", {"images": "/nowhere"}, "localization.images: no folder /nowhere"),
         ("localization", {"blacklist": "/nowhere.txt"}, "localization.blacklist: no file /nowhere.txt"),
         ("localization", {"compare": ["gradient"]}, "localization.compare: .* set localization.tune too"),
-        ("correspondence", {"parts": "/nowhere.csv"}, "/nowhere.csv: cannot be read as a part file"),
+        ("correspondence", {"parts": "/nowhere.csv"}, "correspondence.parts: /nowhere.csv cannot be read"),
         ("occlusion", {"square": 57}, "occlusion.square: 57 px leaves nothing of the 56 px"),
         ("ablations", {"rows": ["krizhevsky", "foo"]}, "model.name: no network 'foo'"),
         ("ablations", {"n_classes": 1}, "ablations.n_classes: one class"),
