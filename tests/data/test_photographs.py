@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from zfnet.core.errors import UserError
+from zfnet.data.options import DataOptions
 from zfnet.data.sources.photographs import UNLABELED, halves, read_photographs
+from zfnet.experiments.sources import forget_listings, raw_files
+from zfnet.experiments.table import Config
 
 DOG, CAT = "n02110185", "n02123045"
 
@@ -33,6 +36,26 @@ def test_a_folder_of_photographs_is_halved_and_without_labels(tmp_path: Path) ->
     again, _ = read_photographs(tmp_path, seed=0)
     others = [paths(read_photographs(tmp_path, seed=seed)[0]) for seed in range(1, 9)]
     assert paths(again) == paths(train) and any(other != paths(train) for other in others)
+
+
+def test_photographs_without_labels_keep_their_boxes(tmp_path: Path) -> None:
+    draw(*(tmp_path / f"{number}.jpg" for number in range(4)))
+    xml = "<annotation><object><name>n</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax></bndbox>"
+    (tmp_path / "Annotations").mkdir()
+    for file in ("Annotations/0.xml", "1.xml", "Annotations/nothing.xml"):
+        (tmp_path / file).write_text(f"{xml}</object></annotation>")
+    train, val = read_photographs(tmp_path, seed=0)
+    boxed = {str(index.paths[row]) for index in (train, val) for row in range(len(index)) if len(index.boxes[row])}
+    assert boxed == {"0.jpg", "1.jpg"}
+    assert train.notes[-1] == "box files that belong to no image: 1 file: Annotations/nothing.xml"
+
+
+def test_a_class_folder_without_images_is_named_with_what_it_holds(tmp_path: Path) -> None:
+    draw(tmp_path / "cat" / "a.jpg", tmp_path / "cat" / "b.jpg")
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "c.heic").write_bytes(b"")
+    train, _ = read_photographs(tmp_path, seed=0)
+    assert train.classes == ("cat",) and train.notes == ("1 file of dog passed over: .heic 1",)
 
 
 def test_one_folder_a_class_needs_neither_two_classes_nor_two_images(tmp_path: Path) -> None:
@@ -94,3 +117,12 @@ def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
         read_photographs(tmp_path, seed=0)
     with pytest.raises(UserError, match="data.root: no folder"):
         read_photographs(tmp_path / "gone", seed=0)
+
+
+def test_a_photograph_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    draw(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    config = Config(data=DataOptions(source="photographs", root=str(tmp_path)))
+    before = raw_files(config, "data")
+    Image.new("RGB", (30, 30), (9, 90, 200)).save(tmp_path / "b.jpg")
+    forget_listings()
+    assert raw_files(config, "data") != before

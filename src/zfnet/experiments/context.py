@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from zfnet.networks.network import Network
 
 
-CACHING = (
-    "data.menagerie",
-    "data.bad_limit",
-    "data.cache",
-    "data.quality",
-)  # what a cache of its own reads
+# What a stage reads that has an image cache of its own.
+CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")
 
 
 def is_borrowed(config: Settings) -> bool:

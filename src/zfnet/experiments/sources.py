@@ -122,7 +122,7 @@ def read_voc_source(config: Settings) -> tuple[Index, Index, str]:
 def raw_files(config: Settings, section: str) -> str | None:
     """Digest of the raw folder that a section of the configuration reads, to notice changes.
 
-    It covers names and sizes, of (Tiny) ImageNet the number of files in each folder. "" where the section reads no such
+    It covers names and sizes, of large datasets the number of files in each folder. "" where the section reads no such
     folder or a drawn one, None where the folder is missing. Cached for a run, until `forget_listings`.
     """
     folder = _raw_folder(config, section)
@@ -130,8 +130,13 @@ def raw_files(config: Settings, section: str) -> str | None:
         return ""
     if not folder.is_dir():
         return None
-    is_large = section == "data" and config.data.source != "folder"
-    return _list_counts(folder) if is_large else _list_files(folder)
+    return _list_counts(folder) if section == "data" and _is_large(config, folder) else _list_files(folder)
+
+
+def _is_large(config: Settings, folder: Path) -> bool:
+    """Whether the dataset is (Tiny) ImageNet, whose files are many and nobody edits."""
+    source = config.data.source
+    return source in ("imagenet", "tiny_imagenet") or (source == "photographs" and (folder / "val").is_dir())
 
 
 def named_files(config: Settings, section: str) -> list[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,19 +33,22 @@ class Classes:
         return len(self.ids)
 
     def labels(self, index: Index) -> np.ndarray:
-        """The output of each image's class, (n,) int64; -1 where the network or the index does not know the class."""
-        of_class = np.array([*map(self.output, index.classes), -1], dtype=np.int64)
-        return of_class[index.labels]  # the label -1 takes the last
+        """The output of each image's class, (n,) int64; -1 where the network or the index does not know the class.
 
-    def output(self, name: str) -> int:
-        """The output of the class with this id, or else with this name if only one class has it; -1: unknown.
-
-        In names, case does not count, and underscores and hyphens are spaces.
+        A class is that of its id, or else that of its name if only one output has it. In names, case does not count,
+        and underscores and hyphens are spaces.
         """
-        if name in self.ids:
-            return self.ids.index(name)
-        named = [output for output, own in enumerate(self.names) if _plain(own) == _plain(name)]
-        return named[0] if len(named) == 1 else -1
+        by_id, by_name = self._outputs
+        of_class = [by_id.get(name, by_name.get(_plain(name), -1)) for name in index.classes]
+        return np.array([*of_class, -1], dtype=np.int64)[index.labels]  # the label -1 takes the last
+
+    @cached_property
+    def _outputs(self) -> tuple[dict[str, int], dict[str, int]]:
+        """(id -> output, plain name -> output) with the names that are of one output alone."""
+        names = [_plain(name) for name in self.names]
+        counts = Counter(names)
+        by_name = {name: output for output, name in enumerate(names) if counts[name] == 1}
+        return {name: output for output, name in enumerate(self.ids)}, by_name
 
 
 @dataclass(frozen=True)

@@ -20,36 +20,59 @@ from typing import Any
 from zfnet.core.errors import UserError, exit_code
 from zfnet.core.files import atomic_write
 from zfnet.pipeline.record import RESULT
-from zfnet.report.paper import Artefact, papers
+from zfnet.report.paper import Artefact, Row, Table, papers
 from zfnet.report.results import Result, named_folder, read
-from zfnet.report.tables import Cell, Joined, join
+from zfnet.report.tables import Cell, Joined, join, line_of
 
 TIDY = "results.csv"
 COLUMNS = (
-    *("paper", "artefact", "table", "row", "metric", "unit", "value", "low", "high", "std", "n", "repeats", "interval"),
-    *("published", "stage", "commit"),
+    "paper",
+    "artefact",
+    "table",
+    "row",
+    "metric",
+    "unit",
+    "value",
+    "low",
+    "high",
+    "std",
+    "n",
+    "repeats",
+    "interval",
+    "published",
+    "stage",
+    "commit",
 )
 FORMATS = ("markdown", "latex", "csv")
-LATEX = {
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"±": r"$\pm$", "×": r"$\times$", "≥": r"$\ge$", "−": r"$-$", "–": "--", "\u2009": r"\,"},
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\ge$",
+    "−": r"$-$",
+    "–": "--",
+    "\u2009": r"\,",
 }
 
 
 # ---------------------------------------------------------------- everything, tidy
 def tidy(results: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
     """One dict of COLUMNS for each number of a table that was measured or published; unknown values are ""."""
-    for paper in papers():
-        for artefact in paper.artefacts:
-            for table in artefact.tables:
-                for row, line in zip(table.rows, join(table, artefact.stage, results, whole=True).lines, strict=True):
-                    result = results.get(row.stage)
-                    place = {"paper": paper.key, "artefact": artefact.where, "table": table.title, "row": line.label}
-                    source = {"stage": row.stage, "commit": result.content["commit"] if result else ""}
-                    for metric, cell in zip(table.columns, line.cells, strict=True):
-                        if cell.published or cell.here:
-                            yield {**place, "metric": metric, "unit": table.unit, **_numbers(cell), **source}
+    for artefact in (artefact for paper in papers() for artefact in paper.artefacts):
+        for table in artefact.tables:
+            for row in table.rows:
+                yield from _tidy_row(artefact, table, row, results)
+
+
+def _tidy_row(artefact: Artefact, table: Table, row: Row, results: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
+    line, result = line_of(row, table, results), results.get(row.stage)
+    place = {"paper": artefact.paper, "artefact": artefact.where, "table": table.title, "row": line.label}
+    source = {"stage": row.stage, "commit": result.content["commit"] if result else ""}
+    for metric, cell in zip(table.columns, line.cells, strict=True):
+        if cell.published or cell.here:
+            yield {**place, "metric": metric, "unit": table.unit, **_numbers(cell), **source}
 
 
 def write_tidy(results: Mapping[str, Result], path: Path) -> None:

@@ -8,6 +8,7 @@ interval. Decimals follow the published number of the same cell, else the size o
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from markupsafe import Markup
 
@@ -60,7 +61,11 @@ class Joined:
     printed: tuple[bool, ...]  # whether a column has a published number
     measured: tuple[bool, ...]  # whether it has one of ours
     notes: tuple[str, ...]
-    svg: Markup | None
+
+    @cached_property
+    def svg(self) -> Markup | None:
+        """The column that is drawn as a dot plot."""
+        return _dots(self.table, self.lines)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -82,15 +87,15 @@ class KeyNumber:
     cell: Cell
 
 
-def join(table: Table, stage: str, results: Mapping[str, Result], whole: bool = False) -> Joined:
-    """The table of an artefact of `stage` with the numbers that the stages measured; whole: with empty rows too."""
-    rows = (_line(row, table, results) for row in table.rows)
-    lines = tuple(line for line in rows if whole or any(cell.published or cell.here for cell in line.cells))
+def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
+    """The table of an artefact of `stage` with the numbers that the stages measured."""
+    rows = (line_of(row, table, results) for row in table.rows)
+    lines = tuple(line for line in rows if any(cell.published or cell.here for cell in line.cells))
     columns = [[line.cells[place] for line in lines] for place in range(len(table.columns))]
     measured = tuple(any(cell.here for cell in column) for column in columns)
     printed = tuple(any(cell.published for cell in column) for column in columns)
     notes = tuple(filter(None, (fill(note, results.get(stage)) for note in table.notes)))
-    return Joined(table, lines, printed, measured, notes, _dots(table, lines))
+    return Joined(table, lines, printed, measured, notes)
 
 
 def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumber]:
@@ -98,7 +103,7 @@ def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumbe
     shown = []
     for table in artefact.tables:
         for row in (row for row in table.rows if row.key):
-            cells = list(zip(table.columns, _line(row, table, results).cells, strict=True))
+            cells = list(zip(table.columns, line_of(row, table, results).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
             column, cell = next(((name, cell) for name, cell in [*preferred, *cells] if cell.here), ("", None))
             if cell is not None:
@@ -141,7 +146,8 @@ def show_interval(measured: Measure, places: int) -> str:
     return " to ".join(show(end, places) for end in measured.ends or ())
 
 
-def _line(row: Row, table: Table, results: Mapping[str, Result]) -> Line:
+def line_of(row: Row, table: Table, results: Mapping[str, Result]) -> Line:
+    """A row of a table with the numbers that its stage measured."""
     result = results.get(row.stage)
     if table.when and find(result, table.when["path"]) not in table.when["among"]:
         result = None

@@ -52,8 +52,10 @@ def test_the_gradient_source_is_the_saliency_map(network: Network, stores) -> No
     train, val = stores
     rows, classes = np.array([0, 2]), np.array([1, 0])
     maps = make_source("gradient", network, train, 0)(val)(rows, classes)
-    expected = saliency_maps(network, val.frames(rows), classes)
-    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6 * expected.max())  # batches of one image
+    alone = [saliency_maps(network, val.frames([row]), classes[i : i + 1])[0] for i, row in enumerate(rows)]
+    np.testing.assert_array_equal(maps, np.stack(alone))
+    together = saliency_maps(network, val.frames(rows), classes)
+    np.testing.assert_allclose(maps, together, rtol=1e-4, atol=1e-6 * together.max())
 
 
 @pytest.mark.parametrize("name", ["gradient", "guided", "deconvnet", "pattern_attribution"])

@@ -20,7 +20,8 @@ class BoxFiles:
 
     def __init__(self, root: Path, beside: Iterable[Path]) -> None:
         annotations = list_annotations(root)
-        self.root, self.files, self._has_annotations = root, [*annotations, *beside], bool(annotations)
+        self.root, self._has_annotations = root, bool(annotations)
+        self.files = list(dict.fromkeys([*annotations, *beside]))
         self._by_name: dict[str, list[Path]] = {}
         self._by_folded_name: dict[str, list[Path]] = {}
         self._read: set[Path] = set()
@@ -38,6 +39,11 @@ class BoxFiles:
             if files := self._by_folded_name.get(name):
                 return files
         return []
+
+    def annotation(self, image: str) -> Annotation:
+        """That of the first file which the name of an image fits; an empty one without any."""
+        files = self.named_like(image)
+        return self.read(files[0] if files else None)
 
     def read(self, file: Path | None) -> Annotation:
         """The annotation in `file`; an empty one for None."""

@@ -48,20 +48,28 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
         extra = sorted(set(_classes(root / "val")) - set(classes))
         if extra:
             raise UserError(f"data.root: {root / 'val' / extra[0]} has no counterpart in {root / 'train'}")
-        train, val = _read(root, ("train", "val"), classes)
+        train, val = _read(root, {split: _list_classes(root / split, classes) for split in ("train", "val")})
         return train, val
     if splits:
         names = ", ".join(f"{name}/" for name in class_folders(root))
         raise UserError(f"data.root: {root} holds {names}; expected train/ and val/ beside each other")
-    (index,) = _read(root, ("",), _classes(root))
+    (index,) = _read(root, {"": _list_classes(root, _classes(root))})
     held_out = _held_out(index, val_share, seed)
     return index.take(np.flatnonzero(~held_out)), replace(index.take(np.flatnonzero(held_out)), notes=())
 
 
-def read_all(root: Path) -> Index:
-    """All images of <root>/<class>/*, of one class or more; empty classes are left out."""
-    classes = [name for name in class_folders(root) if list_images(root / name).images]
-    return _read(root, ("",), classes)[0]
+def read_all(root: Path) -> Index | None:
+    """All images of <root>/<class>/*, of one class or more; None where no class has any.
+
+    A folder without images is no class, and its files are passed over.
+    """
+    listings = _list_classes(root, class_folders(root))
+    classes = {name: listing for name, listing in listings.items() if listing.images}
+    if not classes:
+        return None
+    (index,) = _read(root, {"": classes})
+    others = {name: listing for name, listing in listings.items() if not listing.images}
+    return replace(index, notes=(*index.notes, *notes_of(others)))
 
 
 def _is_split(folder: Path) -> bool:
@@ -85,18 +93,22 @@ def _classes(folder: Path) -> list[str]:
     return names
 
 
-def _read(root: Path, splits: Sequence[str], classes: list[str]) -> list[Index]:
-    """The images of each split, with their boxes."""
-    listings = {split: {name: list_images(root / split / name) for name in classes} for split in splits}
-    rows_by_split = [_rows(root, split, listings[split]) for split in splits]
-    beside = [file for split in splits for listing in listings[split].values() for file in listing.box_files]
+def _list_classes(folder: Path, classes: Sequence[str]) -> dict[str, Listing]:
+    return {name: list_images(folder / name) for name in classes}
+
+
+def _read(root: Path, splits: Mapping[str, Mapping[str, Listing]]) -> list[Index]:
+    """The images of each split (split -> class -> its files), with their boxes; all splits have the same classes."""
+    rows_by_split = [_rows(root, split, listings) for split, listings in splits.items()]
+    classes = list(next(iter(splits.values())))
+    beside = [file for listings in splits.values() for listing in listings.values() for file in listing.box_files]
     finder = BoxFinder(root, BoxFiles(root, beside), {*classes, *splits})
     indices = []
-    for split, rows in zip(splits, rows_by_split, strict=True):
+    for (split, listings), rows in zip(splits.items(), rows_by_split, strict=True):
         annotations = [finder.annotation(path) for path, _ in rows]
         boxes = [note.boxes(classes[label]) for note, (_, label) in zip(annotations, rows, strict=True)]
         sizes = [note.size for note in annotations]
-        notes = notes_of({f"{split}/{name}".lstrip("/"): listing for name, listing in listings[split].items()})
+        notes = notes_of({f"{split}/{name}".lstrip("/"): listing for name, listing in listings.items()})
         indices.append(make_index(root, rows, classes, boxes=boxes, upright=True, sizes=sizes, notes=notes))
     indices[0] = replace(indices[0], notes=(*indices[0].notes, *finder.files.notes()))
     return indices

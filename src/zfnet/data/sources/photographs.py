@@ -5,7 +5,7 @@
 <root>/train/<class>/*, <root>/val/<class>/*    the user's own (zfnet.data.sources.folder)
 <root>/val/                                 ILSVRC-2012 without its training images
 <root>/<class>/*                            one folder a class, named by wnid or by name
-<root>/*                                    photographs without labels
+<root>/*                                    photographs without labels; box files in Annotations/ or beside them
 
 Without a training split one half of the images, drawn by seed, stands for it and the other half is measured, so that no
 number is measured on the images that it was estimated from.
@@ -20,6 +20,7 @@ import numpy as np
 from zfnet.core.errors import UserError
 from zfnet.data.index import Index, make_index, require_folder
 from zfnet.data.listing import IMAGE_SUFFIXES, is_image, list_folder, list_images, notes_of
+from zfnet.data.sources.box_files import BoxFiles
 from zfnet.data.sources.folder import class_folders, read_all, read_folder
 from zfnet.data.sources.imagenet import read_imagenet, read_val
 from zfnet.data.sources.tiny_imagenet import read_tiny_imagenet
@@ -39,7 +40,9 @@ def read_photographs(root: Path, seed: int) -> tuple[Index, Index]:
         return read_imagenet(root) if of_wnids else read_folder(root, 0.5, seed)
     if splits == ["val"]:
         return halves(read_val(root), seed)
-    return halves(read_all(root) if _has_classes(root) else _unlabeled(root), seed)
+    holds_images = any(is_image(name) for name in list_folder(root)[1])
+    index = None if holds_images else read_all(root)
+    return halves(index or _unlabeled(root), seed)
 
 
 def halves(index: Index, seed: int) -> tuple[Index, Index]:
@@ -54,15 +57,14 @@ def halves(index: Index, seed: int) -> tuple[Index, Index]:
     return index.take(np.sort(order[:middle])), replace(index.take(np.sort(order[middle:])), notes=())
 
 
-def _has_classes(root: Path) -> bool:
-    _, files = list_folder(root)
-    return not any(map(is_image, files)) and any(list_images(root / name).images for name in class_folders(root))
-
-
 def _unlabeled(root: Path) -> Index:
-    """The photographs of the folder and of those below it."""
+    """The photographs of the folder and of those below it, with their boxes."""
     listing = list_images(root)
     if not listing.images:
         raise UserError(f"data.root: {root} holds no image files ({', '.join(IMAGE_SUFFIXES)}); {_HINT}")
+    files = BoxFiles(root, listing.box_files)
+    annotations = [files.annotation(image) for image in listing.images]
+    boxes, sizes = [annotation.boxes() for annotation in annotations], [annotation.size for annotation in annotations]
+    notes = [*notes_of({root.name: listing}), *files.notes()]
     rows = [(image, 0) for image in listing.images]
-    return make_index(root, rows, [UNLABELED], upright=True, notes=notes_of({root.name: listing}))
+    return make_index(root, rows, [UNLABELED], boxes=boxes, upright=True, sizes=sizes, notes=notes)

@@ -46,14 +46,17 @@ def choices(options: LocalizationOptions, method: str) -> list[Values]:
     """Every combination that is tried for a method: the configured values, then the grid's."""
     axes = AXES[method]
     own = {axis: getattr(options, axis) for axis in axes}
-    tried = [own]
-    for seeds in options.grid.seeds if method == "grabcut" else [""]:
-        unused = [axis for kind, names in SEEDS.items() if kind != seeds for axis in names]
-        varied = {axis: getattr(options.grid, axis) for axis in axes if axis not in unused}
-        if seeds:
-            varied["seeds"] = [seeds]
-        tried += [own | dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
-    return [values for at, values in enumerate(tried) if values not in tried[:at]]
+    tried = [tuple(own.values())]
+    for values in itertools.product(*(getattr(options.grid, axis) for axis in axes)):
+        combination = dict(zip(axes, values, strict=True))
+        tried.append(tuple((combination | {axis: own[axis] for axis in _unread(combination)}).values()))
+    return [dict(zip(axes, values, strict=True)) for values in dict.fromkeys(tried)]
+
+
+def _unread(combination: Values) -> list[str]:
+    """The levels of the kinds of seeds that the combination does not take."""
+    kind = combination.get("seeds")
+    return [axis for other, levels in SEEDS.items() if kind and other != kind for axis in levels]
 
 
 def tuning_rows(options: LocalizationOptions, network: Network, images: Images, seed: int) -> np.ndarray:
