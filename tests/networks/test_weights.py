@@ -46,6 +46,15 @@ def test_a_state_dict_loads_wherever_it_lies_in_the_file(saved, nested, prefix, 
     assert not network.module.training and all(value.requires_grad for value in network.module.parameters())
 
 
+def test_parts_that_were_parallel_or_compiled_load(saved, tmp_path):
+    """As pytorch/examples trains alexnet and vgg: DataParallel around `features` alone."""
+    for wrapper in ("module", "_orig_mod", "module._orig_mod"):
+        state = {key.replace("features.", f"features.{wrapper}."): v for key, v in saved.state_dict().items()}
+        assert state.keys() != saved.state_dict().keys()
+        torch.save({"state_dict": state, "arch": NAME}, tmp_path / "w.pth")
+        assert_same(load_network(NAME, str(tmp_path / "w.pth")).module, saved)
+
+
 def test_another_number_of_classes_is_that_of_the_last_layer_with_plain_names(saved, tmp_path):
     torch.save(saved.state_dict(), tmp_path / "w.pth")
     network = load_network(NAME, str(tmp_path / "w.pth"))

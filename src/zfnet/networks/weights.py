@@ -20,6 +20,7 @@ from zfnet.core.errors import UserError
 KEY = "network.weights"
 NESTED = ("state_dict", "model", "model_state_dict", "net")  # where checkpoints keep the state dict
 PREFIXES = ("module.", "model.", "_orig_mod.")
+WRAPPERS = ("module", "_orig_mod")  # of DataParallel and torch.compile, also around a part of the network
 # Heads of googlenet and inception_v3 that only training uses.
 AUXILIARY = re.compile(r"^(aux[12]|AuxLogits)\.")
 # Names of densenet's layers in torchvision's files.
@@ -116,6 +117,10 @@ def _load_safetensors(path: Path) -> Any:
 
 
 def _fit_name(key: str, expected: Mapping[str, Tensor]) -> str:
+    """The key as it is expected: without prefixes, or without wrappers of parts, as in features.module.0.weight."""
+    unwrapped = ".".join(part for part in key.split(".") if part not in WRAPPERS)
+    if key not in expected and unwrapped in expected:
+        return unwrapped
     while key not in expected:
         prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), None)
         if prefix is None:
