@@ -20,7 +20,7 @@ from zfnet.report.paper import SURE, Artefact, Published, Row, Table
 from zfnet.report.results import Result, find, measure, scaled
 
 PLACEHOLDER = re.compile(r"\{([\w.]+)\}")  # of one of our numbers in a note
-BROAD = 5  # columns of numbers from which a table leaves the text column
+BROAD = 4  # columns of numbers from which a table leaves the text column
 
 
 @dataclass(frozen=True)

@@ -41,5 +41,5 @@ def write_figures(pictures: Mapping[str, Mapping[str, np.ndarray]], out: Path) -
         if by_title:
             titled = [headed(picture, title) for title, picture in by_title.items()]
             write(out / f"{key}.png", mosaic([titled], gap=12))
-            figures[f"{key}.png"] = TEXTS[key] + ", ".join(by_title) + "."
+            figures[f"{key}.png"] = TEXTS[key] + "; ".join(by_title) + "."
     return figures

@@ -42,7 +42,7 @@ class Card:
 
 def draw(cards: Sequence[Card], path: Path) -> None:
     """Write the figure."""
-    columns = ["image, most harmful square", "strongest map", "its activity", "p(true class)", "likeliest class", ""]
+    columns = ["most harmful square", "strongest map", "its activity", "p(true class)", "likeliest class", ""]
     rows = [_tiles(card) for card in cards]
     if all(row[1] is None for row in rows):
         rows, columns = [[row[0], *row[2:]] for row in rows], [columns[0], *columns[2:]]
