@@ -237,8 +237,9 @@ def test_a_layer_that_a_borrowed_network_lacks_is_refused_before_anything_runs(s
     assert ran == ["data", "occlusion", "saliency"]
 
 
-def test_the_report_passes_over_what_needs_a_layer_that_the_network_lacks(shallow, ran, tmp_path):
+def test_the_report_passes_over_what_needs_a_layer_that_the_network_lacks(shallow, ran, tmp_path, capsys):
     runner.run(replace(shallow, stage="report"), "")
+    assert capsys.readouterr().out.startswith("  passed over: correspondence: needs layer 5")  # before any stage
     assert "correspondence" not in ran and {"occlusion", "saliency", "report"} <= set(ran)
     folder = stage_folder(STAGES["correspondence"], shallow)
     result = json.loads((folder / "result.json").read_text())

@@ -153,6 +153,8 @@ def run(config: Settings, command: str) -> list[Path]:
     planned = plan(parse_stages(config.stage), config)
     pending = [stage for stage in planned if stage.of_photo or not result_of(stage, config)]
     passed_over = check_all(pending, config)
+    for reason in passed_over.values():
+        print(f"  passed over: {reason}", flush=True)
     for stage in planned:
         result = result_of(stage, config)
         if result and not stage.of_photo:
