@@ -126,6 +126,24 @@ def test_the_stage_reuses_the_trained_network_and_goes_on_where_it_stopped(confi
     assert again == numbers and all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_table_3_takes_the_networks_that_other_stages_have_trained(config, tmp_path):
+    config = replace(
+        config,
+        ensemble=EnsembleOptions(seeds=[1], wide=False),
+        ablations=AblationsOptions(rows=["zfnet"], seeds=[0, 1, 2]),
+    )
+    run("train", config)
+    run("ensemble", config)
+    row = run("ablations", config).numbers["rows"]["zfnet"]
+    folder = tmp_path / "menagerie"
+    assert [path.name for path in (folder / "ablations" / "zfnet").iterdir()] == ["seed_2"]
+    trained = [folder / "train", folder / "ensemble" / "seed_1", folder / "ablations" / "zfnet" / "seed_2"]
+    errors = [json.loads((path / "trained.json").read_text())["top1_error"] for path in trained]
+    assert row["val_top1_error"]["repeats"] == errors
+    assert row["folders"] == ["train", "ensemble/seed_1", "ablations/zfnet/seed_2"]
+    assert row["converged"] is False and row["training"] == "not converged after 1, 1, 1 epochs"
+
+
 def test_the_stage_says_why_it_did_not_run(config):
     outcome = run("ensemble", replace(config, ensemble=EnsembleOptions(seeds=[0], wide=False)))
     assert "ensemble.seeds is empty" in outcome.numbers["skipped"] and outcome.headline.startswith("not run")
@@ -133,12 +151,15 @@ def test_the_stage_says_why_it_did_not_run(config):
 
 def test_the_ablations_can_train_at_the_papers_scale_and_the_first_layer_compares_them(config):
     config = replace(config, ablations=replace(config.ablations, rows=["zfnet"], paperscale_epochs=1))
-    rows = run("ablations", config).numbers["rows"]
+    numbers = run("ablations", config).numbers
+    rows = numbers["rows"]
     assert list(rows) == ["zfnet", "zfnet-paperscale", "zfnet-paperscale-noclip"]
     assert rows["zfnet"]["rms_conv1"] < 0.01 < rows["zfnet-paperscale"]["rms_conv1"] <= 0.1
     assert rows["zfnet-paperscale-noclip"]["clipped_conv1"] == 0
     run("train", config)
-    networks = run("first_layer", config).numbers["networks"]
+    context = context_of(STAGES["first_layer"], config)
+    context = replace(context, result_of={"ablations": {"numbers": numbers}}.get)
+    networks = STAGES["first_layer"].run(context).numbers["networks"]
     assert {"zfnet, paper's scale", "zfnet, paper's scale, no RMS clipping"} <= set(networks)
 
 

@@ -1,5 +1,6 @@
 """The long loop: it learns, it resumes exactly, several processes equal one."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -261,6 +262,31 @@ def test_validation_images_belong_to_a_training_where_their_error_sets_the_rate(
         work = job(tmp_path, schedule=schedule)
         keys = {module._job_key(work, train, images, inputs, None) for images in (val, val.take(np.arange(4)))}
         assert (len(keys) == 1) is same
+
+
+def test_a_training_ends_when_its_error_has_stopped_falling(stores, inputs, tmp_path, monkeypatch):
+    errors_by_epoch = iter([60.0, 50.0, 50.0, 50.0, 40.0, 45.0, 45.0])
+    measured = module.errors
+
+    def planted(*arguments):
+        found = measured(*arguments)
+        return found if arguments[3] == "ten" or len(arguments) > 5 else found | {"top1_error": next(errors_by_epoch)}
+
+    monkeypatch.setattr(module, "errors", planted)
+    rule = {"schedule": "plateau", "patience": 2, "stop_after": 2, "factor": 0.1, "epochs": 20, "warmup_epochs": 0}
+    with contextlib.suppress(StopIteration):  # the center crop of the network at the end is one more
+        fit(job(tmp_path, **rule), ALONE, *stores, inputs)
+    rates = [line["lr"] for line in read_metrics(tmp_path)]
+    assert rates == pytest.approx([0.02] * 4 + [0.002] * 3)
+    assert (tmp_path / "snapshots" / "epoch_0007.pt").exists()
+
+
+@pytest.mark.parametrize(("epochs", "converged"), [(1, False), (9, True)])
+def test_numbers_say_whether_a_training_has_converged(stores, inputs, tmp_path, epochs, converged):
+    rule = {"schedule": "plateau", "patience": 1, "stop_after": 1, "lr": 1e-9, "rms_radius": 0.0, "epochs": epochs}
+    numbers = fit(job(tmp_path, **rule), ALONE, *stores, inputs)
+    assert numbers["converged"] is converged
+    assert len(numbers["history"]) == numbers["epochs"] == (2 if converged else 1)
 
 
 def test_a_loss_that_is_not_finite_names_the_layer(stores, inputs, tmp_path):

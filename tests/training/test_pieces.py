@@ -1,5 +1,7 @@
 """The small pieces of the training: renormalization, schedule, plans, masks, checkpoints."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from zfnet.training.distributed import World
 from zfnet.training.options import TrainOptions
 from zfnet.training.renormalize import Renormalizer, filter_rms
 from zfnet.training.sampling import SPREAD, dropout_masks, plan_epoch
-from zfnet.training.schedule import count_plateaus, learning_rate
+from zfnet.training.schedule import count_plateaus, has_converged, learning_rate
 
 
 def two_layers():
@@ -59,6 +61,14 @@ def test_the_rate_falls_when_the_error_stops_falling():
     config = TrainOptions(lr=0.01, schedule="plateau", patience=2, factor=0.1)
     assert learning_rate(config, 3, [50, 40, 41]) == pytest.approx(0.01)
     assert learning_rate(config, 4, [50, 40, 41, 42]) == pytest.approx(0.001)
+
+
+def test_a_training_has_converged_at_its_last_plateau():
+    rule = TrainOptions(schedule="plateau", patience=2, stop_after=2)
+    errors = [50, 40, 41, 42, 39, 39, 40]  # plateaus after the fourth and the seventh epoch
+    assert [has_converged(rule, errors[:n]) for n in range(1, 8)] == [False] * 6 + [True]
+    assert not has_converged(replace(rule, stop_after=0), errors)
+    assert not has_converged(replace(rule, schedule="cosine"), errors)
 
 
 def test_step_cosine_and_warm_up():

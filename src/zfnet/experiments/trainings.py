@@ -3,16 +3,21 @@
 A row of the ablations is a network of the table with suffixes that change its recipe.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zfnet.core.errors import UserError
 from zfnet.core.statistics import Measure
 from zfnet.experiments.context import Context
 from zfnet.networks.options import ModelOptions
 from zfnet.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from zfnet.training.fit import Job
 
 NOCLIP = "-noclip"  # suffix of a row that trains without RMS renormalization ([ZF13] Fig. 6a)
 PAPERSCALE = "-paperscale"  # suffix of a row with the paper's scale of inputs, weights and learning rate
@@ -21,18 +26,36 @@ PAPERSCALE = "-paperscale"  # suffix of a row with the paper's scale of inputs, 
 def train_one(
     context: Context, model: ModelOptions, recipe: TrainOptions, out: Path, caches: Path | None = None
 ) -> dict[str, Any]:
-    """The numbers of a network trained on the data stage's images, or on those cached in `caches`."""
-    from zfnet.training.fit import Job
+    """The numbers of a network trained in `out` on the data stage's images, or on those cached in `caches`."""
     from zfnet.training.run import train_network
 
-    config, folder = context.config, caches or context.image_cache
-    processes = config.gpus or config.workers
+    config = context.config
+    job = _job(context, model, recipe, out, caches or context.image_cache)
+    return train_network(job, config.gpus or config.workers, config.nodes, config.rendezvous)
+
+
+def trained_elsewhere(
+    context: Context, model: ModelOptions, recipe: TrainOptions, caches: Path | None = None
+) -> Path | None:
+    """The folder in which stage train or ensemble has done the same training, or None."""
+    from zfnet.training.run import is_trained
+
+    main_folder, ensemble_folder = context.folder("train"), context.folder("ensemble") / f"seed_{recipe.seed}"
+    with_snapshots = replace(recipe, snapshots=context.config.train.snapshots)
+    for folder, same_recipe in ((main_folder, with_snapshots), (ensemble_folder, recipe)):
+        if is_trained(_job(context, model, same_recipe, folder, caches or context.image_cache)):
+            return folder
+    return None
+
+
+def _job(context: Context, model: ModelOptions, recipe: TrainOptions, out: Path, caches: Path) -> Job:
+    from zfnet.training.fit import Job
+
+    config = context.config
     device = "cuda" if config.gpus else config.device
-    if not config.gpus and processes * config.nodes > 1:
+    if not config.gpus and config.workers * config.nodes > 1:
         device = "cpu"
-    train, val = str(folder / "train"), str(folder / "val")
-    job = Job(model, recipe, config.checkpoints, str(out), device, train, val)
-    return train_network(job, processes, config.nodes, config.rendezvous)
+    return Job(model, recipe, config.checkpoints, str(out), device, str(caches / "train"), str(caches / "val"))
 
 
 def error_measure(percents: Sequence[float], n_images: int) -> dict[str, Any]:
@@ -49,6 +72,8 @@ def check_training(context: Context, *rows: str) -> None:
     from zfnet.training.run import check_machine
 
     config = context.config
+    if config.train.stop_after and config.train.schedule != "plateau":
+        raise UserError("train.stop_after: counts plateaus, which needs train.schedule=plateau; or set it to 0")
     if config.data.source == "photographs":
         raise UserError(
             "data.source: photographs are for networks trained elsewhere; to train, give data.source=folder"

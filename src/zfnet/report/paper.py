@@ -37,6 +37,7 @@ class Row:
     field: tuple[str | None, ...]  # path of our number, one a column
     stage: str
     key: bool  # shown on the overview
+    key_if: str | None  # path of a value that must be true for that
     sure: str
 
 
@@ -125,7 +126,7 @@ def _artefact(entry: Mapping[str, Any]) -> Artefact:
 def _table(entry: Mapping[str, Any], artefact: str, stage: str, sure: str) -> Table:
     entry = {"title": "", "unit": "", "dots": None, "factor": 1.0, "when": None, "sure": sure, **entry}
     columns = tuple(entry.pop("columns"))
-    defaults = {"field": [None] * len(columns), "stage": stage, "sure": entry["sure"], "key": False}
+    defaults = {"field": [None] * len(columns), "stage": stage, "sure": entry["sure"], "key": False, "key_if": None}
     rows = tuple(_row({**defaults, **row}, artefact, len(columns)) for row in entry.pop("rows"))
     return Table(columns=columns, rows=rows, notes=tuple(entry.pop("notes", ())), **entry)
 

@@ -99,10 +99,15 @@ def join(table: Table, stage: str, results: Mapping[str, Result]) -> Joined:
 
 
 def key_rows(artefact: Artefact, results: Mapping[str, Result]) -> list[KeyNumber]:
-    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured."""
+    """What the overview shows of an artefact: the rows marked so, in the column drawn as dots or the first measured.
+
+    A row with a condition, as that its networks have converged, is shown where the stage recorded it as true.
+    """
     shown = []
     for table in artefact.tables:
         for row in (row for row in table.rows if row.key):
+            if row.key_if and find(results.get(row.stage), row.key_if) is not True:
+                continue
             cells = list(zip(table.columns, line_of(row, table, results).cells, strict=True))
             preferred = cells[table.dots : table.dots + 1] if table.dots is not None else []
             column, cell = next(((name, cell) for name, cell in [*preferred, *cells] if cell.here), ("", None))

@@ -42,12 +42,12 @@ from zfnet.training.interrupt import StopOnInterrupt
 from zfnet.training.options import CheckpointOptions, TrainOptions
 from zfnet.training.renormalize import Renormalizer
 from zfnet.training.sampling import plan_epoch
-from zfnet.training.schedule import learning_rate
+from zfnet.training.schedule import has_converged, learning_rate
 
 NUMBERS = "trained.json"
 MODEL = "model.pt"
 MEASURED = 20_000  # training images, at most, for the training error
-VERSION = 2  # grows when the same training gives more numbers
+VERSION = 3  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
 
 
@@ -99,8 +99,7 @@ def fit(
     # ---- data, model, optimizer ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
     key = _job_key(job, train, val, inputs, start)
-    measured = _measured(key, val)
-    if not any(world.any(not _has_ended(out, measured))):
+    if not any(world.any(not has_ended(job, train, val, inputs, start))):
         numbers = read_numbers(out)
         if world.is_main:
             restart_metrics(out, numbers["history"])
@@ -135,11 +134,11 @@ def fit(
 
     # ---- epochs -------------------------------------------------------------------------------------------
     with StopOnInterrupt() as stop:
-        while place.epoch < config.epochs:
+        while not _is_over(config, place):
             started = counted = time.monotonic()
             plan = plan_epoch(len(train), train.size, config.crops, config.seed, place.epoch)
             n_steps = math.ceil(len(train) / config.batch)
-            past_errors = [line["val_top1_error"] for line in place.history]
+            past_errors = _past_errors(place)
             loss_so_far = place.loss_sum if world.is_main else 0.0
             loss_sum = torch.tensor(loss_so_far, dtype=torch.float64, device=world.device)
             steps = range(place.step, n_steps)
@@ -196,7 +195,7 @@ def fit(
             place.step, place.loss_sum = 0, 0.0
             if world.is_main:
                 log_metrics(out, **line)
-                if place.epoch in config.snapshots or place.epoch == config.epochs:
+                if place.epoch in config.snapshots or _is_over(config, place):
                     _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", network, job)
                 checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
@@ -211,7 +210,8 @@ def fit(
         "n_classes": n_classes,
         "n_train": len(train),
         "n_val": len(val),
-        "epochs": config.epochs,
+        "epochs": place.epoch,
+        "converged": has_converged(config, _past_errors(place)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "pictures": inputs.crop,
         "precision": precision,
@@ -221,9 +221,18 @@ def fit(
     }
     if world.is_main:
         _save(out / MODEL, network, job)
-        write_checked(out / NUMBERS, {"of": measured, "model_file": checksum(out / MODEL), **numbers})
+        identity = {"of": _measured(key, val), "model_file": checksum(out / MODEL)}
+        write_checked(out / NUMBERS, identity | numbers)
     world.wait()
     return numbers
+
+
+def _past_errors(place: checkpoint.Place) -> list[float]:
+    return [line["val_top1_error"] for line in place.history]
+
+
+def _is_over(config: TrainOptions, place: checkpoint.Place) -> bool:
+    return place.epoch >= config.epochs or has_converged(config, _past_errors(place))
 
 
 def read_numbers(out: Path) -> dict[str, Any]:
@@ -234,10 +243,10 @@ def read_numbers(out: Path) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("of", "model_file")}
 
 
-def _has_ended(out: Path, measured: str) -> bool:
-    """Whether the folder holds the network and the numbers of this training."""
-    record = read_checked(out / NUMBERS)
-    if record is None or record.get("of") != measured:
+def has_ended(job: Job, train: Images, val: Images, inputs: Inputs, start: Network | None = None) -> bool:
+    """Whether the job's folder holds the network and the numbers of this training."""
+    out, record = Path(job.out), read_checked(Path(job.out) / NUMBERS)
+    if record is None or record.get("of") != _measured(_job_key(job, train, val, inputs, start), val):
         return False
     has_model = is_whole(out / MODEL, record["model_file"])
     if not has_model:

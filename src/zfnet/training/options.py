@@ -16,6 +16,7 @@ class TrainOptions:
     schedule: str = choice("plateau", "plateau", "step", "cosine", "constant")  # plateau: annealed [ZF13 3]
     factor: float = number(0.1, above=0, at_most=1)  # of each annealing [NS]; Krizhevsky's value
     patience: int = number(3, at_least=1)  # epochs without a better validation error before annealing [NS]
+    stop_after: int = number(0, at_least=0)  # plateaus that end the training, which has then converged [NS]; 0: never
     milestones: list[int] = number([30, 50, 60], at_least=1)  # epochs at which schedule=step anneals [NS]
     warmup_epochs: float = number(0.0, at_least=0)  # linear from 0; about 5 for batches over 1000 [our choice]
     divisor: float = number(1.0, above=0)  # input = (pixel - mean) / divisor; the papers: 1

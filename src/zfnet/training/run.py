@@ -8,10 +8,10 @@ import torch
 from zfnet.core.errors import UserError
 from zfnet.core.machine import pick_device
 from zfnet.data.cache.frames import DELETE
-from zfnet.data.cache.images import open_cache
+from zfnet.data.cache.images import Images, open_cache
 from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import join_world, launch
-from zfnet.training.fit import Job, fit, read_numbers
+from zfnet.training.fit import NUMBERS, Job, fit, has_ended, read_numbers
 
 
 def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
@@ -29,12 +29,22 @@ def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str 
 
 def run_job(job: Job) -> dict[str, Any]:
     """The numbers of the job, trained as one of the processes that the environment describes."""
+    train, val, inputs = _images(job)
+    with join_world(job.device) as world:
+        return fit(job, world, train, val, inputs)
+
+
+def is_trained(job: Job) -> bool:
+    """Whether the job's folder holds the network and the numbers of this very training."""
+    return (Path(job.out) / NUMBERS).exists() and has_ended(job, *_images(job))
+
+
+def _images(job: Job) -> tuple[Images, Images, Inputs]:
+    """Training and validation images of the job, and how they become inputs."""
     train, val = open_cache(Path(job.train_cache)), open_cache(Path(job.val_cache))
     if train.mean is None:
         raise UserError(f"{job.train_cache}: has no mean image; {DELETE}")
-    inputs = Inputs.of_mean_image(train.mean, job.train.divisor)
-    with join_world(job.device) as world:
-        return fit(job, world, train, val, inputs)
+    return train, val, Inputs.of_mean_image(train.mean, job.train.divisor)
 
 
 def check_machine(device: str, gpus: int, nodes: int, rendezvous: str) -> None:

@@ -2,7 +2,9 @@
 
 [ZF13] 3: "starting with a learning rate of 10^-2, in conjunction with a momentum term of 0.9. We anneal the learning
 rate throughout training manually when the validation error plateaus." Here `plateau` does by rule what they did by
-hand: after `patience` epochs without a better validation error the rate is multiplied by `factor`.
+hand: after `patience` epochs without a better validation error the rate is multiplied by `factor`. A training has
+*converged* when the validation error has stopped falling: when it reaches the plateau number `stop_after`, so that
+even a rate that has been lowered `stop_after - 1` times brings no better error. It ends there [our choice: NS].
 
 `lr` is the rate at `reference_batch` images a step, 128 as in the paper; at other batches it is scaled in proportion
 (Goyal et al. 2017), which large ones bear after a linear warm-up over the first `warmup_epochs`.
@@ -26,6 +28,12 @@ def learning_rate(config: TrainOptions, epoch: float, errors: Sequence[float]) -
     if epoch < config.warmup_epochs:
         rate *= (epoch + 1e-3) / config.warmup_epochs
     return rate
+
+
+def has_converged(config: TrainOptions, errors: Sequence[float]) -> bool:
+    """Whether the validation errors, one an epoch, have stopped falling by the rule of `stop_after`."""
+    has_rule = config.schedule == "plateau" and config.stop_after > 0
+    return has_rule and count_plateaus(errors, config.patience) >= config.stop_after
 
 
 def count_plateaus(errors: Sequence[float], patience: int) -> int:

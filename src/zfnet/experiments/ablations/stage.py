@@ -11,8 +11,18 @@ from zfnet.core.errors import UserError
 from zfnet.experiments.ablations.options import AblationsOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
-from zfnet.experiments.trainings import NOCLIP, PAPERSCALE, check_training, error_measure, train_one, variant
+from zfnet.experiments.trainings import (
+    NOCLIP,
+    PAPERSCALE,
+    check_training,
+    error_measure,
+    train_one,
+    trained_elsewhere,
+    variant,
+)
+from zfnet.networks.options import ModelOptions
 from zfnet.pipeline.record import Outcome
+from zfnet.training.options import TrainOptions
 
 
 def check(context: Context) -> None:
@@ -34,16 +44,15 @@ def run(context: Context) -> Outcome:
     rows = rows_of(options.rows, options.paperscale_epochs)
     for row in rows:
         model, changed = variant(config.model, recipe, row, options.paperscale_epochs)
-        runs = []
-        for seed in options.seeds:
-            folder = context.out / row / f"seed_{seed}"
-            runs.append(train_one(context, model, replace(changed, seed=seed), folder, caches))
-        table[row] = summary(runs)
+        trained = [_train(context, row, model, replace(changed, seed=seed), caches) for seed in options.seeds]
+        folders, runs = zip(*trained, strict=True)
+        table[row] = summary(runs) | {"folders": list(folders)}
         train_seconds += sum(run["train_seconds"] for run in runs)
         print(f"  {row:22} val top-1 error {table[row]['val_top1_error']['value']:.1f} %", flush=True)
     last = runs[0]
     numbers = {
-        "epochs": recipe.epochs,
+        "max_epochs": recipe.epochs,
+        "rule": _rule(recipe),
         "seeds": list(options.seeds),
         "rows": table,
         "train_seconds": train_seconds,
@@ -54,7 +63,35 @@ def run(context: Context) -> Outcome:
         "full_units": architecture("zfnet", last["pictures"], config.model.width).fulls[6].units,
     }
     best = min(table, key=lambda row: table[row]["val_top1_error"]["value"])
-    return Outcome(numbers, {}, f"{len(rows)} networks of {recipe.epochs} epochs, best {best}")
+    unfinished = [row for row, numbers_of_row in table.items() if not numbers_of_row["converged"]]
+    ended = f"not converged: {', '.join(unfinished)}" if unfinished else "all converged"
+    return Outcome(numbers, {}, f"{len(rows)} networks, best {best}; {ended}")
+
+
+def _train(
+    context: Context, row: str, model: ModelOptions, recipe: TrainOptions, caches: Path
+) -> tuple[str, dict[str, Any]]:
+    """(folder below the profile's, numbers) of one training, which may be that of stage train or ensemble."""
+    from zfnet.training.fit import read_numbers
+
+    folder = trained_elsewhere(context, model, recipe, caches)
+    if folder is not None:
+        numbers = read_numbers(folder)
+    else:
+        folder = context.out / row / f"seed_{recipe.seed}"
+        numbers = train_one(context, model, recipe, folder, caches)
+    return folder.relative_to(context.out.parent).as_posix(), numbers
+
+
+def _rule(recipe: TrainOptions) -> str:
+    """The rule by which the trainings end, in words."""
+    if recipe.schedule != "plateau" or not recipe.stop_after:
+        return f"every network is trained for {recipe.epochs} epochs, which does not show whether it has converged"
+    return (
+        f"the learning rate is multiplied by {recipe.factor:g} after {recipe.patience} epochs without a lower "
+        f"validation error; a training has converged when that has happened {recipe.stop_after} times; "
+        f"{recipe.epochs} epochs at most"
+    )
 
 
 def rows_of(configured: Sequence[str], paperscale_epochs: int) -> list[str]:
@@ -84,6 +121,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     n_val, n_measured = runs[0]["n_val"], min(runs[0]["n_train"], MEASURED)
     last_epochs = [run["history"][-1] for run in runs]
     return {
+        "converged": all(run["converged"] for run in runs),
+        "training": _training(runs),
         "train_top1_error": error_measure([run["train"]["top1_error"] for run in runs], n_measured),  # center crop
         "center_top1_error": error_measure([run["center"]["top1_error"] for run in runs], n_val),
         "val_top1_error": error_measure([run["top1_error"] for run in runs], n_val),
@@ -94,6 +133,12 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _training(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How the trainings of a row ended, in words: "converged after 31, 28 epochs"."""
+    epochs = ", ".join(str(run["epochs"]) for run in runs)
+    return f"{'converged' if all(run['converged'] for run in runs) else 'not converged'} after {epochs} epochs"
+
+
 ABLATIONS = Stage(
     "ablations",
     "[ZF13] Table 3",
@@ -102,7 +147,7 @@ ABLATIONS = Stage(
     options=AblationsOptions,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
-    version=4,
+    version=5,
     keeps=True,
     trains=True,
 )

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.evolution import compute
     from zfnet.networks.checkpoint import load_trained
+    from zfnet.training.fit import read_numbers
 
-    folder, recipe = context.folder("train") / "snapshots", context.config.train
-    epochs = sorted(epoch for epoch in {*recipe.snapshots, recipe.epochs} if epoch <= recipe.epochs)
-    checkpoints = [(epoch, folder / f"epoch_{epoch:04d}.pt") for epoch in epochs]
+    folder = context.folder("train")
+    last = read_numbers(folder)["epochs"]
+    epochs = sorted(epoch for epoch in {*context.config.train.snapshots, last} if epoch <= last)
+    checkpoints = [(epoch, folder / "snapshots" / f"epoch_{epoch:04d}.pt") for epoch in epochs]
 
     def load(path: Path) -> Network:
         return load_trained(path, context.device)

@@ -40,10 +40,11 @@ def _networks(context: Context) -> dict[str, Network]:
     if is_borrowed(config):
         return {context.network.title: context.network}
     networks = {f"{config.model.name}, trained in full": context.network}
+    table = (context.result_of("ablations") or {}).get("numbers", {}).get("rows", {})
     rows = COMPARED_AT_PAPER_SCALE if config.ablations.paperscale_epochs else COMPARED
     for title, row in rows.items():
-        path = context.folder("ablations") / row / f"seed_{config.ablations.seeds[0]}" / "model.pt"
-        if path.exists():
+        if row in table:
+            path = context.folder("ablations").parent / table[row]["folders"][0] / "model.pt"
             networks[title] = load_trained(path, context.device)
     return networks
 
