@@ -26,7 +26,7 @@ from zfnet.core.machine import keep_memory
 from zfnet.core.metrics import log_metrics, restart_metrics
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
-from zfnet.core.resume import checksum, is_whole, read_checked, report_damage, write_checked
+from zfnet.core.resume import checksum
 from zfnet.data.cache.images import Images
 from zfnet.networks.checkpoint import save_network, trained_network
 from zfnet.networks.convnet import ConvNet, build
@@ -36,6 +36,7 @@ from zfnet.networks.options import ModelOptions
 from zfnet.training import checkpoint
 from zfnet.training.batches import Dropouts, batches, sample_rows
 from zfnet.training.distributed import World
+from zfnet.training.ended import MODEL, has_ended, keep_previous, read_numbers, write_numbers
 from zfnet.training.evaluate import errors
 from zfnet.training.health import check_loss, dead_units, not_finite
 from zfnet.training.interrupt import StopOnInterrupt
@@ -44,8 +45,6 @@ from zfnet.training.renormalize import Renormalizer
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import learning_rate
 
-NUMBERS = "trained.json"
-MODEL = "model.pt"
 MEASURED = 20_000  # training images, at most, for the training error
 VERSION = 2  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
@@ -99,8 +98,11 @@ def fit(
     # ---- data, model, optimizer ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
     key = _job_key(job, train, val, inputs, start)
-    measured = _measured(key, val)
-    if not any(world.any(not _has_ended(out, measured))):
+    measured = _measured(key, config, val)
+    kept = {epoch for epoch in {*config.snapshots, config.epochs} if epoch <= config.epochs}
+    if world.is_main:
+        keep_previous(out, measured)
+    if not any(world.any(world.is_main and not has_ended(out, measured))):
         numbers = read_numbers(out)
         if world.is_main:
             restart_metrics(out, numbers["history"])
@@ -127,7 +129,7 @@ def fit(
         seeded = DistributedDataParallel(seeded)
 
     # ---- resume ------------------------------------------------------------------------------------------
-    place = checkpoint.restore(out / "checkpoints", model, optimizer, key)
+    place = checkpoint.restore(out / "checkpoints", model, optimizer, key, config.epochs, kept)
     if world.is_main:
         restart_metrics(out, place.history)
     saved_at = time.monotonic()
@@ -196,8 +198,10 @@ def fit(
             place.step, place.loss_sum = 0, 0.0
             if world.is_main:
                 log_metrics(out, **line)
-                if place.epoch in config.snapshots or place.epoch == config.epochs:
-                    _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", network, job)
+                if place.epoch in kept:
+                    snapshot = checkpoint.snapshot_file(out, place.epoch)
+                    _save(snapshot, network, job)
+                    place.snapshots[place.epoch] = checksum(snapshot)
                 checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
 
@@ -221,43 +225,32 @@ def fit(
     }
     if world.is_main:
         _save(out / MODEL, network, job)
-        write_checked(out / NUMBERS, {"of": measured, "model_file": checksum(out / MODEL), **numbers})
+        write_numbers(out, measured, numbers, {epoch: place.snapshots[epoch] for epoch in sorted(kept)})
     world.wait()
     return numbers
-
-
-def read_numbers(out: Path) -> dict[str, Any]:
-    """What `fit` returned, from the folder of a finished training. Raises UserError where they are missing."""
-    record = read_checked(out / NUMBERS)
-    if record is None:
-        raise UserError(f"{out / NUMBERS}: missing or damaged; run the same command again")
-    return {name: value for name, value in record.items() if name not in ("of", "model_file")}
-
-
-def _has_ended(out: Path, measured: str) -> bool:
-    """Whether the folder holds the network and the numbers of this training."""
-    record = read_checked(out / NUMBERS)
-    if record is None or record.get("of") != measured:
-        return False
-    has_model = is_whole(out / MODEL, record["model_file"])
-    if not has_model:
-        report_damage(out / MODEL, "missing or damaged; it is made again from the last checkpoint")
-    return has_model
 
 
 def _save(path: Path, network: Network, job: Job) -> None:
     save_network(path, network, job.model.name, job.model.width)
 
 
-def _measured(key: str, val: Images) -> str:
+def _measured(key: str, config: TrainOptions, val: Images) -> str:
     """Hash of what the numbers at the end depend on."""
-    content = json.dumps([VERSION, key, val.fingerprint()])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    content: list[Any] = [VERSION, key, val.fingerprint()]
+    if config.schedule != "cosine":  # where the key has no epochs
+        content.append(config.epochs)
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _job_key(job: Job, images: Images, val: Images, inputs: Inputs, start: Network | None) -> str:
-    """What a checkpoint must have in common with a training that resumes from it, as JSON."""
-    content: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint(), inputs.fingerprint()]
+    """What a checkpoint must have in common with a training that resumes from it, as JSON.
+
+    Where the learning rate does not depend on the number of epochs, a longer training continues a shorter one.
+    """
+    recipe = asdict(job.train)
+    if job.train.schedule != "cosine":
+        recipe["epochs"] = 0
+    content: list[Any] = [asdict(job.model), recipe, images.fingerprint(), inputs.fingerprint()]
     if job.train.schedule == "plateau":  # the validation error sets the learning rate
         content.append(val.fingerprint())
     if start is not None:

@@ -1,17 +1,23 @@
 """A training in this process, or in several that torch's launcher starts."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zfnet.core.errors import UserError
+from zfnet.core.lock import lock_folder
 from zfnet.core.machine import pick_device
 from zfnet.data.cache.frames import DELETE
 from zfnet.data.cache.images import open_cache
 from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import join_world, launch
-from zfnet.training.fit import Job, fit, read_numbers
+from zfnet.training.ended import read_numbers
+from zfnet.training.fit import Job, fit
+
+# The training processes of a command that was killed write a checkpoint before they end.
+_ENDING = "training processes of an earlier command are ending; waiting for them"
 
 
 def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
@@ -33,7 +39,9 @@ def run_job(job: Job) -> dict[str, Any]:
     if train.mean is None:
         raise UserError(f"{job.train_cache}: has no mean image; {DELETE}")
     inputs = Inputs.of_mean_image(train.mean, job.train.divisor)
-    with join_world(job.device) as world:
+    with join_world(job.device) as world, contextlib.ExitStack() as locked:
+        if world.is_main:
+            locked.enter_context(lock_folder(Path(job.out) / "training", f"{job.out}: {_ENDING}", wait=True))
         return fit(job, world, train, val, inputs)
 
 
