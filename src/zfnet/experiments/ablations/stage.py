@@ -104,5 +104,6 @@ ABLATIONS = Stage(
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
     version=4,
     keeps=True,
+    leaves=("*/seed_*/model.pt",),
     trains=True,
 )
