@@ -25,6 +25,7 @@ from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
 from zfnet.core.progress import duration
 from zfnet.core.resume import Part, checksum
+from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
 from zfnet.experiments.context import Context, as_file_name, folder_of, is_borrowed, raw_files
@@ -186,6 +187,8 @@ def run(config: Settings, command: str) -> list[Path]:
     """Run the stages that `config.stage` names, and those they need; returns their folders."""
     keep_memory()
     planned = plan(parse_stages(config.stage), config)
+    for folder in filter(None, (config.paths.outputs, config.paths.cache)):
+        mark_outputs(Path(folder))
     with _exclusive(config):
         _run_planned(planned, config, command)
     return [stage_folder(stage, config) for stage in planned]
