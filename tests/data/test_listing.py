@@ -289,3 +289,16 @@ def test_a_messy_folder_is_told_in_one_summary(tmp_path, capsys):
     assert (numbers["n_train"] + numbers["n_val"], numbers["n_unreadable"]) == (6 + 11 + 6, 2)
     (boxes,) = [note.split() for note in numbers["notes"] if note.startswith("boxes of ")]
     assert int(boxes[2]) + int(boxes[7]) == 12
+
+
+@pytest.mark.parametrize("outputs", ["outputs", "cat/my results", "a/b"])
+def test_own_outputs_are_no_data_wherever_they_lie(tmp_path, monkeypatch, outputs, capsys):
+    fill(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    data = DataOptions(source="folder", root=".", size=32)
+    config = Config(stage="data", data=data, paths=PathsOptions(outputs=outputs), wandb=WandbOptions(mode="disabled"))
+    runner.run(config, "")
+    before = read_folder(tmp_path, 0.2, seed=0)
+    runner.run(config, "")
+    assert "done before" in capsys.readouterr().out
+    assert before[0].classes == ("cat", "dog") and not before[0].notes

@@ -65,3 +65,18 @@ def test_fully_connected_layers_are_known_by_their_type_and_need_not_exist(
         assert list(numbers["rho"]) == ["0", "2", "5"][: 2 + is_dense]
         difference = numbers["rho_differences"]["y"]["a+ above a, fully connected"]
         assert (difference["value"] is not None) == is_dense
+
+
+def test_too_few_images_are_a_reason_and_no_error(wrap: Callable[..., Network], tmp_path: Path) -> None:
+    model, train = build("zfnet", 2, 56, width=0.05), noise(3, 0)
+    outcome = run(PatternsOptions(), wrap(model, train), train, noise(2, 1), tmp_path, seed=0)
+    assert "there are 3 and 2" in outcome.numbers["skipped"] and not list(tmp_path.iterdir())
+
+
+def test_images_that_are_all_the_same_end_in_numbers(wrap: Callable[..., Network], tmp_path: Path) -> None:
+    model, train, val = build("zfnet", 2, 56, width=0.05), noise(4, 0), noise(2, 1)
+    model.initialize("he", seed=0)
+    train.pixels[:], val.pixels[:] = train.pixels[0], train.pixels[0]
+    options = PatternsOptions(n_neurons=2, patch=112, points=2, n_shown=1)
+    outcome = run(options, wrap(model, train), train, val, tmp_path, seed=0)
+    assert np.isfinite(outcome.numbers["degradation"]["a+"]["area"]["value"])

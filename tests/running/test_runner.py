@@ -26,7 +26,7 @@ def ran(monkeypatch):
         def run(context):
             names.append(stage.name)
             folder = context.image_cache if stage.name == "data" else context.out
-            for file in stage.leaves:
+            for file in (pattern.replace("*", "x") for pattern in stage.leaves):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).touch()
             return Outcome({"value": len(names)}, {}, f"{stage.name} says so")
@@ -425,21 +425,44 @@ def test_a_stage_that_runs_again_says_what_is_new(config, ran, capsys):
     )
 
 
-def test_two_runs_are_not_in_one_folder_at_a_time(config, ran):
+def test_two_runs_are_not_in_one_profile_at_a_time(config, ran):
+    """Not even in different stages, whose results would be of two configurations."""
     with (
-        runner._exclusive(STAGES["train"], config),
-        pytest.raises(UserError, match="paths.outputs: another run is working in .*train"),
+        runner._exclusive(config),
+        pytest.raises(UserError, match="paths.outputs: another run is working in .*menagerie"),
     ):
         runner.run(replace(config, stage="train"), "")
-    assert ran == ["data"]
+    assert not ran
     runner.run(replace(config, stage="train"), "")
     assert ran == ["data", "train"]
 
 
+def test_the_lock_is_held_for_the_whole_run(config, ran, monkeypatch):
+    def refused(context):
+        with pytest.raises(UserError, match="another run is working"):
+            runner.run(replace(config, stage="data", seed=7), "")
+        return Outcome({}, {}, "")
+
+    for name in ("data", "occlusion"):
+        monkeypatch.setitem(STAGES, name, replace(STAGES[name], run=refused, leaves=()))
+    runner.run(replace(config, stage="occlusion"), "")
+    assert ran == ["train"]
+
+
 def test_several_nodes_that_train_together_are_one_run(config, ran):
     config = replace(config, nodes=2)
-    with runner._exclusive(STAGES["train"], config), runner._exclusive(STAGES["train"], config):
+    with runner._exclusive(config), runner._exclusive(config):
         pass
+
+
+@pytest.mark.parametrize("file", ["model.pt", "snapshots/x.pt"])
+def test_another_network_in_the_place_of_the_trained_one_is_noticed(config, ran, monkeypatch, tmp_path, file):
+    """By its content: by the stage that has trained, and where that leaves other weights by all that reads them."""
+    runner.run(replace(config, stage="occlusion"), "")
+    ran.clear()
+    (tmp_path / "menagerie" / "train" / file).write_bytes(b"of another seed")
+    runner.run(replace(config, stage="occlusion"), "")
+    assert ran == ["train", "occlusion"]
 
 
 def test_a_folder_is_the_same_however_it_is_written(config, tmp_path, monkeypatch):

@@ -256,6 +256,58 @@ def test_a_training_whose_files_are_damaged_is_ended_again(trained, stores, inpu
     assert (str(out / name) in capsys.readouterr().err) == ((name, damage) != ("trained.json", "gone"))
 
 
+@pytest.mark.parametrize("damage", ["gone", "of another training"])
+def test_a_lost_snapshot_is_made_again(trained, stores, inputs, tmp_path, damage, capsys):
+    out = Path(shutil.copytree(trained[0], tmp_path / "out"))
+    snapshot = out / "snapshots" / "epoch_0001.pt"
+    good = snapshot.read_bytes()
+    snapshot.unlink()
+    if damage != "gone":
+        shutil.copy(out / "snapshots" / "epoch_0004.pt", snapshot)
+    assert fit(job(out), ALONE, *stores, inputs)["top1_error"] == trained[1]["top1_error"]
+    assert snapshot.read_bytes() == good
+    assert f"{snapshot}: missing or" in capsys.readouterr().err
+
+
+def test_other_settings_keep_the_network_of_these_which_comes_back_with_them(
+    trained, stores, inputs, tmp_path, capsys, monkeypatch
+):
+    out = Path(shutil.copytree(trained[0], tmp_path / "out"))
+    files = ("model.pt", "trained.json", "snapshots/epoch_0001.pt", "snapshots/epoch_0004.pt")
+    before = {name: (out / name).read_bytes() for name in files}
+    monkeypatch.setattr(module, "log_metrics", interrupt_after(2))
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(out, seed=7), ALONE, *stores, inputs)  # its first snapshot has replaced the other one
+    monkeypatch.undo()
+    assert (out / "snapshots" / "epoch_0001.pt").read_bytes() != before["snapshots/epoch_0001.pt"]
+    assert f"other settings is replaced and kept in {out / 'previous'}" in capsys.readouterr().out
+    assert fit(job(out), ALONE, *stores, inputs) == trained[1]
+    assert {name: (out / name).read_bytes() for name in files} == before
+    assert "brought back" in capsys.readouterr().out
+
+
+def interrupt_after(calls):
+    def call(*_, **__):
+        nonlocal calls
+        calls -= 1
+        if not calls:
+            raise KeyboardInterrupt
+
+    return call
+
+
+def test_more_epochs_continue_a_training_at_a_constant_rate(stores, inputs, tmp_path, monkeypatch):
+    fit(job(tmp_path / "at once", schedule="constant", epochs=3), ALONE, *stores, inputs)
+    fit(job(tmp_path / "later", schedule="constant", epochs=2), ALONE, *stores, inputs)
+    lines = []
+    monkeypatch.setattr(module, "log_metrics", lambda folder, **values: lines.append(values["epoch"]))
+    fit(job(tmp_path / "later", schedule="constant", epochs=3), ALONE, *stores, inputs)
+    assert lines == [3]
+    assert_same_weights(tmp_path / "at once", tmp_path / "later")
+    fit(job(tmp_path / "later", schedule="constant", epochs=2), ALONE, *stores, inputs)
+    assert lines == [3]  # kept in previous/
+
+
 def test_validation_images_belong_to_a_training_where_their_error_sets_the_rate(stores, inputs, tmp_path):
     train, val = stores
     for schedule, same in (("cosine", True), ("plateau", False)):

@@ -4,14 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from zfnet.cli.main import main as command
 from zfnet.core.errors import UserError
-from zfnet.training import distributed
+from zfnet.networks.options import ModelOptions
+from zfnet.training import distributed, run
 from zfnet.training.distributed import join_world, launch
+from zfnet.training.fit import Job
+from zfnet.training.options import CheckpointOptions, TrainOptions
 
 
 def write_module(folder, name, *lines):
@@ -121,3 +127,25 @@ def test_an_interrupted_launcher_prints_no_traceback(tmp_path):
         launcher.send_signal(signal.SIGTERM)
         _, told = launcher.communicate(timeout=60)
     assert launcher.returncode == 128 + signal.SIGTERM and "Traceback" not in told
+
+
+def test_a_second_command_waits_for_the_processes_of_one_that_was_killed(tmp_path, monkeypatch, capfd):
+    """They write a checkpoint before they end, and hold the lock of the folder until then."""
+    order = []
+    monkeypatch.setattr(run, "open_cache", lambda folder: SimpleNamespace(mean=np.zeros((36, 36, 3), np.float32)))
+    monkeypatch.setattr(run, "fit", lambda job, *_: order.append("trains"))
+    job = Job(ModelOptions(), TrainOptions(), CheckpointOptions(), str(tmp_path), "cpu")
+    code = (
+        "import sys, time; from pathlib import Path; from zfnet.core.lock import lock_folder\n"
+        f"with lock_folder(Path({str(tmp_path)!r}) / 'training', '', wait=True):\n"
+        "    print('holds', flush=True); sys.stdin.readline()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdout.readline() == b"holds\n"
+        second = threading.Thread(target=run.run_job, args=[job])
+        second.start()
+        wait_until(lambda: "of an earlier command are ending; waiting" in capfd.readouterr().err)
+        assert not order
+        orphan.communicate(b"\n")
+        second.join(60)
+    assert order == ["trains"]

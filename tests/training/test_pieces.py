@@ -122,10 +122,10 @@ def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, cap
     files = sorted(tmp_path.glob("*/at_*.pt"))
     assert len(files) == 2
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
-    place = checkpoint.restore(tmp_path, net, optimizer, "key")
+    place = checkpoint.restore(tmp_path, net, optimizer, "key", 9, set())
     assert place.epoch == 2 and (net[0].bias == 2).all()
     assert "damaged" in capsys.readouterr().err
-    assert checkpoint.restore(tmp_path, net, optimizer, "another key").epoch == 0
+    assert checkpoint.restore(tmp_path, net, optimizer, "another key", 9, set()).epoch == 0
 
 
 @pytest.mark.parametrize("kind", ["bit", "cut"])
@@ -145,11 +145,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caps
             del data[random.integers(len(good)) :]
         newest.write_bytes(data)
         checkpoint.report_damage.cache_clear()
-        assert checkpoint.restore(tmp_path, net, optimizer, "key").epoch == 1 and (net[0].weight == 1).all()
+        assert checkpoint.restore(tmp_path, net, optimizer, "key", 9, set()).epoch == 1 and (net[0].weight == 1).all()
         errors = capsys.readouterr().err
         assert errors.count("\n") == 1 and f"{newest}: damaged" in errors
     newest.write_bytes(good)
-    assert checkpoint.restore(tmp_path, net, optimizer, "key").epoch == 2 and (net[0].weight == 2).all()
+    assert checkpoint.restore(tmp_path, net, optimizer, "key", 9, set()).epoch == 2 and (net[0].weight == 2).all()
 
 
 def test_a_checkpoint_is_known_by_its_content_and_not_by_its_place(tmp_path, capsys):
@@ -159,7 +159,7 @@ def test_a_checkpoint_is_known_by_its_content_and_not_by_its_place(tmp_path, cap
     checkpoint.save(tmp_path / "b", net, optimizer, checkpoint.Place(epoch=2), "seed 0", keep=2)
     (stranger,), (own,) = ((tmp_path / folder).glob("*/at_*.pt") for folder in "ab")
     stranger.rename(own.with_name(stranger.name))
-    assert checkpoint.restore(tmp_path / "b", net, optimizer, "seed 0").epoch == 2
+    assert checkpoint.restore(tmp_path / "b", net, optimizer, "seed 0", 9, set()).epoch == 2
     assert "not a checkpoint of this training" in capsys.readouterr().err
 
 
@@ -169,11 +169,11 @@ def test_checkpoints_of_another_configuration_give_way_to_the_new_ones(tmp_path)
     (tmp_path / "at_0099_0000000.pt").write_bytes(b"of an older layout")
     for epoch in (70, 71):
         checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "old recipe", keep=2)
-    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe") == checkpoint.Place()
+    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe", 9, set()) == checkpoint.Place()
     for epoch in (1, 2, 3):
         checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch), "new recipe", keep=2)
     assert [path.name for path in sorted(tmp_path.rglob("*.pt"))] == ["at_0002_0000000.pt", "at_0003_0000000.pt"]
-    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe").epoch == 3
+    assert checkpoint.restore(tmp_path, net, optimizer, "new recipe", 9, set()).epoch == 3
 
 
 def test_a_checkpoint_that_was_passed_over_as_damaged_does_not_outlive_the_next(tmp_path):

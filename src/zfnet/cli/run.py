@@ -13,12 +13,14 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zfnet.cli.words import prepare
 from zfnet.core import options
 from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
+from zfnet.data.listing import mark_outputs
 from zfnet.experiments.config import Settings
 from zfnet.experiments.table import STAGES, Config
 
@@ -154,6 +156,7 @@ def _validated(composed: DictConfig) -> Settings:
     overrides = str(OmegaConf.to_container(point.overrides.task, resolve=False))
     names_folders = re.search(r"paths\.outputs=[^,]*\$\{", overrides)
     if point.mode is RunMode.MULTIRUN and not names_folders:
+        mark_outputs(Path(config.paths.outputs))
         config.paths.outputs = point.runtime.output_dir
         config.paths.cache = config.paths.cache or f"{point.sweep.dir}/images"
     return config

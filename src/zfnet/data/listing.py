@@ -1,9 +1,10 @@
 """The folders of datasets as people have them: which files are images, which are boxes, and what is passed over.
 
 Links are followed, to folders as well as to files; a dangling link counts as a file, which then cannot be read. Hidden
-names and what file managers and archivers leave behind are skipped.
+names, what file managers and archivers leave behind, and the outputs of zfnet are skipped.
 """
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
     *(".tif", ".tiff", ".gif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"),
 )
+OUTPUTS = ".zfnet-outputs"  # empty file in a folder of outputs, which are no data wherever they lie
 ANNOTATIONS = "annotations"  # folder of box files, in any case
 _LEFTOVERS = {"__macosx", "@eadir", "lost+found", "thumbs.db", "desktop.ini"}
 _NOTES = 5  # classes whose passed over files are listed
@@ -46,14 +48,30 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.name.lower() not in _LEFTOVERS:
-                    (folders if entry.is_dir() else files).append(entry.name)
+                if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
+                    continue
+                if not entry.is_dir():
+                    files.append(entry.name)
+                elif not os.path.lexists(os.path.join(entry.path, OUTPUTS)):
+                    folders.append(entry.name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error.strerror}); make it readable or remove it") from error
     for name in folders:
         if not _is_text(name):
             raise UserError(f"{folder}: the name of its folder {name!a} is not UTF-8; rename it")
     return sorted(folders), sorted(files)
+
+
+def mark_outputs(folder: Path) -> None:
+    """Mark a folder, and those made for it, as outputs, which are no part of any dataset.
+
+    No error where they cannot be written.
+    """
+    made = [parent for parent in folder.parents if not parent.exists()]
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *made):
+            (place / OUTPUTS).touch()
 
 
 def walk(folder: Path, _above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -34,7 +34,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     version: int = 1
     keeps: bool = False  # its folder holds resumable work and is not emptied before it runs
-    leaves: tuple[str, ...] = ()  # files of its folder without which it is not done
+    leaves: tuple[str, ...] = ()  # patterns of the files of its folder that others read; changed, it is not done
     trains: bool = False  # it is about training: a borrowed network has none
     uses_network: bool = True  # it uses the network that the configuration names
     of_photo: bool = False  # it uses the key `image`: always runs, and is not in the report

@@ -1,8 +1,9 @@
 """The runner: stages run after those they need, and a stage that is done is skipped.
 
-A stage is done when the files of `Stage.leaves` exist and result.json, which is written last, holds the fingerprint of
-this configuration: a hash of the sections that the stage reads, of its version and of the fingerprints of its needs. So
-a changed value runs again what depends on it and nothing else.
+A stage is done when result.json, which is written last, holds the fingerprint of this configuration, and the files of
+`Stage.leaves` are those whose checksums it holds. The fingerprint is a hash of the sections that the stage reads, of
+its version, of the fingerprints of its needs and of the weights that these have left. So a changed value, or another
+network in the place of the trained one, runs again what depends on it and nothing else.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
 from zfnet.core.progress import duration
+from zfnet.core.resume import Part, checksum
+from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
 from zfnet.experiments.context import Context, as_file_name, folder_of, is_borrowed, raw_files
@@ -89,9 +92,16 @@ def fingerprint(stage: Stage, config: Settings) -> str:
         "named": {key: sources.named_files(config, key) for key in stage.reads},
         "package": _texts(stage.package) if stage.package else "",
         "needs": [fingerprint(STAGES[name], config) for name in needs(stage, config)],
+        "weights": {name: _weights(STAGES[name], config) for name in needs(stage, config)},
     }
     text = json.dumps([stage.name, stage.version, content], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _weights(stage: Stage, config: Settings) -> dict[str, Part]:
+    """Checksums of the networks that a stage about training has left; empty for other stages and before it has run."""
+    result = record.read_result(stage_folder(stage, config)) if stage.trains else None
+    return result.get("leaves", {}) if result else {}
 
 
 def section(config: Settings, key: str) -> Any:
@@ -129,11 +139,38 @@ def image_cache(config: Settings) -> Path:
 
 def result_of(stage: Stage, config: Settings) -> dict[str, Any] | None:
     """The stage's result where it is current for this configuration, else None."""
-    files_in = image_cache(config) if stage.name == "data" else stage_folder(stage, config)
-    if not all((files_in / file).is_file() for file in stage.leaves):
-        return None
     result = record.read_result(stage_folder(stage, config))
-    return result if result and result.get("fingerprint") == fingerprint(stage, config) else None
+    if not result or result.get("fingerprint") != fingerprint(stage, config):
+        return None
+    leaves, folder = result.get("leaves"), _folder_of_leaves(stage, config)
+    if leaves is None or any(_checksum(folder / name) != part for name, part in leaves.items()):
+        return None
+    return result
+
+
+def _folder_of_leaves(stage: Stage, config: Settings) -> Path:
+    return image_cache(config) if stage.name == "data" else stage_folder(stage, config)
+
+
+def _leaves(stage: Stage, config: Settings) -> dict[str, Part | None]:
+    """The files by which the stage is known, and their checksums."""
+    folder = _folder_of_leaves(stage, config)
+    files = [file for pattern in stage.leaves for file in sorted(folder.glob(pattern))]
+    return {file.relative_to(folder).as_posix(): _checksum(file) for file in files}
+
+
+def _checksum(file: Path) -> Part | None:
+    """The checksum of a file, None where it cannot be read; computed once in a run while size and time stay."""
+    try:
+        state = file.stat()
+        return _checksum_at(file, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return None
+
+
+@cache
+def _checksum_at(file: Path, size: int, time_ns: int) -> Part:
+    return checksum(file)
 
 
 def context_of(stage: Stage, config: Settings) -> Context:
@@ -149,8 +186,17 @@ def context_of(stage: Stage, config: Settings) -> Context:
 def run(config: Settings, command: str) -> list[Path]:
     """Run the stages that `config.stage` names, and those they need; returns their folders."""
     keep_memory()
-    sources.forget_listings()
     planned = plan(parse_stages(config.stage), config)
+    for folder in filter(None, (config.paths.outputs, config.paths.cache)):
+        mark_outputs(Path(folder))
+    with _exclusive(config):
+        _run_planned(planned, config, command)
+    return [stage_folder(stage, config) for stage in planned]
+
+
+def _run_planned(planned: list[Stage], config: Settings, command: str) -> None:
+    sources.forget_listings()
+    _checksum_at.cache_clear()
     pending = [stage for stage in planned if stage.of_photo or not result_of(stage, config)]
     passed_over = check_all(pending, config)
     for reason in passed_over.values():
@@ -161,9 +207,7 @@ def run(config: Settings, command: str) -> list[Path]:
             print(f"{stage.name:16} done before   {result.get('headline', '')}", flush=True)
             continue
         logged = stage is planned[-1] or not under_agent()  # a sweep's agent opens one run
-        with _exclusive(stage, config):
-            _run_stage(stage, config, command, logged, passed_over.get(stage.name, ""))
-    return [stage_folder(stage, config) for stage in planned]
+        _run_stage(stage, config, command, logged, passed_over.get(stage.name, ""))
 
 
 def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
@@ -186,11 +230,11 @@ def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
     return passed_over
 
 
-def _exclusive(stage: Stage, config: Settings) -> contextlib.AbstractContextManager[None]:
-    """Context that locks the stage's folder for this run (not for nodes that train together)."""
-    folder = stage_folder(stage, config)
+def _exclusive(config: Settings) -> contextlib.AbstractContextManager[None]:
+    """Context that locks the profile's outputs for this run (not for nodes that train together)."""
     if config.nodes > 1:
         return contextlib.nullcontext()
+    folder = Path(config.paths.outputs) / config.profile
     busy = f"paths.outputs: another run is working in {folder}; wait for it or give another folder"
     return lock_folder(folder, busy, wait=False)
 
@@ -231,6 +275,7 @@ def _write_result(
         "config": {key: section(config, key) for key in stage.reads},
         "fingerprint": fingerprint(stage, config),
         "files": raw_files(config, stage.name),
+        "leaves": _leaves(stage, config),
         "seed": config.seed,
         "versions": record.versions(),
         "commit": commit[0],

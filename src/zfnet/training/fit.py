@@ -26,7 +26,7 @@ from zfnet.core.machine import keep_memory
 from zfnet.core.metrics import log_metrics, restart_metrics
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
-from zfnet.core.resume import checksum, is_whole, read_checked, report_damage, write_checked
+from zfnet.core.resume import checksum
 from zfnet.data.cache.images import Images
 from zfnet.networks.checkpoint import save_network, trained_network
 from zfnet.networks.convnet import ConvNet, build
@@ -36,6 +36,7 @@ from zfnet.networks.options import ModelOptions
 from zfnet.training import checkpoint
 from zfnet.training.batches import Dropouts, batches, sample_rows
 from zfnet.training.distributed import World
+from zfnet.training.ended import MODEL, has_ended, keep_previous, read_numbers, write_numbers
 from zfnet.training.evaluate import errors
 from zfnet.training.health import check_loss, dead_units, not_finite
 from zfnet.training.interrupt import StopOnInterrupt
@@ -44,8 +45,6 @@ from zfnet.training.renormalize import Renormalizer
 from zfnet.training.sampling import plan_epoch
 from zfnet.training.schedule import has_converged, learning_rate
 
-NUMBERS = "trained.json"
-MODEL = "model.pt"
 MEASURED = 20_000  # training images, at most, for the training error
 VERSION = 3  # grows when the same training gives more numbers
 CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
@@ -99,7 +98,11 @@ def fit(
     # ---- data, model, optimizer ---------------------------------------------------------------------------
     config, out = job.train, Path(job.out)
     key = _job_key(job, train, val, inputs, start)
-    if not any(world.any(not has_ended(job, train, val, inputs, start))):
+    measured = measured_hash(job, train, val, inputs, start)
+    kept = {epoch for epoch in {*config.snapshots, config.epochs} if epoch <= config.epochs}
+    if world.is_main:
+        keep_previous(out, measured)
+    if not any(world.any(world.is_main and not has_ended(out, measured))):
         numbers = read_numbers(out)
         if world.is_main:
             restart_metrics(out, numbers["history"])
@@ -126,7 +129,7 @@ def fit(
         seeded = DistributedDataParallel(seeded)
 
     # ---- resume ------------------------------------------------------------------------------------------
-    place = checkpoint.restore(out / "checkpoints", model, optimizer, key)
+    place = checkpoint.restore(out / "checkpoints", model, optimizer, key, config.epochs, kept)
     if world.is_main:
         restart_metrics(out, place.history)
     saved_at = time.monotonic()
@@ -195,8 +198,10 @@ def fit(
             place.step, place.loss_sum = 0, 0.0
             if world.is_main:
                 log_metrics(out, **line)
-                if place.epoch in config.snapshots or _is_over(config, place):
-                    _save(out / "snapshots" / f"epoch_{place.epoch:04d}.pt", network, job)
+                if place.epoch in kept or _is_over(config, place):
+                    snapshot = checkpoint.snapshot_file(out, place.epoch)
+                    _save(snapshot, network, job)
+                    place.snapshots[place.epoch] = checksum(snapshot)
                 checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
 
@@ -221,8 +226,8 @@ def fit(
     }
     if world.is_main:
         _save(out / MODEL, network, job)
-        identity = {"of": _measured(key, val), "model_file": checksum(out / MODEL)}
-        write_checked(out / NUMBERS, identity | numbers)
+        snapshots = {n: part for n, part in sorted(place.snapshots.items()) if n in kept or n == place.epoch}
+        write_numbers(out, measured, numbers, snapshots)
     world.wait()
     return numbers
 
@@ -235,38 +240,27 @@ def _is_over(config: TrainOptions, place: checkpoint.Place) -> bool:
     return place.epoch >= config.epochs or has_converged(config, _past_errors(place))
 
 
-def read_numbers(out: Path) -> dict[str, Any]:
-    """What `fit` returned, from the folder of a finished training. Raises UserError where they are missing."""
-    record = read_checked(out / NUMBERS)
-    if record is None:
-        raise UserError(f"{out / NUMBERS}: missing or damaged; run the same command again")
-    return {name: value for name, value in record.items() if name not in ("of", "model_file")}
-
-
-def has_ended(job: Job, train: Images, val: Images, inputs: Inputs, start: Network | None = None) -> bool:
-    """Whether the job's folder holds the network and the numbers of this training."""
-    out, record = Path(job.out), read_checked(Path(job.out) / NUMBERS)
-    if record is None or record.get("of") != _measured(_job_key(job, train, val, inputs, start), val):
-        return False
-    has_model = is_whole(out / MODEL, record["model_file"])
-    if not has_model:
-        report_damage(out / MODEL, "missing or damaged; it is made again from the last checkpoint")
-    return has_model
-
-
 def _save(path: Path, network: Network, job: Job) -> None:
     save_network(path, network, job.model.name, job.model.width)
 
 
-def _measured(key: str, val: Images) -> str:
+def measured_hash(job: Job, train: Images, val: Images, inputs: Inputs, start: Network | None = None) -> str:
     """Hash of what the numbers at the end depend on."""
-    content = json.dumps([VERSION, key, val.fingerprint()])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    content: list[Any] = [VERSION, _job_key(job, train, val, inputs, start), val.fingerprint()]
+    if job.train.schedule != "cosine":  # where the key has no epochs
+        content.append(job.train.epochs)
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _job_key(job: Job, images: Images, val: Images, inputs: Inputs, start: Network | None) -> str:
-    """What a checkpoint must have in common with a training that resumes from it, as JSON."""
-    content: list[Any] = [asdict(job.model), asdict(job.train), images.fingerprint(), inputs.fingerprint()]
+    """What a checkpoint must have in common with a training that resumes from it, as JSON.
+
+    Where the learning rate does not depend on the number of epochs, a longer training continues a shorter one.
+    """
+    recipe = asdict(job.train)
+    if job.train.schedule != "cosine":
+        recipe["epochs"] = 0
+    content: list[Any] = [asdict(job.model), recipe, images.fingerprint(), inputs.fingerprint()]
     if job.train.schedule == "plateau":  # the validation error sets the learning rate
         content.append(val.fingerprint())
     if start is not None:

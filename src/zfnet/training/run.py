@@ -1,17 +1,23 @@
 """A training in this process, or in several that torch's launcher starts."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zfnet.core.errors import UserError
+from zfnet.core.lock import lock_folder
 from zfnet.core.machine import pick_device
 from zfnet.data.cache.frames import DELETE
 from zfnet.data.cache.images import Images, open_cache
 from zfnet.networks.inputs import Inputs
 from zfnet.training.distributed import join_world, launch
-from zfnet.training.fit import NUMBERS, Job, fit, has_ended, read_numbers
+from zfnet.training.ended import has_ended, read_numbers
+from zfnet.training.fit import Job, fit, measured_hash
+
+# The training processes of a command that was killed write a checkpoint before they end.
+_ENDING = "training processes of an earlier command are ending; waiting for them"
 
 
 def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
@@ -30,13 +36,15 @@ def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str 
 def run_job(job: Job) -> dict[str, Any]:
     """The numbers of the job, trained as one of the processes that the environment describes."""
     train, val, inputs = _images(job)
-    with join_world(job.device) as world:
+    with join_world(job.device) as world, contextlib.ExitStack() as locked:
+        if world.is_main:
+            locked.enter_context(lock_folder(Path(job.out) / "training", f"{job.out}: {_ENDING}", wait=True))
         return fit(job, world, train, val, inputs)
 
 
 def is_trained(job: Job) -> bool:
     """Whether the job's folder holds the network and the numbers of this very training."""
-    return (Path(job.out) / NUMBERS).exists() and has_ended(job, *_images(job))
+    return has_ended(Path(job.out), measured_hash(job, *_images(job)))
 
 
 def _images(job: Job) -> tuple[Images, Images, Inputs]:

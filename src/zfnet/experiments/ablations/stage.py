@@ -72,7 +72,7 @@ def _train(
     context: Context, row: str, model: ModelOptions, recipe: TrainOptions, caches: Path
 ) -> tuple[str, dict[str, Any]]:
     """(folder below the profile's, numbers) of one training, which may be that of stage train or ensemble."""
-    from zfnet.training.fit import read_numbers
+    from zfnet.training.ended import read_numbers
 
     folder = trained_elsewhere(context, model, recipe, caches)
     if folder is not None:
@@ -149,5 +149,6 @@ ABLATIONS = Stage(
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
     version=5,
     keeps=True,
+    leaves=("*/seed_*/model.pt",),
     trains=True,
 )

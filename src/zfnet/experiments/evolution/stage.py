@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.evolution import compute
     from zfnet.networks.checkpoint import load_trained
-    from zfnet.training.fit import read_numbers
+    from zfnet.training.ended import read_numbers
 
     folder = context.folder("train")
     last = read_numbers(folder)["epochs"]

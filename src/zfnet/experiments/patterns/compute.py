@@ -19,11 +19,19 @@ from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.experiments.patterns.signal_quality import ESTIMATORS, Batches, Quality
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
-from zfnet.pipeline.record import Outcome
+from zfnet.pipeline.record import Outcome, skipped
 
 
 def run(options: PatternsOptions, network: Network, train: Images, images: Images, out: Path, seed: int) -> Outcome:
-    """Patterns (saved as patterns.pt), rho by layer, image degradation, the methods side by side and the toy."""
+    """Patterns (saved as patterns.pt), rho by layer, image degradation, the methods side by side and the toy.
+
+    Skipped where a half of the training images, or the validation images, are fewer than two.
+    """
+    if len(train) < 4 or len(images) < 2:
+        return skipped(
+            f"patterns need two images in each half of the training images and two of validation; there are "
+            f"{len(train)} and {len(images)}"
+        )
     module, batch = network.module, options.batch
     shuffled = np.random.default_rng([seed, 5]).permutation(len(train))
     first, second = np.split(shuffled, [(len(train) + 1) // 2])

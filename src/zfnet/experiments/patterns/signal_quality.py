@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zfnet.attribution.patterns import Layer, Patterns, layers, weight_patterns
+from zfnet.core.errors import UserError
 from zfnet.core.statistics import Measure
 from zfnet.networks.walk import Visitor, visit
 
@@ -38,6 +39,7 @@ ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
 TARGETS = ("y", "output")
 PATCHES = 8  # of a convolution, an image
 RIDGE = 1e-3
+ROUNDING = 1e-7  # of float32 products, relative to the mean square of an input
 CLOSED_FORM_UP_TO = 10_000  # inputs of a neuron
 Batches = Callable[[], Iterable[Tensor]]  # network inputs, from the start at every call
 Key = tuple[str, int]  # module name, group
@@ -169,9 +171,21 @@ class ClosedForm:
         c_xf = xf - x[:, None] * f[:, None]  # covariances
         c_ff = ff - f[:, :, None] * f[:, None]
         c_xx = xx - torch.outer(x, x)
-        c_xx.diagonal().add_(RIDGE * c_xx.trace() / len(x) + 1e-30)
-        root = torch.linalg.cholesky(c_xx)
+        root = _cholesky(c_xx, RIDGE * c_xx.trace() / len(x) + 1e-30, ROUNDING * xx.trace() / len(x) + 1e-30)
         return torch.stack([_readout(root, s, c_xf, c_ff) for s in self.neurons.signals])
+
+
+def _cholesky(covariance: Tensor, ridge: Tensor, rounding: Tensor) -> Tensor:
+    """The factor of covariance + ridge, or a larger one from `rounding` on where inputs do not vary.
+
+    Raises UserError where an input is not finite.
+    """
+    identity = torch.eye(len(covariance)).to(covariance)
+    for added in (ridge, *(rounding * 10**power for power in range(8))):
+        root, failed = torch.linalg.cholesky_ex(covariance + added * identity)
+        if not failed:
+            return root
+    raise UserError("patterns: the activations of the network are not finite; check its weights")
 
 
 def _readout(root: Tensor, s: Tensor, c_xf: Tensor, c_ff: Tensor) -> Tensor:

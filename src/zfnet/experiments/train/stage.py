@@ -36,6 +36,6 @@ TRAIN = Stage(
     reads=("model", "train"),
     version=3,
     keeps=True,
-    leaves=("model.pt",),
+    leaves=("model.pt", "snapshots/*.pt"),
     trains=True,
 )
