@@ -223,7 +223,7 @@ def class_model(
     """
     if objective not in ("score", "posterior"):
         raise UserError(f"objective: {objective!r} is not one of score, posterior")
-    output = _output(network, target)
+    output = network.classes.output(target)
     inputs = ascend(network, torch.tensor([output]), options or ClassModelOptions(), objective, seed)
     with torch.inference_mode():
         scores = network.scores(inputs)[0].double()
@@ -385,22 +385,8 @@ def _target(network: Network, x: Tensor, target: int | str | None) -> tuple[int,
     """The output that is asked for, or the likeliest, and its probability for the input x (1, 3, h, w)."""
     with torch.inference_mode():
         probabilities = network.scores(x)[0].double().softmax(0)
-    output = int(probabilities.argmax()) if target is None else _output(network, target)
+    output = int(probabilities.argmax()) if target is None else network.classes.output(target)
     return output, float(probabilities[output])
-
-
-def _output(network: Network, target: int | str) -> int:
-    """The output of a class: its number, id or name."""
-    classes = network.classes
-    if isinstance(target, int):
-        if 0 <= target < len(classes):
-            return target
-        raise UserError(f"target: {network.title} has classes 0 to {len(classes) - 1}, not {target}")
-    for known in (classes.ids, classes.names):
-        if target in known:
-            return known.index(target)
-    first = ", ".join(classes.names[:5])
-    raise UserError(f"target: {network.title} has no class {target!r}; its classes are {first}, ...")
 
 
 def _image_files(folder: Path) -> list[Path]:

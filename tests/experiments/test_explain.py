@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -14,13 +15,15 @@ from PIL import Image
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid, covered_probabilities
 from zfnet.core.errors import UserError
-from zfnet.experiments.explain import compute
+from zfnet.experiments.explain import compute, folder
 from zfnet.experiments.explain.figure import LABEL, LINE, WIDTH, Sheet, Tile, draw
 from zfnet.experiments.explain.options import ExplainOptions
-from zfnet.experiments.explain.photo import read_photo
+from zfnet.experiments.explain.photo import list_photos, read_photo
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
 from zfnet.networks.network import Classes, Network
+from zfnet.pipeline.record import write_result
+from zfnet.report.gallery import write_gallery
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_the_signals_are_those_of_the_engine(network, estimated, photo):
 
 def test_the_strongest_unit_is_the_maximum_of_its_layer_and_projected_alone(network, photo):
     x = input_of(network, photo)
-    units, left_out = compute.strongest_units(network, x)
+    units, left_out = compute.chosen_units(network, x, 0, -1)
     assert not left_out
     assert [(unit.number, unit.module) for unit in units] == list(network.feature_maps.items())
     for unit in units:
@@ -194,7 +197,7 @@ def test_methods_that_refuse_the_network_are_left_out_with_their_reason(photo, f
 def test_reasons_stand_below_the_tiles():
     tile = Tile(np.full((10, 10, 3), 50, dtype=np.uint8), "tile", "note")
     photo = np.full((30, 40, 3), 77, dtype=np.uint8)
-    sheet = Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9)], [tile] * 4, [(tile, tile)])
+    sheet = Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9)], "cat", [tile] * 4, [(tile, tile)], "units")
     plain, noted = draw(sheet), draw(replace(sheet, notes=("deconvnet is left out",)))
     assert len(noted) - len(plain) == LINE
     first = next(y for y in range(len(plain)) if (plain[y] != noted[y]).any())
@@ -218,7 +221,9 @@ def test_the_sheet_has_every_tile_in_place():
     methods = [flat(10 * n) for n in range(1, 7)]
     units = [(flat(200), flat(100 + n)) for n in range(5)]
     photo = np.full((30, 40, 3), 77, dtype=np.uint8)
-    picture = draw(Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9), ("dog", 0.1)], methods, units))
+    picture = draw(
+        Sheet("a.jpg", "net", photo, (5, 0, 35, 30), [("cat", 0.9), ("dog", 0.1)], "cat", methods, units, "units")
+    )
     side = (WIDTH - 2 * 20) // 3
     column = picture[:, 40 + side // 2]
     assert (column == 40).all(1).sum() >= side - LABEL  # the fourth method, second row, first column
@@ -228,9 +233,8 @@ def test_the_sheet_has_every_tile_in_place():
 
 def test_a_sheet_takes_hostile_names():
     tile = Tile(np.zeros((4, 4, 3), dtype=np.uint8), "日本" * 90, "\n\x00")
-    sheet = Sheet(
-        "\x00\n" * 9, "", np.zeros((5, 5, 3), dtype=np.uint8), (0, 0, 5, 5), [("x", 0.0)], [tile], [(tile, tile)]
-    )
+    photo = np.zeros((5, 5, 3), dtype=np.uint8)
+    sheet = Sheet("\x00\n" * 9, "", photo, (0, 0, 5, 5), [("x", 0.0)], "y", [tile], [(tile, tile)], "\x00")
     assert draw(sheet).dtype == np.uint8
 
 
@@ -242,3 +246,91 @@ def test_a_dead_network_is_drawn_in_grey(network, photo, few, tmp_path):
     assert outcome.numbers["units"][0]["value"] == 0
     assert outcome.numbers["occlusion"]["lowest_probability"] == pytest.approx(1 / 3)
     assert outcome.numbers["top"][0]["probability"] == pytest.approx(1 / 3)
+
+
+# ---------------------------------------------------------------- a class, a layer, a map
+@pytest.mark.parametrize("target", ["2", "class_2", "Class 2"])
+def test_a_class_that_is_asked_for_is_explained(network, photo, few, tmp_path, target):
+    asked = compute.explain(replace(few, target=target), network, photo, "003.jpg").numbers
+    likeliest = compute.explain(few, network, photo, "003.jpg").numbers
+    assert asked["explained"] == network.classes.names[2] and asked["top"] == likeliest["top"]
+    x = input_of(network, photo)
+    covered = covered_probabilities(network.module, x[0], compute.square_places(32, few.square, 4))[..., 2]
+    assert asked["occlusion"]["lowest_probability"] == pytest.approx(float(covered.min()))
+
+
+def test_a_class_that_the_network_lacks_is_named_with_those_like_it(network, photo, few):
+    with pytest.raises(UserError, match=r"target: no class 'clas 1'.*class 1"):
+        compute.explain(replace(few, target="clas 1"), network, photo, "003.jpg")
+
+
+def test_the_strongest_maps_of_a_layer_are_shown(network, photo):
+    x = input_of(network, photo)
+    units, _ = compute.chosen_units(network, x, 3, -1)
+    activations = network.module.upto(x, network.feature_maps[3])[0]
+    literal = sorted(((float(plane.max()), k) for k, plane in enumerate(activations)), key=lambda pair: -pair[0])
+    assert [unit.unit for unit in units] == [k for _, k in literal[: compute.SHOWN]]
+    assert [unit.value for unit in units] == pytest.approx([value for value, _ in literal[: compute.SHOWN]], rel=1e-5)
+
+
+def test_a_map_is_shown_at_its_strongest_places_that_are_not_neighbors(network, photo):
+    x = input_of(network, photo)
+    activations = network.module.upto(x, network.feature_maps[1])[0]
+    unit = int(activations.flatten(1).sum(1).argmax())
+    units, _ = compute.chosen_units(network, x, 1, unit)
+    assert {shown.unit for shown in units} == {unit} and len(units) == compute.SHOWN
+    assert units[0].value == pytest.approx(float(activations[unit].max()), rel=1e-5)
+    for i, first in enumerate(units):
+        assert float(activations[unit][first.place]) == pytest.approx(first.value, rel=1e-5)
+        for second in units[:i]:
+            assert second.value >= first.value
+            assert max(abs(a - b) for a, b in zip(first.place, second.place, strict=True)) > 1
+    with pytest.raises(UserError, match=r"explain\.unit: layer 1 has maps 0 to"):
+        compute.chosen_units(network, x, 1, 10_000)
+
+
+def test_a_map_that_does_not_fire_is_named(network, photo):
+    with torch.no_grad():
+        network.module.conv1.weight[0], network.module.conv1.bias[0] = 0, -1
+    units, left_out = compute.chosen_units(network, input_of(network, photo), 1, 0)
+    assert units == [] and left_out == {"map 0 of layer 1": "fires nowhere in this photograph"}
+
+
+# ---------------------------------------------------------------- a folder
+def test_every_photograph_of_a_folder_is_explained_once(network, few, tmp_path, monkeypatch, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "explain" / "out"
+    for name in ("a.jpg", "b/a.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(len(name)).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+            photos / name
+        )
+    (photos / "broken.jpg").write_bytes(b"no image")
+    (photos / "phone.HEIC").write_bytes(b"x")
+    listed, passed_over = list_photos(str(photos))
+    assert list(listed) == ["a.jpg", "broken.jpg", "b/a.jpg"] and passed_over == ".heic 1"
+
+    outcome = folder.run(few, network, listed, passed_over, out, None)
+    assert list(outcome.figures) == ["pictures/a.jpg.png", "pictures/b/a.jpg.png"]
+    assert all((out / name).is_file() for name in outcome.figures)
+    alone = compute.explain(few, network, read_photo(str(photos / "b" / "a.jpg")), "b/a.jpg")
+    assert outcome.numbers["photographs"]["b/a.jpg"] == json.loads(json.dumps(alone.numbers))
+    np.testing.assert_array_equal(cv2.imread(str(out / "pictures/b/a.jpg.png"))[..., ::-1], alone.picture)
+    said = capsys.readouterr().out
+    assert "broken.jpg is not an image" in said and ".heic 1" in said
+
+    explained = []
+    explain = folder.explain
+    monkeypatch.setattr(folder, "explain", lambda *given: explained.append(given[3]) or explain(*given))
+    (out / "pictures" / "a.jpg.png").write_bytes(b"damaged")
+    assert folder.run(few, network, listed, passed_over, out, None).numbers == outcome.numbers
+    assert explained == ["a.jpg"]
+
+    write_result(out, {"numbers": outcome.numbers, "figures": outcome.figures})
+    page = write_gallery(out).read_text(encoding="utf-8")
+    assert 'src="pictures/b/a.jpg.png"' in page and "broken.jpg" in page and ".heic 1" in page
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    (tmp_path / "phone.heic").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"holds no photograph \(passed over: \.heic 1; save them as JPEG or PNG\)"):
+        list_photos(str(tmp_path))

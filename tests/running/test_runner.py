@@ -1,6 +1,7 @@
 """The table of stages and the one way they run: what is done is skipped, what changed runs again."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -152,12 +153,23 @@ def test_an_explanation_has_a_folder_a_photograph_and_runs_each_time(config, ran
     runner.run(asked, "")
     folders = runner.run(asked, "")
     assert ran == ["data", "train", "explain", "explain"]
-    assert folders[-1] == tmp_path / "menagerie" / "explain" / "my dog"
+    assert folders[-1].parent == tmp_path / "menagerie" / "explain"
+    assert re.fullmatch(r"my dog-[0-9a-f]{6}", folders[-1].name)
     assert (folders[-1] / "result.json").exists()
     Path(photo).unlink()
     with pytest.raises(UserError, match="my dog.png is not a file"):
         runner.run(asked, "")
     assert (folders[-1] / "result.json").exists()  # of the photograph as it was
+
+
+def test_no_explanation_takes_the_place_of_another(config, tmp_path):
+    """Photographs of one name, and other questions about the same one."""
+    first = replace(config, image="2023/IMG_0001.jpg")
+    others = [replace(first, image="2024/IMG_0001.jpg"), replace(first, image="2023/IMG_0001.png")]
+    others += [replace(first, explain=replace(first.explain, target="dog"))]
+    others += [replace(first, explain=replace(first.explain, layer=3, unit=unit)) for unit in (-1, 7)]
+    folders = {stage_folder(STAGES["explain"], asked) for asked in (first, *others)}
+    assert len(folders) == 6 and all(folder.name.startswith("IMG_0001-") for folder in folders)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +190,7 @@ def borrowed(config):
 
 def test_an_explanation_through_a_borrowed_network_trains_nothing(borrowed, ran, photo, tmp_path):
     folders = runner.run(replace(borrowed, stage="explain", image=photo), "")
-    assert ran == ["explain"] and folders == [tmp_path / "menagerie-squeezenet1_1" / "explain" / "my dog"]
+    assert ran == ["explain"] and folders[0].parent == tmp_path / "menagerie-squeezenet1_1" / "explain"
 
 
 def test_a_borrowed_network_has_its_own_folder_and_shares_the_images(config, borrowed, ran, tmp_path):

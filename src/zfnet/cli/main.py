@@ -112,7 +112,7 @@ def bench(words: list[str]) -> int:
 
 COMMANDS = {
     "run": Command("[key=value ...]", "stages and what they need; without stage=, everything up to the report", run),
-    "explain": Command("PHOTO [key=value ...]", "every method on a photograph, as one picture", explain),
+    "explain": Command("PHOTO [key=value ...]", "every method on a photograph, or on those of a folder", explain),
     "stages": Command("", "the stages and what each makes", stages),
     "data": Command("check|unpack FOLDER", "what of the datasets is there, missing or damaged; unpack it", data),
     "report": Command("FOLDER", "the report of the stages that have been run, e.g. outputs/menagerie", report),

@@ -92,6 +92,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
 
 def run_config(config: Settings, typed: Sequence[str] = ()) -> None:
     """Check the configuration, run its stages and print where the report is; `typed` are the words of the command."""
+    from zfnet.report.gallery import write_gallery
     from zfnet.running import runner
 
     options.check(config)
@@ -99,6 +100,7 @@ def run_config(config: Settings, typed: Sequence[str] = ()) -> None:
     if config.stage == "list":
         return print_stages()
     folders = runner.run(config, shlex.join(["zfnet", "run", *typed]))
+    write_gallery(folders[-1])
     index = folders[-1] / "index.html"
     print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")
 

@@ -6,6 +6,7 @@ of a network of torchvision or timm, or of anybody's `nn.Module`.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections import Counter
@@ -41,6 +42,18 @@ class Classes:
         by_id, by_name = self._outputs
         of_class = [by_id.get(name, by_name.get(_plain(name), -1)) for name in index.classes]
         return np.array([*of_class, -1], dtype=np.int64)[index.labels]  # the label -1 takes the last
+
+    def output(self, name: str | int) -> int:
+        """The output of a class by its number, id or name. Raises UserError where there is no such class."""
+        if str(name).isdecimal() and int(name) < len(self):
+            return int(name)
+        by_id, by_name = self._outputs
+        found = by_id.get(str(name), by_name.get(_plain(str(name))))
+        if found is not None:
+            return found
+        close = difflib.get_close_matches(_plain(str(name)), map(_plain, self.names), n=3)
+        examples = ", ".join(close or self.names[:3])
+        raise UserError(f"target: no class {name!r}; give a number up to {len(self) - 1}, an id or a name: {examples}")
 
     @cached_property
     def _outputs(self) -> tuple[dict[str, int], dict[str, int]]:

@@ -28,7 +28,8 @@ from zfnet.core.resume import Part, checksum
 from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
-from zfnet.experiments.context import Context, as_file_name, folder_of, is_borrowed, raw_files
+from zfnet.experiments.context import Context, folder_of, is_borrowed, raw_files
+from zfnet.experiments.explain.photo import folder_name
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
 from zfnet.pipeline import record
@@ -126,7 +127,7 @@ def stage_folder(stage: Stage, config: Settings) -> Path:
     """The folder of the stage's outputs; stage explain has one for each photograph."""
     shared = stage.trains or not stage.uses_network
     folder = folder_of(config, stage.name, shared=shared)
-    return folder / as_file_name(Path(config.image).stem) if stage.of_photo else folder
+    return folder / folder_name(config.image, config.explain) if stage.of_photo else folder
 
 
 def image_cache(config: Settings) -> Path:
@@ -244,7 +245,8 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passe
     print(f"{stage.name:16} ...   {_changes(stage, config)}".rstrip(), flush=True)
     if not stage.keeps and folder.exists():
         shutil.rmtree(folder)
-    (folder / record.RESULT).unlink(missing_ok=True)
+    if not stage.of_photo:  # an explanation is replaced by the next one that succeeds
+        (folder / record.RESULT).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     options = config.wandb if logged else dataclasses.replace(config.wandb, mode="disabled")
     root = folder_of(config, stage.name).parent

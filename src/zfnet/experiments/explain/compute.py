@@ -1,6 +1,6 @@
 """Every method of the three papers on a photograph, as one picture.
 
-For the likeliest class of the photograph's center crop, side by side:
+For the likeliest class of the photograph's center crop, or the one that is asked for, side by side:
 
     saliency                max over colors of |gradient of the class score|                         [SVZ13] 3
     gradient x input        its product with the input, summed over colors                           [K17] 2
@@ -9,8 +9,9 @@ For the likeliest class of the photograph's center crop, side by side:
     occlusion               the class's probability with a gray square at each place                  [ZF13] 4.2
 
 and for each layer the strongest activation, projected by the deconvnet and cut to its receptive field, beside that
-part of the photograph ([ZF13] Fig. 2). The pattern methods need training images, so a borrowed network is shown
-without them. A method that has no rule for one of the network's layers is left out, with its reason below the tiles.
+part of the photograph ([ZF13] Fig. 2); or the strongest maps of one layer, or one map at its strongest places. The
+pattern methods need training images, so a borrowed network is shown without them. A method that has no rule for one of
+the network's layers is left out, with its reason below the tiles.
 
 Our choices: one crop, so that all tiles show the same part; maps are scaled by the quantile VIVID of their absolute
 values, so that single bright pixels do not leave the rest gray; the square shows input 0, the mean image.
@@ -43,6 +44,7 @@ PICTURE = "explain.png"
 TOP = 5  # classes named
 VIVID = 0.998  # quantile of a map's absolute values that has the strongest color
 PATTERN_BATCH = 100  # images
+SHOWN = 7  # units, of one layer
 SMALLEST = 9  # px, least side of the part of the photograph shown with a unit
 SIGNALS = {  # method that colors the pixels -> label and note of its tile
     "deconvnet": ("deconvnet", "the score sent down, rectified"),
@@ -104,22 +106,26 @@ def explain(
     x = network.inputs.prepare(pixels[None]).to(network.device)
     with torch.inference_mode():
         probabilities = network.module(x)[0].double().softmax(0).cpu().numpy()
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
-    top = [(network.classes.names[k], float(probabilities[k])) for k in order]
-    likeliest = int(order[0])
+    order = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
+    target = network.classes.output(options.target) if options.target else order[0]
+    shown = order if target in order else [*order[:-1], target]
+    top = [(network.classes.names[k], float(probabilities[k])) for k in shown]
     places = square_places(network.inputs.crop, options.square, options.places)
-    covered = covered_probabilities(network.module, x[0], places, batch=options.batch)[..., likeliest]
-    units, left_out_layers = strongest_units(network, x)
+    covered = covered_probabilities(network.module, x[0], places, batch=options.batch)[..., target]
+    units, left_out_layers = chosen_units(network, x, options.layer, options.unit)
     patterns = estimated.patterns if estimated else None
-    signals, left_out = class_signals(network, x, likeliest, patterns)
-    tiles = [*class_tiles(x, signals), *_occlusion_tiles(pixels, places, covered, top[0][1])]
+    signals, left_out = class_signals(network, x, target, patterns)
+    tiles = [*class_tiles(x, signals), *_occlusion_tiles(pixels, places, covered, float(probabilities[target]))]
     box = _crop_box(photo, network.inputs)
     left_out |= left_out_layers
     notes = [f"{label} is left out: {reason}" for label, reason in left_out.items()]
-    sheet = Sheet(name, network.title, photo, box, top, tiles, _unit_tiles(photo, box, units), notes)
+    unit_tiles, explained = _unit_tiles(photo, box, units), network.classes.names[target]
+    heading = units_heading(options.layer, options.unit)
+    sheet = Sheet(name, network.title, photo, box, top, explained, tiles, unit_tiles, heading, notes)
     numbers = {
         "image": name,
         "network": network.title,
+        "explained": explained,
         "top": [{"class": label, "probability": probability} for label, probability in top],
         "methods": [tile.label for tile in tiles],
         "left_out": left_out,
@@ -158,28 +164,73 @@ def class_signals(
     return signals, refused
 
 
-def strongest_units(network: Network, x: Tensor) -> tuple[list[Unit], dict[str, str]]:
+def chosen_units(network: Network, x: Tensor, layer: int, unit: int) -> tuple[list[Unit], dict[str, str]]:
     """The strongest activation of each layer's feature maps for the input (1, 3, h, w).
 
-    Returns the units, and label of a layer -> why the deconvnet refuses it.
+    layer: not 0: its SHOWN strongest maps instead, or with unit >= 0 that map at its SHOWN strongest places.
+    Returns the units, and label of a layer -> why the deconvnet refuses it. Raises UserError where it refuses the
+    layer that was asked for, and for an unknown map.
     """
-    units, refused = [], {}
-    for number, module in network.feature_maps.items():
+    units: list[Unit] = []
+    refused: dict[str, str] = {}
+    numbers = [layer] if layer else list(network.feature_maps)
+    for number in numbers:
+        module = network.feature_maps.get(number) or network.layer(number)
         try:
-            units.append(_strongest_unit(network, x, number, module))
+            units += _units_of_layer(network, x, number, module, SHOWN if layer else 1, unit)
         except UserError as error:
+            if layer:
+                raise
             refused[f"layer {number}"] = str(error)
+    if unit >= 0 and not units:
+        refused[f"map {unit} of layer {layer}"] = "fires nowhere in this photograph"
     return units, refused
 
 
-def _strongest_unit(network: Network, x: Tensor, number: int, module: str) -> Unit:
+def _units_of_layer(network: Network, x: Tensor, number: int, module: str, count: int, unit: int) -> list[Unit]:
+    """`count` units of a layer: its strongest maps, or with unit >= 0 that map at its strongest places."""
     passes = Backprojection(network.module, "deconvnet")
     with torch.no_grad():
         activations = passes.activations(x, module)[0]
-    strongest = np.unravel_index(int(activations.argmax()), tuple(activations.shape))
-    unit, row, column = map(int, strongest)
-    signal = _project(passes, x, Target(unit, (row, column)), module)
-    return Unit(number, module, unit, (row, column), float(activations[unit, row, column]), signal)
+    maps = activations.reshape(len(activations), -1, activations.shape[-1] if activations.ndim == 3 else 1)
+    if unit >= len(maps):
+        raise UserError(f"explain.unit: layer {number} has maps 0 to {len(maps) - 1}, not {unit}")
+    if unit >= 0:
+        found = [(unit, place) for place in strongest_places(maps[unit], count)]
+    else:
+        found = strongest_maps(maps, count)
+    units = []
+    for own_unit, place in found:
+        target = Target(own_unit, place if activations.ndim == 3 else None)
+        signal = _project(passes, x, target, module)
+        units.append(Unit(number, module, own_unit, place, float(maps[own_unit][place]), signal))
+    return units
+
+
+def strongest_maps(maps: Tensor, count: int) -> list[tuple[int, tuple[int, int]]]:
+    """(map, place) of the `count` strongest maps of (c, h, w), each at its strongest place."""
+    values, places = maps.flatten(1).max(1)
+    order = values.argsort(descending=True, stable=True)[:count].tolist()
+    return [(k, divmod(int(places[k]), maps.shape[2])) for k in order]
+
+
+def strongest_places(values: Tensor, count: int) -> list[tuple[int, int]]:
+    """The `count` strongest places of a map (h, w) that fire, none beside a stronger one."""
+    left = values.clone()
+    places: list[tuple[int, int]] = []
+    while len(places) < count and float(left.max()) > 0:
+        row, column = divmod(int(left.argmax()), values.shape[1])
+        places.append((row, column))
+        left[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 0
+    return places
+
+
+def units_heading(layer: int, unit: int) -> str:
+    """What the row of units shows, in words."""
+    if not layer:
+        return "The strongest unit of each layer: what it sees, and its deconvnet projection"
+    what = f"Map {unit} of layer {layer} where it is strongest" if unit >= 0 else f"The strongest maps of layer {layer}"
+    return f"{what}: what the unit sees, and its deconvnet projection"
 
 
 def _project(passes: Backprojection, x: Tensor, target: Target, layer: str | None = None) -> np.ndarray:

@@ -39,8 +39,10 @@ class Sheet:
     photo: np.ndarray  # (h, w, 3) uint8
     box: tuple[float, float, float, float]  # edges x0 y0 x1 y1 of what the network sees of it
     top: Sequence[tuple[str, float]]  # classes with probabilities, likeliest first
+    explained: str  # the class that the methods are about, one of those
     methods: Sequence[Tile]
-    units: Sequence[tuple[Tile, Tile]]  # a layer: part of the photograph, projection; none: left out
+    units: Sequence[tuple[Tile, Tile]]  # part of the photograph, and projection of each; none: left out
+    units_heading: str
     notes: Sequence[str] = ()  # below the methods: what is left out, and why
 
 
@@ -54,7 +56,7 @@ def draw(sheet: Sheet) -> np.ndarray:
     canvas = Image.new("RGB", (WIDTH + 2 * MARGIN, height), PAPER)
     pen = ImageDraw.Draw(canvas)
     _header(canvas, pen, sheet)
-    y = _heading(pen, MARGIN + HEADER, f"What speaks for “{sheet.top[0][0]}”")
+    y = _heading(pen, MARGIN + HEADER, f"What speaks for “{sheet.explained}”")
     for row in methods:
         for i, tile in enumerate(row):
             _place(canvas, pen, tile, MARGIN + i * (side + GAP), y, side)
@@ -64,7 +66,7 @@ def draw(sheet: Sheet) -> np.ndarray:
         y += LINE
     if not units:
         return np.asarray(canvas)
-    y = _heading(pen, y - 16, "The strongest unit of each layer: what it sees, and its deconvnet projection")
+    y = _heading(pen, y - 16, sheet.units_heading)
     for i, (part, projection) in enumerate(units):
         x = MARGIN + i * (unit_side + GAP)
         _place(canvas, pen, part, x, y, unit_side)
@@ -85,7 +87,7 @@ def _header(canvas: Image.Image, pen: ImageDraw.ImageDraw, sheet: Sheet) -> None
     _write(pen, (x, MARGIN + 36), sheet.network, SMALL + 1, QUIET, room)
     _write(pen, (x, MARGIN + 58), "The frame is what the network sees.", SMALL + 1, QUIET, room)
     for i, (name, probability) in enumerate(sheet.top):
-        _bar(pen, x, MARGIN + 112 + i * 60, room, name, probability, ACCENT if i == 0 else QUIET)
+        _bar(pen, x, MARGIN + 112 + i * 60, room, name, probability, ACCENT if name == sheet.explained else QUIET)
 
 
 def _bar(pen: ImageDraw.ImageDraw, x: int, y: int, room: int, name: str, p: float, color: tuple[int, int, int]) -> None:
