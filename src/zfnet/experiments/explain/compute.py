@@ -171,13 +171,14 @@ def chosen_units(network: Network, x: Tensor, layer: int, unit: int) -> tuple[li
     Returns the units, and label of a layer -> why the deconvnet refuses it. Raises UserError where it refuses the
     layer that was asked for, and for an unknown map.
     """
+    passes = Backprojection(network.module, "deconvnet")
     units: list[Unit] = []
     refused: dict[str, str] = {}
     numbers = [layer] if layer else list(network.feature_maps)
     for number in numbers:
         module = network.feature_maps.get(number) or network.layer(number)
         try:
-            units += _units_of_layer(network, x, number, module, SHOWN if layer else 1, unit)
+            units += _units_of_layer(passes, x, number, module, SHOWN if layer else 1, unit)
         except UserError as error:
             if layer:
                 raise
@@ -187,23 +188,23 @@ def chosen_units(network: Network, x: Tensor, layer: int, unit: int) -> tuple[li
     return units, refused
 
 
-def _units_of_layer(network: Network, x: Tensor, number: int, module: str, count: int, unit: int) -> list[Unit]:
+def _units_of_layer(passes: Backprojection, x: Tensor, number: int, module: str, count: int, unit: int) -> list[Unit]:
     """`count` units of a layer: its strongest maps, or with unit >= 0 that map at its strongest places."""
-    passes = Backprojection(network.module, "deconvnet")
-    with torch.no_grad():
-        activations = passes.activations(x, module)[0]
-    maps = activations.reshape(len(activations), -1, activations.shape[-1] if activations.ndim == 3 else 1)
+    x = x.detach().clone().requires_grad_()
+    activations = passes.activations(x, module)
+    maps = activations.detach()[0]
+    maps = maps if maps.ndim == 3 else maps[:, None, None]
     if unit >= len(maps):
         raise UserError(f"explain.unit: layer {number} has maps 0 to {len(maps) - 1}, not {unit}")
     if unit >= 0:
-        found = [(unit, place) for place in strongest_places(maps[unit], count)]
+        strongest = [(unit, place) for place in strongest_places(maps[unit], count)]
     else:
-        found = strongest_maps(maps, count)
+        strongest = strongest_maps(maps, count)
     units = []
-    for own_unit, place in found:
-        target = Target(own_unit, place if activations.ndim == 3 else None)
-        signal = _project(passes, x, target, module)
-        units.append(Unit(number, module, own_unit, place, float(maps[own_unit][place]), signal))
+    for shown, place in strongest:
+        target = Target(shown, place if activations.ndim == 4 else None)
+        projection = passes.backward(activations, x, target, keep=True)[0].permute(1, 2, 0).cpu().numpy()
+        units.append(Unit(number, module, shown, place, float(maps[shown][place]), projection))
     return units
 
 
