@@ -189,6 +189,15 @@ def test_outputs_that_cannot_be_written_are_one_line(tmp_path):
     assert code == 2 and err.count("\n") == 1 and f"{tmp_path / 'file'}" in err and "paths.outputs" in err
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "ascii"])
+def test_a_closed_or_narrow_stream_is_no_error(closed):
+    code = "import sys; from zfnet.core.errors import exit_code; sys.exit(exit_code(lambda: print('ö', flush=True)))"
+    words = f'{sys.executable} -c "{code}" {closed.replace("ascii", "")}'
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xf6\n" * (closed == "ascii"), "")
+
+
 def test_the_stages_are_listed_with_what_they_make(tmp_path, capsys):
     code, out, _ = call("stage=list", f"paths.outputs={tmp_path}")
     assert code == 0 and "occlusion" in out and "[SVZ13]" in out

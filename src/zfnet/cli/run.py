@@ -84,6 +84,11 @@ def compose_and_run(typed: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe_error(error)) from error
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f"{error.filename}: {error.strerror}"
+        raise UserError(f"paths.outputs: {place}; give another folder, or one that can be written") from error
     if len(failures) > 1:
         raise UserError(f"{len(failures)} points of the sweep failed, see above")
     if failures:
