@@ -14,7 +14,7 @@ DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet pretrained,
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
-.PHONY: help setup reproduce test test-slow check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup reproduce test test-slow check format fuzz bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 report reference class-models saliency localization patterns explain sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -35,6 +35,9 @@ test: $(READY) ## the tests
 test-slow: $(READY) ## the tests of whole runs and several processes
 	$(BIN)/python -m pytest -m slow
 
+fuzz: $(READY) ## INPUTS=10000 generated inputs for each parser of users' files
+	$(BIN)/python tests/test_fuzz.py $(or $(INPUTS),10000)
+
 check: $(READY) ## linter, formatter, types, which part imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,7 +48,10 @@ format: $(READY) ## put the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-data-check: $(READY) ## what of the datasets is in DATA, what is missing and from where, what is damaged (ARGS=--md5)
+data-fuzz: $(READY) ## INPUTS=10000 generated inputs for each parser of users' files
+	$(BIN)/python tests/test_fuzz.py $(or $(INPUTS),10000)
+
+check: $(READY) ## what of the datasets is in DATA, what is missing and from where, what is damaged (ARGS=--md5)
 	$(BIN)/zfnet data check $(ARGS) $(call quoted,$(or $(DATA),data))
 
 data-unpack: $(READY) ## unpack the archives of the datasets that are in DATA

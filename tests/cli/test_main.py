@@ -11,6 +11,7 @@ import pytest
 from zfnet import __version__
 from zfnet.cli import main as cli
 from zfnet.cli.run import expand_home
+from zfnet.cli.sweep import multirun_words
 from zfnet.core import options
 from zfnet.core.errors import UserError
 from zfnet.core.resources import CONF, profiles
@@ -134,19 +135,67 @@ def test_the_older_commands_still_answer(old):
         (["run", "train"], ["train", "key=value", "stage=train"]),
         (["--profile", "folder"], ["--profile", "no dashes", "profile="]),
         (["train.lr=0.1,0.2"], ["train.lr", "--multirun", "[0.1,0.2]"]),
+        (["stage"], ["stage: not a setting", "key=value"]),
+        (["run", "train", "seed=1"], ["train: not a setting", "key=value"]),
+        (["run", "=3"], ["=3: not a setting"]),
+        (["run", "~train"], ["~train", "cannot be left out"]),
+        (["profile=null"], ["profile: null is not a value", "a text"]),
+        (["train.lr=null"], ["train.lr: null is not a value", "a number, above 0"]),
+        (["train=null"], ["train: null is not a value", "its keys one by one"]),
+        (["network=null"], ["network: null is not a value", "a text"]),
+        (["train.milestones=3"], ["train.milestones", "a list, [...], of a whole number, at least 1 each"]),
+        (["train.lr=nan"], ["train.lr: nan is not a finite number"]),
+        (["train.lr=1e400"], ["train.lr: inf is not a finite number"]),
+        (["network.mean=[nan]"], ["network.mean: nan"]),
+        (["workers=1000000000000000000000000000000"], ["workers", "at most 1024"]),
+        (["seed=99999999999999999999"], ["seed", "at most 2147483647"]),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it(tmp_path, words, told):
-    code, _, err = call(*words, f"paths.outputs={tmp_path}", "wandb.mode=disabled")
-    assert code == 2
+def test_a_mistake_is_one_line_that_names_it(tmp_path, words, told, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["zfnet"])
+    monkeypatch.chdir(tmp_path)
+    first, *rest = words
+    settings = ["paths.outputs=out", "wandb.mode=disabled"]
+    assert cli.main([first, *rest, *settings] if first != "stage" else ["run", first, *settings]) == 2
+    err = capsys.readouterr().err
     assert err.count("\n") == 1 and err.startswith("zfnet: ") and "Traceback" not in err
     assert all(word in err for word in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "command: [stage=train]\nparameters: {train.lr: {min: 0.1, max: 1}}",
+            ["train.lr has min, max", "`values: [...]`"],
+        ),
+        ("command: [stage=train]\nparameters: {train.lr: 3}", ["not a sweep"]),
+        ("parameters: {}", ["not a sweep", "command"]),
+        ("command: [run]\nparameters: {}", ["no stage="]),
+        ("{", ["not a sweep"]),
+        ("", ["not a sweep"]),
+    ],
+)
+def test_a_sweep_that_cannot_be_run_here_says_why(tmp_path, text, words):
+    (tmp_path / "sweep.yaml").write_text(text)
+    with pytest.raises(UserError) as raised:
+        multirun_words(tmp_path / "sweep.yaml")
+    assert all(word in str(raised.value) for word in [str(tmp_path), *words])
 
 
 def test_outputs_that_cannot_be_written_are_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = call("stage=data", f"paths.outputs={tmp_path / 'file'}", "wandb.mode=disabled")
     assert code == 2 and err.count("\n") == 1 and f"{tmp_path / 'file'}" in err and "paths.outputs" in err
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "ascii"])
+def test_a_closed_or_narrow_stream_is_no_error(closed):
+    code = "import sys; from zfnet.core.errors import exit_code; sys.exit(exit_code(lambda: print('ö', flush=True)))"
+    words = f'{sys.executable} -c "{code}" {closed.replace("ascii", "")}'
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xf6\n" * (closed == "ascii"), "")
 
 
 def test_the_stages_are_listed_with_what_they_make(tmp_path, capsys):

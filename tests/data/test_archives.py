@@ -17,7 +17,7 @@ from PIL import Image
 from zfnet.core.errors import UserError
 from zfnet.data.__main__ import main
 from zfnet.data.archives import unpack as module
-from zfnet.data.archives.archives import ARCHIVES, Archive
+from zfnet.data.archives.archives import ARCHIVES, Archive, places
 from zfnet.data.archives.check import as_table, check_all
 from zfnet.data.archives.unpack import UNPACKING, unpack_all
 from zfnet.data.cache.images import build_cache
@@ -324,6 +324,12 @@ def test_a_full_disk_is_noticed_before_unpacking(archives, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(UserError, match="GB free"):
         unpack_all(archives)
+
+
+def test_what_a_file_system_leaves_in_its_root_is_no_place_for_archives(tmp_path):
+    for name in ("lost+found", ".hidden", "caltech101"):
+        (tmp_path / name).mkdir()
+    assert places(tmp_path) == [tmp_path, tmp_path / "caltech101"]
 
 
 def test_a_folder_that_is_not_there_or_holds_nothing(tmp_path, capsys):

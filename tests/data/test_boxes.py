@@ -116,6 +116,18 @@ def test_boxes_fit_in_the_cache_whatever_the_tool_left_and_the_changes_are_count
     ]
 
 
+def test_a_box_file_that_cannot_be_read_counts_as_an_unreadable_image(photos, tmp_path):
+    whole = read_folder(photos, 0.25, seed=0)
+    (photos / "Annotations" / "cat" / "cat_3.xml").write_text("<annotation><object>")
+    train, val = read_folder(photos, 0.25, seed=0)
+    index = train if "cat/cat_3.png" in train.paths else val
+    assert index.fingerprint() not in (whole[0].fingerprint(), whole[1].fingerprint())
+    with pytest.raises(UserError, match=r"cat_3\.xml: not a readable box file.*data\.bad_limit=1"):
+        build_cache(index, tmp_path / "cache", 64)
+    images = build_cache(index, tmp_path / "cache", 64, bad_limit=1)
+    assert len(images) == len(index) - 1 and "cat/cat_3.png" not in images.index.paths
+
+
 def test_boxes_of_another_picture_count_as_an_unreadable_file(photos, tmp_path):
     write_xml(photos / "Annotations" / "cat" / "cat_3.xml", (640, 480), BOX, "cat")
     train, val = read_folder(photos, 0.25, seed=0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from zfnet.core.errors import UserError
 from zfnet.data import decode
-from zfnet.data.decode import decode_rgb, read_rgb
+from zfnet.data.decode import decode_rgb, read_orientation, read_rgb
 
 
 @pytest.fixture
@@ -181,3 +181,16 @@ def test_only_pictures_are_opened(tmp_path):
     for name, words in {"x.jpg": "not a readable image", "pipe.jpg": "regular", "folder.jpg": "regular"}.items():
         with pytest.raises(UserError, match=rf"{name}: .*{words}"):
             read_rgb(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF"])
+def test_damage_that_pillow_calls_something_else_is_named(tmp_path, picture, kind):
+    """As mutation found it: sizes beyond its limit and decoders that raise RuntimeError."""
+    Image.fromarray(picture).save(tmp_path / "x", kind)
+    data = (tmp_path / "x").read_bytes()
+    start, part = (6, b"\xff" * 4) if kind == "GIF" else (data.index(b"mdat") + 4, bytes(40))
+    damaged = data[:start] + part + data[start + len(part) :]
+    (tmp_path / "x").write_bytes(damaged)
+    assert read_orientation(tmp_path / "x") == 1
+    with pytest.raises(UserError, match="not a readable image"):
+        read_rgb(tmp_path / "x")

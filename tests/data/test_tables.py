@@ -7,6 +7,7 @@ import pytest
 
 from zfnet.core.errors import UserError
 from zfnet.data.index import make_index
+from zfnet.data.sources import meta_mat
 from zfnet.data.sources.imagenet import find_blacklist, read_imagenet, read_words
 from zfnet.data.sources.voc import read_voc
 from zfnet.data.tables import read_lines, read_table
@@ -139,7 +140,7 @@ def test_images_without_a_label_are_counted(flat):
 
 
 # ---- the devkit and the other lists -------------------------------------------------------------------------
-def test_a_damaged_devkit_is_named(flat):
+def test_a_damaged_devkit_is_named(flat, monkeypatch):
     from scipy.io import savemat
 
     data = flat / "ILSVRC2012_devkit_t12" / "data"
@@ -151,10 +152,14 @@ def test_a_damaged_devkit_is_named(flat):
         with pytest.raises(UserError, match=r"ground_truth\.txt, line 2: '.' is not the number of one of 1 classes"):
             read_imagenet(flat)
     content = (data / "meta.mat").read_bytes()
-    for damaged in (b"", content[: len(content) // 2], b"nothing of the kind"):
-        (data / "meta.mat").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"meta\.mat: not the devkit's table of classes"):
-            read_imagenet(flat)
+    (data / "meta.mat").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"meta\.mat: not the devkit's table of classes"):
+        read_imagenet(flat)
+    crashes = _write(flat / "crashes.py", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(meta_mat, "__file__", str(crashes))
+    (data / "meta.mat").write_bytes(b"")
+    with pytest.raises(UserError, match=r"meta\.mat: not the devkit's table of classes \(its reader crashed\)"):
+        read_imagenet(flat)
 
 
 def test_words_and_blacklist_survive_other_forms(tmp_path):

@@ -59,6 +59,12 @@ def test_a_missing_image_is_named(voc):
         read_voc(voc, 2012, "val")
 
 
+def test_a_name_that_no_file_can_have_is_named(voc):
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("a" * 300 + "\n")
+    with pytest.raises(UserError, match=r"1 images of train\.txt are missing"):
+        read_voc(voc, 2012, "train")
+
+
 def test_a_broken_line_is_named(voc):
     (voc / "ImageSets" / "Main" / "bird_val.txt").write_text("2008_000001 7\n")
     with pytest.raises(UserError, match=r"bird_val\.txt, line 1: '2008_000001 7'"):

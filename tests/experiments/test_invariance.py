@@ -167,6 +167,13 @@ def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
     assert outcome.numbers["n_images"] == 4
 
 
+def test_images_of_equal_features_are_a_reason_and_no_error(tmp_path: Path) -> None:
+    images = store()
+    images.pixels[:] = 90
+    outcome = run(InvarianceOptions(n_images=1, n_score=2, steps=3), network(), images, tmp_path, seed=0)
+    assert "the same for all images" in outcome.numbers["skipped"]
+
+
 def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_path: Path) -> None:
     images = store()
     images.pixels[2] = 90

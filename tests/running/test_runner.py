@@ -461,6 +461,14 @@ def test_the_lock_is_held_for_the_whole_run(config, ran, monkeypatch):
     assert ran == ["train"]
 
 
+def test_a_stage_whose_folder_is_a_link_is_one_line(config, ran, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "menagerie").mkdir()
+    (tmp_path / "menagerie" / "occlusion").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="occlusion: a link"):
+        runner.run(replace(config, stage="occlusion"), "")
+
+
 def test_several_nodes_that_train_together_are_one_run(config, ran):
     config = replace(config, nodes=2)
     with runner._exclusive(config), runner._exclusive(config):

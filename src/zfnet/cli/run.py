@@ -84,6 +84,11 @@ def compose_and_run(typed: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe_error(error)) from error
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f"{error.filename}: {error.strerror}"
+        raise UserError(f"paths.outputs: {place}; give another folder, or one that can be written") from error
     if len(failures) > 1:
         raise UserError(f"{len(failures)} points of the sweep failed, see above")
     if failures:
@@ -138,10 +143,10 @@ def describe_error(error: BaseException) -> str:
     if several := re.search(r"Ambiguous value for argument '([^=']+)=([^=']*)'", text):
         key, values = several.groups()
         return f"{key}: several values; a sweep over them needs --multirun, a list brackets: '{key}=[{values}]'"
-    if bare := re.search(r"Error parsing override '([\w./-]+)'", text):
-        return f"{bare[1]}: not a setting; settings are given as key=value, e.g. stage=train"
     reasons = [line for line in text.splitlines() if "could not be converted" in line or "Invalid" in line]
-    return f"{full_key[1] if full_key else 'configuration'}: {reasons[0] if reasons else first_line}"
+    key = full_key[1] if full_key else "configuration"
+    allowed = options.takes(Config, re.sub(r"\[\d+\]$", "", key))
+    return f"{key}: {reasons[0] if reasons else first_line}" + (f"; it takes {allowed}" if allowed else "")
 
 
 def _validated(composed: DictConfig) -> Settings:

@@ -22,13 +22,22 @@ RENAMED = {
 RENAMED_STAGES = {"look": "explain"}
 SHORT = {"network": "network.name"}  # groups that stand for one of their keys: network=alexnet
 MULTIRUN = {"-m", "--multirun"}
+WITH_VALUE = {  # options of Hydra that a value follows
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--shell-completion", "-sc", "--experimental-rerun"),
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+}
 
 
 def prepare(words: Sequence[str]) -> list[str]:
-    """The words as Hydra takes them. Raises UserError for a key with dashes, and for a renamed key or stage."""
+    """The words as Hydra takes them.
+
+    Raises UserError for a word that is no setting, a key with dashes or without a value, and a renamed key or stage.
+    """
     keys = set(options.keys(Config))
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
         _check_dashes(word, keys)
+        if not word.startswith("-") and before not in WITH_VALUE:
+            _check_setting(word)
         _check_renamed(word, keys)
     return quote_texts([_expand(word, keys) for word in settings_last(words)])
 
@@ -61,6 +70,17 @@ def _check_dashes(word: str, keys: set[str]) -> None:
     name = word.removeprefix("--").partition("=")[0]
     if word.startswith("--") and name in keys:
         raise UserError(f"{word}: settings have no dashes, they are given as key=value: {name}=...")
+
+
+def _check_setting(word: str) -> None:
+    key, equals, value = word.partition("=")
+    if key.startswith("~"):
+        raise UserError(f"{word}: keys cannot be left out; give {key[1:]}=value")
+    if not equals or not key.strip("+ "):
+        raise UserError(f"{word}: not a setting; settings are given as key=value, e.g. stage=train")
+    if value.strip().lower() == "null":
+        allowed = options.takes(Config, SHORT.get(key, key))
+        raise UserError(f"{key}: null is not a value" + (f"; it takes {allowed}" if allowed else ""))
 
 
 def _check_renamed(word: str, keys: set[str]) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from types import FrameType
 
 TERMINATIONS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+DISK_ERRORS = {
+    *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC),
+    *(errno.ENOTDIR, errno.EPERM, errno.EROFS),
+}
 
 
 class UserError(Exception):
@@ -25,6 +28,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
     130 for Ctrl-C and termination signals, 141 for a closed pipe.
     """
     _treat_signals_as_interrupts()
+    _make_streams_safe()
     try:
         code = work() or 0
         sys.stdout.flush()  # a closed pipe fails here and not at exit
@@ -38,12 +42,20 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        place = error.filename or "the disk"
-        print(f"zfnet: {place}: {error.strerror}; paths.outputs can name another folder", file=sys.stderr)
+        print(f"zfnet: {error.filename or 'standard output or a file'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nzfnet: interrupted; the same command resumes from here", file=sys.stderr)
         return 130
+
+
+def _make_streams_safe() -> None:
+    """Let what is printed to a closed stream go nowhere, and show characters that a stream lacks as escapes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        with contextlib.suppress(AttributeError, ValueError):  # a stream of another kind
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _treat_signals_as_interrupts() -> None:

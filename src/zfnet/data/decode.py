@@ -38,7 +38,7 @@ _END = b"\xff\xd9"  # of a JPEG
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # that ends the coded data of a scan
 _HOLE = bytes(64)
 _FILL = 128  # what decoders show where a JPEG has no data
-_IMAGE_ERRORS = (OSError, ValueError, SyntaxError, TypeError)
+_IMAGE_ERRORS = (OSError, ValueError, SyntaxError, TypeError, RuntimeError)  # of Pillow, on damaged files
 
 
 def read_rgb(path: Path, upright: bool = False) -> np.ndarray:
@@ -85,7 +85,7 @@ def read_orientation(path: Path) -> int:
     """The EXIF orientation of the image in `path`, 1 to 8; 1 where it has none that can be read."""
     from PIL import Image
 
-    with contextlib.suppress(*_IMAGE_ERRORS), warnings.catch_warnings():
+    with contextlib.suppress(*_IMAGE_ERRORS, Image.DecompressionBombError), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=_formats()) as image:
             orientation = image.getexif().get(_ORIENTATION, 1)

@@ -28,6 +28,7 @@ class Index:
     unknown; targets (n, classes) int8 for multi-label sets: 1 present, 0 absent, -1 only difficult instances;
     upright: the files are read by their EXIF orientation; sizes (n, 2) int64 width and height of the pictures
     that the boxes were drawn on, 0 where unknown, None where they fit the pictures as read (zfnet.data.boxes);
+    faults: why the boxes of an image could not be read, which makes it unreadable, "" where they could, or () for all;
     notes: what was passed over or changed in reading, a sentence each.
     """
 
@@ -40,6 +41,7 @@ class Index:
     targets: np.ndarray | None = None
     upright: bool = False
     sizes: np.ndarray | None = None
+    faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,15 +56,19 @@ class Index:
     def file(self, row: int) -> Path:
         return self.root / str(self.paths[row])
 
+    def fault(self, row: int) -> str:
+        """Why the boxes of an image could not be read; "" where they could."""
+        return self.faults[row] if self.faults else ""
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Index:
         """The images of `rows`, in that order; the classes stay."""
         rows = np.asarray(rows, dtype=np.int64)
         targets = None if self.targets is None else self.targets[rows]
         sizes = None if self.sizes is None else self.sizes[rows]
+        faults = tuple(self.faults[row] for row in rows) if self.faults else ()
         boxes = tuple(self.boxes[row] for row in rows)
-        return replace(
-            self, paths=self.paths[rows], labels=self.labels[rows], boxes=boxes, targets=targets, sizes=sizes
-        )
+        paths, labels = self.paths[rows], self.labels[rows]
+        return replace(self, paths=paths, labels=labels, boxes=boxes, targets=targets, sizes=sizes, faults=faults)
 
     def only_classes(self, ids: Iterable[str]) -> Index:
         """The images of the classes `ids`, relabeled in that order. Raises UserError for an unknown class."""
@@ -98,6 +104,8 @@ class Index:
         for array in (self.targets, self.sizes):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
+        if self.faults:
+            digest.update("\0".join(self.faults).encode())
         if self.upright:
             digest.update(b"upright")
         return digest.hexdigest()[:16]
@@ -116,6 +124,7 @@ def make_index(
     boxes: Sequence[np.ndarray] | None = None,
     upright: bool = False,
     sizes: Sequence[Size] | None = None,
+    faults: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Index:
     """Index from (relative path, label) rows."""
@@ -131,6 +140,7 @@ def make_index(
         no_boxes(len(rows)) if boxes is None else tuple(boxes),
         upright=upright,
         sizes=drawn_on if drawn_on.any() else None,
+        faults=tuple(faults) if any(faults) else (),
         notes=tuple(notes),
     )
 

@@ -53,26 +53,30 @@ def read_text(path: Path, key: str = "", hint: str = _HINT) -> str:
 
 def read_lines(path: Path, key: str = "", hint: str = _HINT) -> list[str]:
     """The lines of a text file without blank ones and without blanks around them. Raises as `read_text`."""
-    return [row.text for row in _rows(path, key, hint)]
+    lines = (line.strip() for line in read_text(path, key, hint).splitlines())
+    return [line for line in lines if line]
 
 
-def read_table(path: Path, n_cells: int, expected: str, key: str = "", hint: str = _HINT) -> list[Row]:
-    """The rows of a table with at least `n_cells` cells each. Raises UserError where a row is not as `expected`."""
+def read_rows(path: Path, expected: str, key: str = "", hint: str = _HINT) -> list[Row]:
+    """A row for each line of a file; blank lines have no cells. Raises UserError where a row is not as `expected`."""
     rows = []
-    for row in _rows(path, key, hint):
+    for number, line in enumerate(read_text(path, key, hint).splitlines(), 1):
+        row = Row(f"{path}, line {number}", line.strip(), ())
         try:
-            cells = [cell.strip() for cell in _cells(row.text)]
+            cells = [cell.strip() for cell in _cells(row.text)] if row.text else []
         except csv.Error:  # a cell of more than 128 kB
             raise row.error(expected) from None
-        if len(cells) < n_cells or not all(cells[:n_cells]):
-            raise row.error(expected)
         rows.append(Row(row.place, row.text, cells))
     return rows
 
 
-def _rows(path: Path, key: str, hint: str) -> list[Row]:
-    lines = read_text(path, key, hint).splitlines()
-    return [Row(f"{path}, line {number}", line.strip(), ()) for number, line in enumerate(lines, 1) if line.strip()]
+def read_table(path: Path, n_cells: int, expected: str, key: str = "", hint: str = _HINT) -> list[Row]:
+    """The rows of a table with at least `n_cells` cells each, without blank lines. Raises as `read_rows`."""
+    rows = [row for row in read_rows(path, expected, key, hint) if row.text]
+    for row in rows:
+        if len(row.cells) < n_cells or not all(row.cells[:n_cells]):
+            raise row.error(expected)
+    return rows
 
 
 def _cells(line: str) -> list[str]:

@@ -27,9 +27,9 @@ class Settings:
     image: str = ""  # file of a photograph, for stage=explain
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
-    gpus: int = number(0, at_least=0)  # training processes, one GPU each; 0: one process on `device`
-    workers: int = number(1, at_least=1)  # training processes on the CPU, where gpus=0
-    nodes: int = number(1, at_least=1)  # machines that train together; see docs/runs.md
+    gpus: int = number(0, at_least=0, at_most=1024)  # training processes, one GPU each; 0: one process on `device`
+    workers: int = number(1, at_least=1, at_most=1024)  # training processes on the CPU, where gpus=0
+    nodes: int = number(1, at_least=1, at_most=4096)  # machines that train together; see docs/runs.md
     rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsOptions = field(default_factory=PathsOptions)
     data: DataOptions = field(default_factory=DataOptions)

@@ -243,6 +243,8 @@ def _exclusive(config: Settings) -> contextlib.AbstractContextManager[None]:
 def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passed_over: str) -> None:
     folder = stage_folder(stage, config)
     print(f"{stage.name:16} ...   {_changes(stage, config)}".rstrip(), flush=True)
+    if folder.is_symlink():
+        raise UserError(f"{folder}: a link; results are written to a folder: remove it, or link paths.outputs instead")
     if not stage.keeps and folder.exists():
         shutil.rmtree(folder)
     if not stage.of_photo:  # an explanation is replaced by the next one that succeeds

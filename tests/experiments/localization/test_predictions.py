@@ -52,6 +52,12 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, says: str) -> None
         read_predictions(tmp_path / "p.txt")
 
 
+def test_a_file_of_another_program_is_read_as_well(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes("5,0,0,9,9\r\n\r\n7, 1, 2, 3, 4\r\n".encode("utf-16"))
+    read = read_predictions(tmp_path / "p.txt")
+    assert [labels.tolist() for labels, _ in read] == [[4], [], [6]]
+
+
 def test_a_sixth_guess_is_ignored() -> None:
     labels, boxes = pack([(np.arange(6), np.arange(24).reshape(6, 4))])
     assert labels.tolist() == [[0, 1, 2, 3, 4]] and boxes.shape == (1, 5, 4)

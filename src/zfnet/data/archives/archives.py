@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from zfnet.core.errors import UserError
+from zfnet.data.listing import list_folder
 
 CLASSES = "classes"  # of Archive.holds: a .tar a class, as in ILSVRC2012_img_train.tar
 
@@ -160,7 +161,7 @@ def places(folder: Path) -> list[Path]:
     """`folder` and the folders in it, which may hold archives or datasets. Raises UserError where it is missing."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the one that holds the archives or datasets (DATA=folder)")
-    return [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
+    return [folder, *(folder / name for name in list_folder(folder)[0])]
 
 
 def find_archives(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[tuple[Archive, Path]]:

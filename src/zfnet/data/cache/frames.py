@@ -162,6 +162,8 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
 
     def read(row: int) -> tuple[bytes, Written] | UserError:
         file, annotated = index.file(row), (0, 0) if index.sizes is None else index.sizes[row].tolist()
+        if fault := index.fault(row):
+            return UserError(fault)
         try:
             image = read_rgb(file, index.upright)
             boxes, change = fit_boxes(index.boxes[row], tuple(annotated), image.shape, file, index.upright)

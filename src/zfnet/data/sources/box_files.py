@@ -46,11 +46,14 @@ class BoxFiles:
         return self.read(files[0] if files else None)
 
     def read(self, file: Path | None) -> Annotation:
-        """The annotation in `file`; an empty one for None."""
+        """The annotation in `file`, with a fault where it cannot be read; an empty one for None."""
         if file is None:
-            return Annotation((0, 0), [])
+            return Annotation()
         self._read.add(file)
-        return read_annotation(file)
+        try:
+            return read_annotation(file)
+        except UserError as error:
+            return Annotation(fault=str(error))
 
     def notes(self) -> list[str]:
         """A sentence about the files of no image. Raises UserError where there is an Annotations/ and none has one."""

@@ -6,7 +6,7 @@ counts pixels from 0, VOC from 1. Corners are sorted, as a few files have xmin >
 later rounded. The files are untrusted: defusedxml parses them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -25,8 +25,9 @@ LARGEST = 2**31  # px
 class Annotation:
     """The boxes of one image, and the size of the picture that they were drawn on."""
 
-    size: Size
-    objects: list[tuple[str, np.ndarray, bool]]  # name, box (4,) int64, difficult
+    size: Size = (0, 0)
+    objects: list[tuple[str, np.ndarray, bool]] = field(default_factory=list)  # name, box (4,) int64, difficult
+    fault: str = ""  # why its file could not be read
 
     def boxes(self, name: str = "") -> np.ndarray:
         """Boxes (k, 4) of the objects of that name in any case, or of all objects where none has it."""

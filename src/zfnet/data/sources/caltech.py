@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zfnet.core.errors import UserError
 from zfnet.data.index import Index, make_index
-from zfnet.data.listing import image_files
+from zfnet.data.listing import image_files, list_folder
 
 LAYOUTS = {  # folder -> its archive and source
     "101_ObjectCategories": "caltech-101.zip from https://data.caltech.edu/records/mzrjq-6wc02",
@@ -35,7 +35,7 @@ def read_caltech(root: Path, background: bool = False, source: str = "") -> Inde
     Raises UserError when the folder or its images are missing, with their source.
     """
     folder = _find(root, [FOLDERS[source]] if source else list(LAYOUTS))
-    classes = sorted((path.name for path in folder.iterdir() if path.is_dir()), key=_natural)
+    classes = sorted(list_folder(folder)[0], key=_natural)
     classes = [name for name in classes if background or name not in BACKGROUND]
     files = [(name, file) for name in classes for file in sorted(_jpegs(folder / name), key=_natural)]
     nonempty = list(dict.fromkeys(name for name, _ in files))  # a folder without images is no class

@@ -108,8 +108,10 @@ def _read(root: Path, splits: Mapping[str, Mapping[str, Listing]]) -> list[Index
         annotations = [finder.annotation(path) for path, _ in rows]
         boxes = [note.boxes(classes[label]) for note, (_, label) in zip(annotations, rows, strict=True)]
         sizes = [note.size for note in annotations]
+        faults = [note.fault for note in annotations]
         notes = notes_of({f"{split}/{name}".lstrip("/"): listing for name, listing in listings.items()})
-        indices.append(make_index(root, rows, classes, boxes=boxes, upright=True, sizes=sizes, notes=notes))
+        index = make_index(root, rows, classes, boxes=boxes, upright=True, sizes=sizes, faults=faults, notes=notes)
+        indices.append(index)
     indices[0] = replace(indices[0], notes=(*indices[0].notes, *finder.files.notes()))
     return indices
 

@@ -77,7 +77,7 @@ def read_boxed(root: Path, key: str, known: Sequence[str], names: Sequence[str])
     listing = list_images(val)
     rows = _val_rows(root, listing.images, folders)[0] if folders else []
     index = _index(root, rows, folders, folders, BoxFiles(root, listing.box_files))
-    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes)]
+    boxed = [row for row, boxes in enumerate(index.boxes) if len(boxes) or index.fault(row)]
     if not boxed:
         raise UserError(f"{key}: no image of {val}/<wnid>/ has a box in {root / 'Annotations'}")
     rank = {name: row for row, name in enumerate(known)}
@@ -132,10 +132,11 @@ def _index(
     root: Path, rows: Sequence[tuple[str, int]], classes: Sequence[str], names: Sequence[str], files: BoxFiles
 ) -> Index:
     solution = {label.image: np.array(label.boxes, np.int64) for label in read_solution(root)}
-    boxes, sizes = [], []
+    boxes, sizes, faults = [], [], []
     for path, _ in track(rows, "boxes of images:"):
         own = files.named_like(path)
         annotation = files.read(own[0] if own else None)
         boxes.append(annotation.boxes() if own else solution.get(Path(path).stem, no_boxes(1)[0]))
         sizes.append(annotation.size)
-    return make_index(root, rows, classes, names, boxes, sizes=sizes)
+        faults.append(annotation.fault)
+    return make_index(root, rows, classes, names, boxes, sizes=sizes, faults=faults)

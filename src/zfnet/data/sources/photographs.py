@@ -65,6 +65,7 @@ def _unlabeled(root: Path) -> Index:
     files = BoxFiles(root, listing.box_files)
     annotations = [files.annotation(image) for image in listing.images]
     boxes, sizes = [annotation.boxes() for annotation in annotations], [annotation.size for annotation in annotations]
+    faults = [annotation.fault for annotation in annotations]
     notes = [*notes_of({root.name: listing}), *files.notes()]
     rows = [(image, 0) for image in listing.images]
-    return make_index(root, rows, [UNLABELED], boxes=boxes, upright=True, sizes=sizes, notes=notes)
+    return make_index(root, rows, [UNLABELED], boxes=boxes, upright=True, sizes=sizes, faults=faults, notes=notes)

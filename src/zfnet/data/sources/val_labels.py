@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from zfnet.core.errors import UserError
+from zfnet.data.sources.meta_mat import read_meta_mat
 from zfnet.data.tables import read_table
 
 DEVKIT = "ILSVRC2012_devkit_t12/data"
@@ -75,15 +74,9 @@ def devkit_synsets(root: Path) -> dict[int, tuple[str, str]]:
     path = root / DEVKIT / "meta.mat"
     if not path.exists():
         return {}
-    from scipy.io import loadmat
-
     try:
-        synsets = np.atleast_1d(loadmat(path, squeeze_me=True)["synsets"])
-        leaves = [row for row in synsets if int(row["num_children"]) == 0]
-        return {
-            int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]).split(",")[0].strip()) for row in leaves
-        }
-    except Exception as error:  # of any kind, as scipy leaves them to the content of the file
+        return read_meta_mat(path)
+    except ValueError as error:
         raise UserError(f"{path}: not the devkit's table of classes ({error}); unpack the devkit again") from error
 
 

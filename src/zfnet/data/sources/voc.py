@@ -8,6 +8,7 @@ Targets are 1 present, 0 absent, -1 only difficult instances, which an average p
 2012, whose labels are on the evaluation server, is read without targets.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def read_voc(root: Path, year: int, split: str) -> Index:
         raise UserError(f"voc.root: no class files <class>_<split>.txt in {sets}; {needed}")
     rows = [(f"JPEGImages/{name}.jpg", -1) for name in names]
     index = make_index(folder, rows, classes, [_readable(name) for name in classes])
-    missing = [row for row in range(len(index)) if not index.file(row).is_file()]
+    missing = [row for row in range(len(index)) if not os.path.isfile(index.file(row))]
     if missing:
         raise UserError(f"voc.root: {len(missing)} images of {split}.txt are missing: {index.file(missing[0])} ...")
     files = [sets / f"{name}_{split}.txt" for name in classes]

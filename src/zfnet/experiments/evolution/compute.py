@@ -76,6 +76,8 @@ def run(
         similarities[str(number)] = cosine(fixed, fixed[-1]).T
         of_shown = cosine(own, own[-1]).T
         numbers["layers"][str(number)] = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)
+    if not similarities:
+        return skipped("no feature map fires in the last snapshot; train longer or with another train.lr")
     figures |= draw_chart(similarities, epochs, out, seed)
     settled = {n: values["settled"]["value"] for n, values in numbers["layers"].items()}
     headline = "settled at epoch " + ", ".join(f"{epoch:.1f} (layer {n})" for n, epoch in settled.items())

@@ -43,7 +43,7 @@ from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import correct_images
 from zfnet.networks.walk import WHOLE, outputs
-from zfnet.pipeline.record import Outcome
+from zfnet.pipeline.record import Outcome, skipped
 
 FIGURE, PICTURES = "invariance.svg", "invariance_images.jpg"
 PAPER_CROP = 224  # px, at which translations are given
@@ -203,6 +203,8 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
     """Fig. 5 for `n_images` and the measures over `n_score`; writes invariance.svg and invariance_images.jpg."""
     layers = (1, network.depth)
     unit = mean_distance(network, images, layers, seed)
+    if constant := [f"layer {n}" for n, distance in unit.items() if not distance > 0]:
+        return skipped(f"the features of {' and '.join(constant)} are the same for all images")
     rows = np.random.default_rng([seed, 13]).permutation(len(images))[: options.n_score]
     shown = np.array(list(correct_images(network, images, seed, options.n_images)) or rows[: options.n_images])
     axes = {

@@ -18,6 +18,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import atomic_write
+from zfnet.data.tables import Row, read_rows, read_table
 from zfnet.experiments.localization.score import (
     NO_GUESS,
     Truth,
@@ -27,6 +28,7 @@ from zfnet.experiments.localization.score import (
 )
 
 GUESSES = 5
+_GUESSES = "`label xmin ymin xmax ymax` in integers, once for each guess"
 
 Line = tuple[np.ndarray, np.ndarray]  # labels (k,), boxes (k, 4)
 
@@ -51,38 +53,28 @@ def read_predictions(path: Path) -> list[Line]:
 
     Raises UserError naming file and line of anything that is not whole groups of five integers.
     """
-    return [_parse_line(text, f"{path}, line {number}") for number, text in enumerate(_lines(path), 1)]
+    return [_parse_row(row) for row in read_rows(path, _GUESSES)]
 
 
-def _parse_line(text: str, place: str) -> Line:
-    try:
-        numbers = np.array([int(word) for word in text.split()], dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise UserError(f"{place}: not all words are integers; expected `label xmin ymin xmax ymax ...`") from None
+def _parse_row(row: Row) -> Line:
+    numbers = np.array(row.integers(row.cells, _GUESSES), dtype=np.int64)
     if len(numbers) % 5:
-        raise UserError(f"{place}: {len(numbers)} numbers; expected groups of five, `label xmin ymin xmax ymax`")
+        raise UserError(f"{row.place}: {len(numbers)} numbers; expected groups of five, {_GUESSES}")
     groups = numbers.reshape(-1, 5)
     if (groups[:, 0] < 1).any():
-        raise UserError(f"{place}: label {groups[:, 0].min()}; labels count from 1")
+        raise UserError(f"{row.place}: label {groups[:, 0].min()}; labels count from 1")
     return groups[:, 0] - 1, groups[:, 1:]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give the path of a text file") from error
 
 
 def read_blacklist(path: Path) -> set[int]:
     """The numbers that the file names. Raises UserError naming the first line that is no number from 1."""
+    expected = "the number of an image, counted from 1"
     named = set()
-    for number, text in enumerate(_lines(path), 1):
-        word = text.strip()
-        if word and not (word.isdecimal() and int(word) >= 1):
-            raise UserError(f"{path}, line {number}: {word!r}; expected the number of an image, counted from 1")
-        if word:
-            named.add(int(word))
+    for row in read_table(path, 1, expected):
+        (number,) = row.integers([row.text], expected)
+        if number < 1:
+            raise row.error(expected)
+        named.add(number)
     return named
 
 

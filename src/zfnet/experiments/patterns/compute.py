@@ -134,9 +134,12 @@ def _draw_methods(network: Network, patterns: Patterns, images: Images, rows: np
 
 def _headline(numbers: dict[str, Any]) -> str:
     layers = [layer for layer in numbers["rho"].values() if layer["w"]["value"] is not None]
-    rho = {estimator: np.mean([layer[estimator]["value"] for layer in layers]) for estimator in ("a+", "w")}
+    quality = "no neuron varies"
+    if layers:
+        a, w = (np.mean([layer[estimator]["value"] for layer in layers]) for estimator in ("a+", "w"))
+        quality = f"rho {a:.2f} for a+-, {w:.2f} for w"
     area = {name: values["area"]["value"] for name, values in numbers["degradation"].items()}
     return (
-        f"rho {rho['a+']:.2f} for a+-, {rho['w']:.2f} for w; area under degradation {area['a+']:.2f} for "
+        f"{quality}; area under degradation {area['a+']:.2f} for "
         f"PatternAttribution, {area['gradient x input']:.2f} for gradient x input, {area['random']:.2f} at random"
     )
