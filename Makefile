@@ -14,7 +14,7 @@ DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet pretrained,
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
-.PHONY: help setup reproduce test test-slow check format bench data-check data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup reproduce test test-slow check format bench data-check data-fetch data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 report reference class-models saliency localization patterns explain sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -48,8 +48,11 @@ format: $(READY) ## put the code in the house format
 data-check: $(READY) ## what of the datasets is in DATA, what is missing and from where, what is damaged (ARGS=--md5)
 	$(BIN)/zfnet data check $(ARGS) $(call quoted,$(or $(DATA),data))
 
-data-unpack: $(READY) ## unpack the archives of the datasets that are in DATA
-	$(BIN)/zfnet data unpack $(call quoted,$(or $(DATA),data))
+data-unpack: $(READY) ## unpack the archives of the datasets that are in DATA (ARGS="--to FOLDER")
+	$(BIN)/zfnet data unpack $(ARGS) $(call quoted,$(or $(DATA),data))
+
+data-fetch: $(READY) ## NAMES="tiny_imagenet caltech101 ..." downloaded into DATA (default data/), checked and unpacked
+	$(BIN)/zfnet data fetch $(NAMES) --to $(call quoted,$(or $(DATA),data)) $(ARGS)
 
 bench: $(READY) ## our code and other packages' timed in turn: outputs/bench/result.json
 	$(BIN)/zfnet bench

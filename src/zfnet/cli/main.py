@@ -114,7 +114,7 @@ COMMANDS = {
     "run": Command("[key=value ...]", "stages and what they need; without stage=, everything up to the report", run),
     "explain": Command("PHOTO [key=value ...]", "every method on a photograph, as one picture", explain),
     "stages": Command("", "the stages and what each makes", stages),
-    "data": Command("check|unpack FOLDER", "what of the datasets is there, missing or damaged; unpack it", data),
+    "data": Command("fetch|check|unpack ...", "download, check or unpack the datasets; zfnet data --help", data),
     "report": Command("FOLDER", "the report of the stages that have been run, e.g. outputs/menagerie", report),
     "table": Command("NAME [FOLDER]", "one table of the papers as Markdown, LaTeX or CSV, e.g. zfnet table 3", table),
     "compare": Command("RUN ... [out=FOLDER]", "two or more runs side by side on one page", compare),
