@@ -115,7 +115,7 @@ COMMANDS = {
     "explain": Command("PHOTO [key=value ...]", "every method on a photograph, as one picture", explain),
     "stages": Command("", "the stages and what each makes", stages),
     "data": Command("fetch|check|unpack ...", "download, check or unpack the datasets; zfnet data --help", data),
-    "report": Command("FOLDER", "the report of the stages that have been run, e.g. outputs/menagerie", report),
+    "report": Command("FOLDER [--single-file]", "the report of the stages that have been run", report),
     "table": Command("NAME [FOLDER]", "one table of the papers as Markdown, LaTeX or CSV, e.g. zfnet table 3", table),
     "compare": Command("RUN ... [out=FOLDER]", "two or more runs side by side on one page", compare),
     "reference": Command("[FOLDER ...]", "publish a run in this repository and write its tables", reference),

@@ -20,8 +20,8 @@ from zfnet.data.archives.archives import ARCHIVES, Archive
 from zfnet.data.archives.check import as_bytes, md5_of
 from zfnet.data.archives.unpack import unpack_archive
 
-ATTEMPTS = 5  # at one address; those that brought nothing new
-WAIT = 2.0  # seconds before the second attempt, doubled for each one after it
+ATTEMPTS = 3  # in a row, at one address, that brought nothing new
+WAIT = 2.0  # seconds before another attempt, doubled for each that brought nothing
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
 CHUNK = 1 << 16  # bytes; less than this is lost where a connection breaks
 PARTIAL = ".partial"
@@ -114,7 +114,7 @@ def _archive(row: Archive, to: Path) -> Path:
 
 def _download(url: str, partial: Path, row: Archive) -> None:
     """Complete `partial` from one address. Raises _Failed."""
-    wait, without_progress = WAIT, 0
+    without_progress = 0
     while (done := _size(partial)) < row.size:
         try:
             _receive(url, partial, row, done)
@@ -124,8 +124,8 @@ def _download(url: str, partial: Path, row: Archive) -> None:
             without_progress = 0 if _size(partial) > done else without_progress + 1
             if without_progress == ATTEMPTS:
                 raise _Failed(f"does not answer or breaks off ({type(error).__name__})") from error
-            wait = 2 * wait if without_progress else WAIT
-            time.sleep(wait)
+            print(f"  {url}: {type(error).__name__} after {as_bytes(_size(partial))}, trying again", flush=True)
+            time.sleep(WAIT * 2**without_progress)
     if problem := _difference(partial, row):
         partial.unlink()
         raise _Failed(f"{problem}, and was removed")
