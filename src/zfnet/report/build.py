@@ -206,8 +206,9 @@ def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[
     write_page(out, "provenance.html", "provenance.html", results=entries, **shared)
 
 
-def copy_style(out: Path) -> None:
-    """The style sheet, beside the pages."""
-    style = resources.files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
-    with atomic_write(out / "style.css") as part:
-        part.write_text(style, encoding="utf-8")
+def copy_style(out: Path, *files: str) -> None:
+    """The style sheet, or the named files of this package's templates, beside the pages."""
+    for file in files or ("style.css",):
+        text = resources.files(__package__).joinpath(f"templates/{file}").read_text(encoding="utf-8")
+        with atomic_write(out / file) as part:
+            part.write_text(text, encoding="utf-8")

@@ -113,7 +113,7 @@ def table_text(name: str, results: Mapping[str, Result], style: str) -> str:
     """
     artefact = _artefact(name)
     tables = [join(table, artefact.stage, results) for table in artefact.tables]
-    write = {"markdown": _markdown, "latex": _latex, "csv": _csv}[style]
+    write = {"markdown": _markdown, "latex": lambda joined: latex_table(_grid(joined)), "csv": _csv}[style]
     return "\n\n".join(write(joined) for joined in tables if joined.lines)
 
 
@@ -154,9 +154,9 @@ def _markdown(joined: Joined) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _latex(joined: Joined) -> str:
-    """A tabular of the package booktabs."""
-    header, *rows = [[_escape(cell) for cell in line] for line in _grid(joined)]
+def latex_table(grid: Sequence[Sequence[str]]) -> str:
+    """Texts, the header first, as a tabular of the package booktabs."""
+    header, *rows = [[_escape(cell) for cell in line] for line in grid]
     body = [" & ".join(line) + r" \\" for line in rows]
     head = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}"])
