@@ -51,8 +51,8 @@ def compose_job(words):
     from omegaconf import OmegaConf
 
     words = [word for word in prepare(words) if word not in ("-m", "--multirun")]
-    for word in [word for word in words if word.startswith("hydra/launcher=")]:
-        assert (CONF / "hydra" / "launcher" / f"{word.partition('=')[2]}.yaml").exists()
+    for word in [word for word in words if word.startswith(("hydra/launcher=", "hydra/sweeper="))]:
+        assert (CONF / f"{word.replace('=', '/')}.yaml").exists()
     points = {"first": [], "last": []}
     for override in OverridesParser.create().parse_overrides([w for w in words if not w.startswith("hydra")]):
         values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
@@ -185,9 +185,10 @@ def test_a_stale_key_or_target_is_seen():
         list(compose_job(["--multirun", "train.lr=0.1,-1"]))
 
 
-def test_the_launcher_of_slurm_is_a_configuration():
-    content = yaml.safe_load((CONF / "hydra" / "launcher" / "slurm.yaml").read_text())
-    assert content["defaults"] == ["submitit_slurm"]
+@pytest.mark.parametrize(("file", "plugin"), [("launcher/slurm", "submitit_slurm"), ("sweeper/tpe", "optuna")])
+def test_our_launcher_and_sweeper_are_configurations_of_plugins(file, plugin):
+    content = yaml.safe_load((CONF / "hydra" / f"{file}.yaml").read_text())
+    assert content["defaults"] == [plugin]
 
 
 def test_pages_are_short():
