@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,8 +51,8 @@ def compose_job(words):
     from omegaconf import OmegaConf
 
     words = [word for word in prepare(words) if word not in ("-m", "--multirun")]
-    for word in [word for word in words if word.startswith("hydra/launcher=")]:
-        assert (CONF / "hydra" / "launcher" / f"{word.partition('=')[2]}.yaml").exists()
+    for word in [word for word in words if word.startswith(("hydra/launcher=", "hydra/sweeper="))]:
+        assert (CONF / f"{word.replace('=', '/')}.yaml").exists()
     points = {"first": [], "last": []}
     for override in OverridesParser.create().parse_overrides([w for w in words if not w.startswith("hydra")]):
         values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
@@ -184,9 +185,10 @@ def test_a_stale_key_or_target_is_seen():
         list(compose_job(["--multirun", "train.lr=0.1,-1"]))
 
 
-def test_the_launcher_of_slurm_is_a_configuration():
-    content = yaml.safe_load((CONF / "hydra" / "launcher" / "slurm.yaml").read_text())
-    assert content["defaults"] == ["submitit_slurm"]
+@pytest.mark.parametrize(("file", "plugin"), [("launcher/slurm", "submitit_slurm"), ("sweeper/tpe", "optuna")])
+def test_our_launcher_and_sweeper_are_configurations_of_plugins(file, plugin):
+    content = yaml.safe_load((CONF / "hydra" / f"{file}.yaml").read_text())
+    assert content["defaults"] == [plugin]
 
 
 def test_pages_are_short():
@@ -211,6 +213,37 @@ def test_a_name_with_spaces_quotes_or_parentheses_stays_one_word(target, word, n
     *words, key = target.split()
     command = run("make", "-n", "--no-print-directory", *words, f"{key}={name}").splitlines()[-1]
     assert word.format(name) in run("sh", "-c", command.replace(".venv/bin/zfnet", "printf '%s\\n'")).splitlines()
+
+
+def test_another_build_of_torch_keeps_the_hashes_of_everything_else(tmp_path):
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    words = ["make", "-n", "--no-print-directory", "-f", str(MAKEFILE), "setup"]
+    pinned, cpu = (run(*words, f"TORCH={build}", "-o", "pyproject.toml", cwd=tmp_path) for build in ("", "cpu"))
+    assert "--torch-backend" not in pinned and "6 GB on Linux" in pinned
+    steps = cpu.replace("\\\n", "").splitlines()
+    (tmp_path / ".venv").mkdir()
+    run("sh", "-c", next(step for step in steps if step.startswith("awk")), cwd=tmp_path)
+    blocks = re.split(r"\n(?=\S)", (ROOT / "requirements.txt").read_text().strip())
+    others = re.split(r"\n(?=\S)", (tmp_path / ".venv" / "requirements.txt").read_text().strip())
+    left_out = {block.partition("==")[0] for block in set(blocks) - set(others)}
+    assert {"torch", "torchvision", "triton", "nvidia-cudnn-cu13"} <= left_out and set(others) < set(blocks)
+    assert {name for name in left_out if not re.match("torch|triton|nvidia-|cuda-", name)} == set()
+    sync, install = (step for step in steps if " pip sync " in step or "--torch-backend" in step)
+    assert "--require-hashes" in sync and sync.endswith(".venv/requirements.txt")
+    chosen = run("sh", "-c", install.replace(".venv/bin/uv", "echo"), cwd=tmp_path).split()
+    assert chosen[-4:-2] == ["--torch-backend", "cpu"]
+    assert chosen[-2:] == [block.split()[0] for block in blocks if block.startswith(("torch==", "torchvision=="))]
+
+
+def test_the_build_of_torch_is_remembered(tmp_path):
+    for file in ("requirements.txt", "pyproject.toml", ".venv/.ready"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("cpu\n")
+    words = ["make", "-n", "--no-print-directory", "-f", str(MAKEFILE), "test"]
+    assert "setup:" not in run(*words, cwd=tmp_path) and "setup:" not in run(*words, "TORCH=cpu", cwd=tmp_path)
+    assert "setup: torch and" in run(*words, "TORCH=", cwd=tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    assert "setup: torch (cpu) and" in run(*words, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("profile", ["", " ", ".", "..", "../..", "a/b", "reference"])

@@ -1,11 +1,12 @@
 """The words of the command line before Hydra parses them: order, quotes, short forms, renamed keys."""
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
 
 from zfnet.cli import words as module
-from zfnet.cli.words import RENAMED, current_name, prepare, quote_texts, settings_last
+from zfnet.cli.words import RENAMED, current_name, prepare, quote_texts, settings_last, with_sweep_folder
 from zfnet.core.errors import UserError
 
 
@@ -35,6 +36,17 @@ def test_several_stages_need_no_quotes_and_a_sweep_keeps_its_commas():
     assert quote_texts(["stage=train,occlusion", "seed=1"]) == ["stage='train,occlusion'", "seed=1"]
     assert quote_texts(["--multirun", "stage=train,data"]) == ["--multirun", "stage=train,data"]
     assert quote_texts(["stage='a,b'", "stage=train"]) == ["stage='a,b'", "stage=train"]
+
+
+def test_a_sweep_has_a_folder_that_stays_with_its_settings():
+    words = ["--multirun", "stage=train", "train.lr=0.1,0.2", "seed=0,1"]
+    *same, folder = with_sweep_folder(words)
+    assert same == words and re.fullmatch(r"hydra\.sweep\.dir=\$\{paths\.outputs\}/sweeps/seed-lr-[0-9a-f]{8}", folder)
+    again = ["wandb.mode=online", "stage=train", "seed=0,1", "-m", "train.lr=0.1,0.2", "hydra/launcher=slurm"]
+    assert with_sweep_folder(again)[-1] == folder
+    assert with_sweep_folder([*words, "train.epochs=2"])[-1] != folder
+    for unchanged in (words[1:], [*words, "hydra.sweep.dir=mine"]):
+        assert with_sweep_folder(unchanged) == unchanged
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_a_set_that_is_not_there_is_said_and_one_that_is_named_is_an_error_of_it
     config = Config(paths=PathsOptions(data=str(tmp_path)))
     options = getattr(config, section)
     options.source = {"transfer": "caltech101", "voc": "voc2012"}[section]
-    assert why_absent(config, section).endswith("does not exist; see data/README.md")
+    assert why_absent(config, section).endswith(f"does not exist; `zfnet data fetch {options.source} --to {tmp_path}`")
     options.source = "none"
     assert why_absent(config, section) == f"{section}.source is none"
     assert raw_files(config, section) == ""

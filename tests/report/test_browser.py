@@ -133,7 +133,7 @@ no_browser = pytest.mark.skipif(
 def test_every_page_is_sound_at_both_widths(make_outputs, tmp_path) -> None:
     outputs = make_outputs(tmp_path)
     report = outputs / "report"
-    build(outputs, report)
+    build(outputs, report, as_one_file=True)
     look_at(report, tmp_path)
 
 

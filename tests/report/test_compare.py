@@ -18,11 +18,11 @@ from zfnet.report.compare import (
     compare_claims,
     compare_numbers,
     curves,
-    differing,
     find_runs,
     settings,
     short_names,
 )
+from zfnet.report.run_table import differing
 
 
 class Page(HTMLParser):
@@ -94,7 +94,7 @@ def test_the_page_is_whole_and_stands_alone(sweep, tmp_path) -> None:
         assert link == "data:," or (page.parent / unquote(link).partition("#")[0]).exists(), link
     assert read.alts and all(read.alts)
     assert "not run" in read.text and "train.lr" in read.text and "not measured" in read.text
-    assert "<script" not in page.read_text() and '<script>alert("x")</script>' in read.text
+    assert page.read_text().count("<script") == 1 and '<script>alert("x")</script>' in read.text
 
 
 def test_a_page_made_again_holds_nothing_of_the_one_before(sweep, tmp_path) -> None:

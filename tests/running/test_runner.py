@@ -261,6 +261,20 @@ def test_the_report_passes_over_what_needs_a_layer_that_the_network_lacks(shallo
     assert len(ran) == n_ran  # done before
 
 
+def test_a_dataset_that_is_not_there_is_said_before_anything_runs(config, ran, tmp_path, capsys):
+    config.transfer.source, config.paths.data = "caltech101", str(tmp_path / "data")
+    reason = f"transfer: {tmp_path}/data/caltech101 does not exist; `zfnet data fetch caltech101 --to {tmp_path}/data`"
+    with pytest.raises(UserError, match=re.escape(reason)):
+        runner.run(replace(config, stage="train,transfer"), "")
+    assert ran == []
+    runner.run(replace(config, stage="report"), "")
+    assert capsys.readouterr().out.startswith(f"  passed over: {reason}")
+    assert "transfer" not in ran and {"voc", "report"} <= set(ran)
+    (tmp_path / "data" / "caltech101").mkdir(parents=True)
+    runner.run(replace(config, stage="report"), "")
+    assert ran[-2:] == ["transfer", "report"]
+
+
 def test_the_report_of_a_borrowed_network_leaves_trainings_out(borrowed, tmp_path):
     planned = [stage.name for stage in plan(["report"], borrowed)]
     trainings = {stage.name for stage in STAGES.values() if stage.trains}

@@ -16,24 +16,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfnet.cli.words import prepare
+from zfnet.cli.words import prepare, with_sweep_folder
 from zfnet.core import options
 from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
 from zfnet.core.resources import CONF, profiles
+from zfnet.core.statistics import finite
 from zfnet.data.listing import mark_outputs
 from zfnet.experiments.config import Settings
 from zfnet.experiments.table import STAGES, Config
+from zfnet.pipeline.record import read_result
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+PLUGINS = {  # group of Hydra's configuration -> the packages that add to it
+    "hydra/launcher": "hydra-submitit-launcher (Slurm)",
+    "hydra/sweeper": "hydra-optuna-sweeper (optuna, tpe)",
+}
 HELP = """Run the stages of the papers and all they need; what is done already is not done again.
 
   zfnet run                                everything at the default profile, up to the report
   zfnet run stage=occlusion                one stage and what it needs ("a,b" for several)
   zfnet run profile=tiny_imagenet data.root=/path/to/tiny-imagenet-200
   zfnet run --cfg job                      print the composed configuration and stop
-  zfnet run --multirun train.seed=0,1,2    a sweep: outputs/sweeps/<time>/<number>
+  zfnet run --multirun train.seed=0,1,2    a sweep: outputs/sweeps/<name>/<number>
 
 Profiles: {profiles}
 `zfnet run --cfg job` prints every key that can be given; the word `run` may be left out.
@@ -64,9 +70,9 @@ def compose_and_run(typed: Sequence[str]) -> None:
 
     failures: list[Exception] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
 
-    def job(composed: DictConfig) -> None:
+    def job(composed: DictConfig) -> float | None:
         try:
-            run_config(_validated(composed), typed)
+            return run_point(_validated(composed), typed)
         except (UserError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in {*DISK_ERRORS, errno.EPIPE}:
                 raise
@@ -75,8 +81,9 @@ def compose_and_run(typed: Sequence[str]) -> None:
             if point.mode is RunMode.MULTIRUN:
                 name = f"point {point.job.num} ({point.job.override_dirname})"
                 print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
+            return None
 
-    sys.argv[1:] = prepare(typed)
+    sys.argv[1:] = with_sweep_folder(prepare(typed))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     _complete_after_run()
     ConfigStore.instance().store(name="schema", node=Config)
@@ -89,25 +96,50 @@ def compose_and_run(typed: Sequence[str]) -> None:
             raise
         place = f"{error.filename}: {error.strerror}"
         raise UserError(f"paths.outputs: {place}; give another folder, or one that can be written") from error
+    except ValueError:  # of a sweeper none of whose points succeeded
+        if not failures:
+            raise
     if len(failures) > 1:
         raise UserError(f"{len(failures)} points of the sweep failed, see above")
     if failures:
         raise failures[0]
 
 
-def run_config(config: Settings, typed: Sequence[str] = ()) -> None:
-    """Check the configuration, run its stages and print where the report is; `typed` are the words of the command."""
+def run_point(config: Settings, typed: Sequence[str]) -> float | None:
+    """Run the configuration as a job of Hydra and return what a sweeper minimizes or maximizes, `config.objective`.
+
+    None where the last stage has no such number. Raises UserError then for a sweeper that needs one.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = run_config(config, typed)
+    numbers = (read_result(folder) or {}).get("numbers", {}) if folder else {}
+    values = dict(options.flatten(numbers))
+    value = finite(values.get(f"{config.objective}.value", values.get(config.objective)))
+    if value is None and not HydraConfig.get().sweeper["_target_"].endswith("BasicSweeper"):
+        known = ", ".join(key for key, value in values.items() if finite(value) is not None)
+        raise UserError(f"objective: the last stage has no number {config.objective}; it has {known}")
+    return value
+
+
+def run_config(config: Settings, typed: Sequence[str] = ()) -> Path | None:
+    """Check the configuration, run its stages and print where the report is; returns the folder of the last stage.
+
+    typed: the words of the command.
+    """
     from zfnet.report.gallery import write_gallery
     from zfnet.running import runner
 
     options.check(config)
     expand_home(config)
     if config.stage == "list":
-        return print_stages()
+        print_stages()
+        return None
     folders = runner.run(config, shlex.join(["zfnet", "run", *typed]))
     write_gallery(folders[-1])
     index = folders[-1] / "index.html"
     print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")
+    return folders[-1]
 
 
 def print_stages() -> None:
@@ -131,9 +163,10 @@ def describe_error(error: BaseException) -> str:
     from hydra.errors import MissingConfigException
 
     first_line = str(error).splitlines()[0]
-    if isinstance(error, MissingConfigException) and "hydra/launcher" in str(error):
-        return f"hydra/launcher: {first_line} Slurm's is the package hydra-submitit-launcher"
     if isinstance(error, MissingConfigException):
+        for group, packages in PLUGINS.items():
+            if group in str(error):
+                return f"{group}: {first_line.rstrip('.')}; install its plugin first: {packages}"
         return f"profile: {first_line} Known profiles: {', '.join(profiles())}"
     text = "\n".join(str(link) for link in _causes(error))
     full_key = re.search(r"full_key: (\S+)", text)

@@ -1,6 +1,7 @@
 """The words of the command line, prepared for Hydra's parser: order, short forms, renamed keys, quotes."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ WITH_VALUE = {  # options of Hydra that a value follows
     *("--cfg", "-c", "--package", "-p", "--info", "-i", "--shell-completion", "-sc", "--experimental-rerun"),
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
 }
+NO_NUMBERS = ("hydra", "wandb.", "paths.", "checkpoints.", "gpus=", "workers=", "nodes=", "rendezvous=", "device=")
 
 
 def prepare(words: Sequence[str]) -> list[str]:
@@ -40,6 +42,19 @@ def prepare(words: Sequence[str]) -> list[str]:
             _check_setting(word)
         _check_renamed(word, keys)
     return quote_texts([_expand(word, keys) for word in settings_last(words)])
+
+
+def with_sweep_folder(words: Sequence[str]) -> list[str]:
+    """The words of a sweep with a folder that stays, so that the same command resumes it: hydra.sweep.dir.
+
+    Its name holds the keys that are swept and a hash of the settings that the numbers depend on.
+    """
+    if not MULTIRUN & set(words) or any(word.startswith("hydra.sweep.dir=") for word in words):
+        return list(words)
+    settings = sorted(word for word in words if "=" in word and not word.startswith(NO_NUMBERS))
+    swept = [word.partition("=")[0].rpartition(".")[2] for word in settings if "," in word]
+    name = "-".join([*swept, hashlib.sha256("\n".join(settings).encode()).hexdigest()[:8]])
+    return [*words, f"hydra.sweep.dir=${{paths.outputs}}/sweeps/{name}"]
 
 
 def settings_last(words: Sequence[str]) -> list[str]:

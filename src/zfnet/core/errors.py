@@ -23,6 +23,10 @@ class LacksLayer(UserError):
     """A stage needs a layer that the network does not have."""
 
 
+class LacksData(UserError):
+    """A stage needs a dataset that is not there."""
+
+
 def exit_code(work: Callable[[], int | None]) -> int:
     """The exit code of a command: what `work` returns (None: 0), 2 for bad input, printed as one line to stderr,
     130 for Ctrl-C and termination signals, 141 for a closed pipe.

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -27,12 +27,23 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     """Yield `items`; after 2 s a terminal shows the progress, a log gets a line every 30 s."""
     if total is None and isinstance(items, Sized):
         total = len(items)
+    yield from _bar(items, what, total)
+
+
+def bytes_bar(what: str, total: int, done: int) -> tqdm:
+    """A progress bar of bytes, of which `done` are there; as a context with `update(count)`."""
+    return _bar(None, what, total, done, unit_scale=True)
+
+
+def _bar(items: Iterable[Any] | None, what: str, total: int | None, done: int = 0, unit_scale: bool = False) -> tqdm:
     counts = "{n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left" if total else "{n_fmt}, {rate_noinv_fmt}"
     is_terminal = sys.stderr.isatty()
-    yield from _Bar(
+    return _Bar(
         items,
         desc=f"  {what}",
         total=total,
+        initial=done,
+        unit_scale=unit_scale,
         leave=False,
         file=sys.stderr if is_terminal else _Log(),
         mininterval=0.3 if is_terminal else 30.0,

@@ -25,6 +25,7 @@ class Settings:
     stage: str = "report"  # one stage and what it needs; several: "train,occlusion"
     profile: str = "menagerie"  # names the output folder; set by conf/profile/
     image: str = ""  # file of a photograph, for stage=explain
+    objective: str = "top1_error"  # number of the last stage that a sweeper minimizes: its path in result.json
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0, at_most=1024)  # training processes, one GPU each; 0: one process on `device`

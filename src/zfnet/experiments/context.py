@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfnet.core.errors import LacksLayer
+from zfnet.core.errors import LacksData, LacksLayer
 from zfnet.core.machine import pick_device
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
@@ -139,6 +139,12 @@ class Context:
         folder = getattr(self.options, key)
         if folder:
             require_folder(Path(folder), f"{self.stage}.{key}", "see data/README.md")
+
+    def need_data(self) -> None:
+        """Raise LacksData where the dataset that the stage reads by itself is not there."""
+        folder = sources.missing_folder(self.config, self.stage)
+        if folder:
+            raise LacksData(f"{self.stage}: {sources.why_absent(self.config, self.stage)}")
 
     def need_layers(self, *numbers: int) -> None:
         """Raise LacksLayer where the network will lack one of the papers' layers."""

@@ -90,13 +90,19 @@ def why_absent(config: Settings, section: str) -> str:
 
     A missing folder that the configuration names is an error of its reader instead.
     """
-    options = getattr(config, section)
-    if options.source == "none":
+    source = getattr(config, section).source
+    if source == "none":
         return f"{section}.source is none"
+    folder = missing_folder(config, section)
+    return f"{folder} does not exist; `zfnet data fetch {source} --to {config.paths.data}`" if folder else ""
+
+
+def missing_folder(config: Settings, section: str) -> Path | None:
+    """The folder of a known dataset that a section of the configuration reads, where it does not exist."""
     folder = _raw_folder(config, section)
-    if folder is None or options.root or folder.is_dir():
-        return ""
-    return f"{folder} does not exist; see data/README.md"
+    if folder is None or getattr(config, section).root or folder.is_dir():
+        return None
+    return folder
 
 
 def voc_folder(config: Settings) -> tuple[Path, int]:

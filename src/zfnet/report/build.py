@@ -30,6 +30,7 @@ from zfnet.report.page import Figure, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers
 from zfnet.report.results import Result, borrowed_network, needs_training, read
 from zfnet.report.scale import describe
+from zfnet.report.single_file import single_file, write_single_file
 from zfnet.report.tables import Joined, KeyNumber, fill, join, key_rows
 from zfnet.report.verdict import Judged, judge_all, tally
 
@@ -60,9 +61,10 @@ class Part:
     trained_elsewhere: str  # the network, where the artefact needs a training that it did not have here
 
 
-def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
+def build(outputs: Path, out: Path, title: str = "Inside a convnet", as_one_file: bool = False) -> Outcome:
     """Write the report of `outputs` (the folder of one profile) to `out`.
 
+    as_one_file: also as one HTML file with the pictures inside.
     A result.json that the pipeline left there goes first: it vouches for pages that this build writes over.
     Returns how many claims came out how, and which stages are in. Raises UserError when there is no result at all.
     """
@@ -98,6 +100,11 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet") -> Outcome:
     counts = {verdict.words: count for verdict, count in tally(judged)}
     numbers = {"claims": counts, "stages": sorted(results), "missing": missing}
     headline = f"{counts.get('holds', 0)} of {len(judged)} claims hold · {out / 'index.html'}"
+    single_file(out, outputs.name).unlink(missing_ok=True)
+    if as_one_file:
+        sections = [("index.html", title), *(page for page in pages if page not in listed)]
+        file = write_single_file(out, title, outputs.name, sections)
+        headline += f" · {file} ({file.stat().st_size / 1e6:.1f} MB)"
     return Outcome(numbers, {}, headline)
 
 
@@ -199,8 +206,9 @@ def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[
     write_page(out, "provenance.html", "provenance.html", results=entries, **shared)
 
 
-def copy_style(out: Path) -> None:
-    """The style sheet, beside the pages."""
-    style = resources.files(__package__).joinpath("templates/style.css").read_text(encoding="utf-8")
-    with atomic_write(out / "style.css") as part:
-        part.write_text(style, encoding="utf-8")
+def copy_style(out: Path, *files: str) -> None:
+    """The style sheet, or the named files of this package's templates, beside the pages."""
+    for file in files or ("style.css",):
+        text = resources.files(__package__).joinpath(f"templates/{file}").read_text(encoding="utf-8")
+        with atomic_write(out / file) as part:
+            part.write_text(text, encoding="utf-8")

@@ -3,15 +3,15 @@
     zfnet compare outputs/menagerie outputs/tiny_imagenet
     zfnet compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
 
-A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page shows what
-the configurations differ in, the key numbers with their intervals and the differences from the first run, the training
-curves in one chart, the verdicts on the claims, and pictures beside each other. A difference takes the runs as
-independent: half intervals add in quadrature.
+A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page opens with
+a table of one row a run (zfnet.report.run_table), which lies beside it as runs.csv and runs.tex. Then follow, for the
+best MANY runs, what the configurations differ in, the key numbers with their intervals and the differences from the
+first run, the training curves in one chart, the verdicts on the claims, and pictures beside each other. A difference
+takes the runs as independent: half intervals add in quadrature.
 """
 
 import glob
 import itertools
-import json
 import re
 import shutil
 import sys
@@ -29,11 +29,13 @@ from zfnet.report.evidence import minus
 from zfnet.report.page import Figure, copy_figures, inline, write_page
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, find, read
+from zfnet.report.run_table import CSV, LATEX, Compared, differing, run_table, write_tables
 from zfnet.report.scale import describe
 from zfnet.report.tables import Cell, key_rows, show, show_interval
 from zfnet.report.verdict import UNMEASURED, judge_all, tally
 
 OUT = Path("outputs/compare")
+MANY = 8  # runs that are shown side by side; of more, the best
 TITLE = "Runs compared"  # of the page, by which a folder of ours is known again
 PICTURES = {"first_layer": "filters_own*", "top_activations": "layer[25].*", "class_model": "*", "saliency": "*",
             "occlusion": "*"}  # fmt: skip
@@ -48,16 +50,6 @@ class Run:
     results: dict[str, Result]
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One key number: a cell for each run (None: not measured) and the change from the first run in words."""
-
-    label: str
-    what: str
-    cells: tuple[Cell | None, ...]
-    changes: tuple[str, ...]
-
-
 def compare(words: Sequence[str], out: Path) -> Path:
     """Write the page of the runs that the words name to `out`, in place of a former one there, and return it.
 
@@ -65,8 +57,15 @@ def compare(words: Sequence[str], out: Path) -> Path:
     """
     runs = find_runs(words)
     clear(out, runs)
+    paths = short_names([run.folder for run in runs])
+    table = run_table(paths, [settings(run) for run in runs], compare_numbers(runs))
+    n_runs = len(runs)
+    if n_runs > MANY:
+        runs = [runs[place] for place in table.order[:MANY]]
     values: dict[str, Any] = {
         "report": Report(TITLE, ", ".join(run.name for run in runs), ()),
+        "n_runs": n_runs,
+        "table": table,
         "runs": [(run, describe(run.results), _tally(run)) for run in runs],
         "differing": differing([settings(run) for run in runs]),
         "numbers": compare_numbers(runs),
@@ -76,7 +75,8 @@ def compare(words: Sequence[str], out: Path) -> Path:
         "stages": compare_stages(runs),
     }
     write_page(out, "index.html", "compare.html", **values)
-    copy_style(out)
+    write_tables(table, out)
+    copy_style(out, "style.css", "compare.js")
     return out / "index.html"
 
 
@@ -105,7 +105,7 @@ def _is_ours(path: Path) -> bool:
         return path.is_file() and f"<title>{TITLE}<" in path.read_text(encoding="utf-8", errors="replace")
     if re.fullmatch(r"run\d+", path.name):
         return path.is_dir() and all(below.name == "figures" for below in path.iterdir())
-    return path.name == "style.css" and path.is_file()
+    return path.name in ("style.css", "compare.js", CSV, LATEX) and path.is_file()
 
 
 def find_runs(words: Sequence[str]) -> list[Run]:
@@ -150,16 +150,6 @@ def settings(run: Run) -> dict[str, Any]:
         values = dict(_dotted(result.content.get("config") or {})) | values
     first = next(iter(run.results.values())).content
     return values | {"(device)": first["device"], "(commit)": first["commit"][:10]}
-
-
-def differing(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(key, its value in each run) of the keys whose values are not all the same; "" where a run has none."""
-    rows = []
-    for key in sorted(set().union(*runs)):
-        values = [json.dumps(run[key], ensure_ascii=False).strip('"') if key in run else "" for run in runs]
-        if len(set(values)) > 1:
-            rows.append((key, values))
-    return rows
 
 
 def compare_numbers(runs: Sequence[Run]) -> list[Compared]:

@@ -4,8 +4,8 @@
     zfnet table ablations outputs/tiny_imagenet --format latex
 
 `results.csv`, beside the pages of the report, has one line a number: of which paper, artefact and table, its row and
-metric, value and unit, 95 % interval, spread, number of samples and of repeats (seeds or folds), the published value,
-and the commit.
+metric, value and unit, 95 % interval, spread, number of samples and of repeats (seeds or folds), the seeds, the
+published value, and the commit.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from zfnet.core.errors import UserError, exit_code
 from zfnet.core.files import atomic_write
 from zfnet.pipeline.record import RESULT
 from zfnet.report.paper import Artefact, Row, Table, papers
-from zfnet.report.results import Result, named_folder, read
+from zfnet.report.results import Result, find, named_folder, read
 from zfnet.report.tables import Cell, Joined, join, line_of
 
 TIDY = "results.csv"
@@ -38,6 +38,7 @@ COLUMNS = (
     "std",
     "n",
     "repeats",
+    "seeds",
     "interval",
     "published",
     "stage",
@@ -69,10 +70,21 @@ def tidy(results: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
 def _tidy_row(artefact: Artefact, table: Table, row: Row, results: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
     line, result = line_of(row, table, results), results.get(row.stage)
     place = {"paper": artefact.paper, "artefact": artefact.where, "table": table.title, "row": line.label}
-    source = {"stage": row.stage, "commit": result.content["commit"] if result else ""}
+    source = {"stage": row.stage, "seeds": _seeds(result), "commit": result.content["commit"] if result else ""}
     for metric, cell in zip(table.columns, line.cells, strict=True):
         if cell.published or cell.here:
             yield {**place, "metric": metric, "unit": table.unit, **_numbers(cell), **source}
+
+
+def _seeds(result: Result | None) -> str:
+    """The seeds of the trainings that a result is of, or of its analysis."""
+    if result is None:
+        return ""
+    for path in ("seeds", "config.train.seed"):
+        seeds = find(result, path)
+        if seeds is not None:
+            return " ".join(map(str, seeds if isinstance(seeds, list) else [seeds]))
+    return str(result.content["seed"])
 
 
 def write_tidy(results: Mapping[str, Result], path: Path) -> None:
@@ -101,7 +113,7 @@ def table_text(name: str, results: Mapping[str, Result], style: str) -> str:
     """
     artefact = _artefact(name)
     tables = [join(table, artefact.stage, results) for table in artefact.tables]
-    write = {"markdown": _markdown, "latex": _latex, "csv": _csv}[style]
+    write = {"markdown": _markdown, "latex": lambda joined: latex_table(_grid(joined)), "csv": _csv}[style]
     return "\n\n".join(write(joined) for joined in tables if joined.lines)
 
 
@@ -142,9 +154,9 @@ def _markdown(joined: Joined) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _latex(joined: Joined) -> str:
-    """A tabular of the package booktabs."""
-    header, *rows = [[_escape(cell) for cell in line] for line in _grid(joined)]
+def latex_table(grid: Sequence[Sequence[str]]) -> str:
+    """Texts, the header first, as a tabular of the package booktabs."""
+    header, *rows = [[_escape(cell) for cell in line] for line in grid]
     body = [" & ".join(line) + r" \\" for line in rows]
     head = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}"])

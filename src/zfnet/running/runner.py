@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from zfnet.core.errors import LacksLayer, UserError
+from zfnet.core.errors import LacksData, LacksLayer, UserError
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
@@ -214,7 +214,8 @@ def _run_planned(planned: list[Stage], config: Settings, command: str) -> None:
 def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
     """Raise UserError for the first error that one of the stages would raise while it runs.
 
-    Stages that only the report asked for, and that need a layer which the network lacks, are passed over: stage -> why.
+    Stages that only the report asked for, and that need a layer or a dataset which is not there, are passed over:
+    stage -> why.
     """
     named, passed_over = parse_stages(config.stage), {}
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
@@ -224,7 +225,7 @@ def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
     for stage in sorted(stages, key=lambda stage: not stage.of_photo):  # the user's photograph first
         try:
             stage.check(context_of(stage, config))
-        except LacksLayer as error:
+        except (LacksLayer, LacksData) as error:
             if stage.name in named:
                 raise
             passed_over[stage.name] = str(error)

@@ -105,8 +105,8 @@ def test_voc_that_is_not_there_is_a_stage_not_run(tmp_path):
     config = Config(paths=PathsOptions(data=str(tmp_path / "data")), voc=VocOptions(source="voc2012"))
     outcome = VOC.run(context_of(config, tmp_path / "out"))
     folder = tmp_path / "data" / "VOCdevkit" / "VOC2012"
-    assert outcome.headline == f"not run: {folder} does not exist; see data/README.md"
-    assert outcome.numbers["skipped"] == f"{folder} does not exist; see data/README.md"
+    reason = f"{folder} does not exist; `zfnet data fetch voc2012 --to {config.paths.data}`"
+    assert (outcome.headline, outcome.numbers["skipped"]) == (f"not run: {reason}", reason)
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 An archive is recognized by its file name and becomes the folder `into` beside itself, where the sources look for it:
 data/imagenet/ILSVRC2012_img_val.tar becomes data/imagenet/val. MD5 sums are those of torchvision (datasets/imagenet.py,
-caltech.py, voc.py), empty where it has none; sizes are those of the published files, 0 where unknown.
+caltech.py, voc.py) and of fast.ai, empty where unknown; sizes are those of the published files, 0 where unknown.
+`zfnet data fetch NAME` downloads the archives whose `name` it is from the first of `urls` that serves them.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ class Archive:
     file: str
     into: str  # the folder that it becomes, relative to its own
     source: str  # where to obtain it
+    name: str = ""  # of the dataset, as `zfnet data fetch` takes it
+    urls: tuple[str, ...] = ()  # the official address, then copies elsewhere; empty: it needs a login
     top: str = ""  # folder in the archive whose contents are wanted; "": the last `depth` parts of every name
     depth: int = 1
     holds: str = ""  # CLASSES, or the name of the archive inside this one
@@ -43,12 +46,17 @@ class Archive:
         return place.is_dir() and (self.proof == "." or any(place.glob(self.proof)))
 
 
-_ilsvrc = partial(Archive, "ILSVRC-2012", source="image-net.org/challenges/LSVRC/2012 (after registration)")
+_VOC = "https://thor.robots.ox.ac.uk/pascal/VOC"
+_VOC_COPIES = "https://data.pjreddie.com/files"
+_ilsvrc = partial(
+    Archive, "ILSVRC-2012", source="image-net.org/challenges/LSVRC/2012 (after registration)", name="imagenet"
+)
 _caltech101 = partial(
     Archive,
     "Caltech-101",
     into="caltech101/101_ObjectCategories",
     source="data.caltech.edu/records/mzrjq-6wc02",
+    name="caltech101",
     top="101_ObjectCategories",
     n_classes=102,
     n_images=9_144,
@@ -59,6 +67,7 @@ _voc2007 = partial(
     "PASCAL VOC 2007",
     into="VOCdevkit/VOC2007",
     source="thor.robots.ox.ac.uk/pascal/VOC/voc2007",
+    name="voc2007",
     top="VOC2007",
 )
 
@@ -108,14 +117,21 @@ ARCHIVES = (
         "tiny-imagenet-200.zip",
         into="tiny-imagenet-200",
         source="cs231n.stanford.edu/tiny-imagenet-200.zip",
+        name="tiny_imagenet",
+        urls=(
+            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            "https://image-net.org/data/tiny-imagenet-200.zip",
+        ),
         top="tiny-imagenet-200",
         proof="wnids.txt",
         n_images=110_000,
         size=248_100_043,
+        md5="90528d7ca1a48142e341f4ef8d21d0de",
         growth=2.5,
     ),
     _caltech101(
         "caltech-101.zip",
+        urls=("https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",),
         holds="101_ObjectCategories.tar.gz",
         size=137_414_764,
         md5="3138e1922a9193bfa496528edbbc45d0",
@@ -126,21 +142,34 @@ ARCHIVES = (
         "256_ObjectCategories.tar",
         into="caltech256/256_ObjectCategories",
         source="data.caltech.edu/records/nyy15-4j048",
+        name="caltech256",
+        urls=("https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",),
         top="256_ObjectCategories",
         n_classes=257,
         n_images=30_607,
+        size=1_183_006_720,
         md5="67b4f42ca05d46448c6bb8ecd2220f6d",
     ),
     _voc2007(
         "VOCtrainval_06-Nov-2007.tar",
+        urls=(
+            f"{_VOC}/voc2007/VOCtrainval_06-Nov-2007.tar",
+            f"{_VOC_COPIES}/VOCtrainval_06-Nov-2007.tar",
+        ),
         proof="ImageSets/Main/trainval.txt",
         n_images=5_011,
+        size=460_032_000,
         md5="c52e279531787c972589f7e41ab4ae64",
     ),
     _voc2007(
         "VOCtest_06-Nov-2007.tar",
+        urls=(
+            f"{_VOC}/voc2007/VOCtest_06-Nov-2007.tar",
+            f"{_VOC_COPIES}/VOCtest_06-Nov-2007.tar",
+        ),
         proof="ImageSets/Main/test.txt",
         n_images=4_952,
+        size=451_020_800,
         md5="b6e924de25625d8de591ea690078ad9f",
     ),
     Archive(
@@ -148,11 +177,30 @@ ARCHIVES = (
         "VOCtrainval_11-May-2012.tar",
         into="VOCdevkit/VOC2012",
         source="thor.robots.ox.ac.uk/pascal/VOC/voc2012",
+        name="voc2012",
+        urls=(
+            f"{_VOC}/voc2012/VOCtrainval_11-May-2012.tar",
+            f"{_VOC_COPIES}/VOCtrainval_11-May-2012.tar",
+        ),
         top="VOC2012",
         proof="ImageSets/Main/trainval.txt",
         n_images=11_540,
         size=1_999_639_040,
         md5="6cd6e144f989b92b3379bac3b3de84fd",
+    ),
+    Archive(
+        "Imagenette",
+        "imagenette2-320.tgz",
+        into="imagenette2-320",
+        source="github.com/fastai/imagenette",
+        name="imagenette",
+        urls=("https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",),
+        top="imagenette2-320",
+        proof="val/n*/*.JPEG",
+        n_classes=20,  # ten, in train/ and in val/
+        n_images=13_394,
+        size=341_663_724,
+        md5="3df6f0d01a2c9592104656642f5e78a3",
     ),
 )
 

@@ -51,7 +51,8 @@ def check_all(folder: Path, with_md5: bool = False, table: tuple[Archive, ...] =
         for home in homes:
             findings += [replace(line, dataset=f"{dataset} in {home}") for line in _check_set(rows, home, with_md5)]
         if not homes:
-            findings.append(Finding(dataset, rows[0].file, "missing", f"obtain it from {rows[0].source}"))
+            how = f"`zfnet data fetch {rows[0].name}`" if rows[0].urls else f"obtain it from {rows[0].source}"
+            findings.append(Finding(dataset, rows[0].file, "missing", how))
     return findings + _check_caches(folder)
 
 
@@ -86,11 +87,11 @@ def _check_set(rows: list[Archive], home: Path, with_md5: bool) -> list[Finding]
 
 def _check_archive(row: Archive, home: Path, with_md5: bool) -> Finding:
     size = (home / row.file).stat().st_size
-    details = _bytes(size)
+    details = as_bytes(size)
     if row.size and size != row.size:
         return Finding(row.dataset, row.file, "DAMAGED", f"{size:,} bytes, should be {row.size:,}; obtain it again")
     if with_md5 and row.md5:
-        if _md5(home / row.file) != row.md5:
+        if md5_of(home / row.file) != row.md5:
             return Finding(row.dataset, row.file, "DAMAGED", f"{details}, MD5 is not {row.md5}; obtain it again")
         details += ", MD5 right"
     elif with_md5:
@@ -98,7 +99,8 @@ def _check_archive(row: Archive, home: Path, with_md5: bool) -> Finding:
     return Finding(row.dataset, row.file, "archive", details)
 
 
-def _md5(file: Path, chunk: int = 16 << 20) -> str:
+def md5_of(file: Path, chunk: int = 16 << 20) -> str:
+    """The MD5 sum of a file, with progress."""
     digest = hashlib.md5(usedforsecurity=False)
     with file.open("rb") as data:
         blocks = -(-file.stat().st_size // chunk)
@@ -113,7 +115,7 @@ def _check_folder(row: Archive, home: Path) -> Finding:
     sizes = {path: path.stat().st_size for path in track(files, f"{row.into}, files:")}
     classes = {path.parent for path in sizes} if row.n_classes else set()
     empty = [path for path, size in sizes.items() if size == 0]
-    details = f"{len(sizes):,} files, {_bytes(sum(sizes.values()))}"
+    details = f"{len(sizes):,} files, {as_bytes(sum(sizes.values()))}"
     details = f"{len(classes):,} classes, {details}" if row.n_classes else details
     problems = []
     if len(classes) < row.n_classes:
@@ -160,7 +162,8 @@ def _check_caches(folder: Path) -> list[Finding]:
     return findings
 
 
-def _bytes(size: float) -> str:
+def as_bytes(size: float) -> str:
+    """A size in bytes as text: "248 MB"."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}"

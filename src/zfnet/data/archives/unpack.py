@@ -1,9 +1,9 @@
 """Unpacking the archives of zfnet.data.archives.archives as streams.
 
-Files are written under .unpacking/ beside the archive, which is renamed when it is complete: ILSVRC's training images
-class by class, everything else at once. An interrupted run resumes: members whose file exists with the right size are
-skipped. A member whose name or link leads out of its folder is an error before it is written; other links and devices
-are skipped (no dataset has any).
+Files are written under .unpacking/ in the folder that receives them, which is renamed when it is complete: ILSVRC's
+training images class by class, everything else at once. An interrupted run resumes: members whose file exists with the
+right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other
+links and devices are skipped (no dataset has any).
 """
 
 import contextlib
@@ -32,34 +32,39 @@ class Member:
     data: IO[bytes]
 
 
-def unpack_all(folder: Path, table: tuple[Archive, ...] = ARCHIVES) -> list[Path]:
+def unpack_all(folder: Path, to: Path | None = None, table: tuple[Archive, ...] = ARCHIVES) -> list[Path]:
     """Unpack every known archive in `folder` or one folder below; returns the new folders.
 
+    to: where they go, archives of a folder below into a folder of the same name; None: beside the archives.
     Raises UserError for an archive that is damaged or leads out of its folder, and for a full disk.
     """
-    unpacked = []
+    places = []
     for row, file in find_archives(folder, table):
-        place = row.place(file.parent)
-        if row.holds != CLASSES and row.is_unpacked(file.parent):
-            print(f"{file.name:34} unpacked before: {place}", flush=True)
+        home = file.parent if to is None else to / file.parent.relative_to(folder)
+        if row.holds != CLASSES and row.is_unpacked(home):
+            print(f"{file.name:34} unpacked before: {row.place(home)}", flush=True)
             continue
-        print(f"{file.name:34} ...", flush=True)
-        _require_space(row, file)
-        try:
-            _unpack(row, file, place)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(
-                f"{file}: damaged ({error}); `make data-check` compares its size, obtain it again"
-            ) from error
-        except OSError as error:
-            raise UserError(f"{file}: {error}; the same command resumes once that is solved") from error
-        unpacked.append(place)
-        print(f"{file.name:34} -> {place}", flush=True)
-    return unpacked
+        unpack_archive(row, file, home)
+        places.append(row.place(home))
+    return places
 
 
-def _unpack(row: Archive, file: Path, place: Path) -> None:
-    partial = file.parent / UNPACKING / row.file.partition(".")[0]
+def unpack_archive(row: Archive, file: Path, home: Path) -> None:
+    """Unpack one archive into the folder `home`; raises as `unpack_all`."""
+    print(f"{file.name:34} ...", flush=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _require_space(row, file, home)
+        _unpack(row, file, home)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{file}: damaged ({error}); `make data-check` compares its size, obtain it again") from error
+    except OSError as error:
+        raise UserError(f"{file}: {error}; the same command resumes once that is solved") from error
+    print(f"{file.name:34} -> {row.place(home)}", flush=True)
+
+
+def _unpack(row: Archive, file: Path, home: Path) -> None:
+    place, partial = row.place(home), home / UNPACKING / row.file.partition(".")[0]
     partial.mkdir(parents=True, exist_ok=True)
     if row.holds == CLASSES:
         _unpack_classes(file, place, partial)
@@ -72,7 +77,7 @@ def _unpack(row: Archive, file: Path, place: Path) -> None:
         _install(partial, place, row.proof)
     shutil.rmtree(partial, ignore_errors=True)
     with contextlib.suppress(OSError):  # another archive is still being unpacked
-        (file.parent / UNPACKING).rmdir()
+        (home / UNPACKING).rmdir()
 
 
 def _unpack_classes(file: Path, place: Path, partial: Path) -> None:
@@ -164,10 +169,10 @@ def _install(partial: Path, place: Path, proof: str = "") -> None:
         os.replace(partial / name, place / name)
 
 
-def _require_space(row: Archive, file: Path) -> None:
-    needed, free = file.stat().st_size * row.growth, shutil.disk_usage(file.parent).free
-    done = file.parent / UNPACKING
-    if free < needed and not done.exists() and not row.is_unpacked(file.parent):
+def _require_space(row: Archive, file: Path, home: Path) -> None:
+    needed, free = file.stat().st_size * row.growth, shutil.disk_usage(home).free
+    if free < needed and not (home / UNPACKING).exists() and not row.is_unpacked(home):
         raise UserError(
-            f"{file}: unpacked it takes {needed / 1e9:,.1f} GB and {file.parent} has {free / 1e9:,.1f} GB free"
+            f"{file}: unpacked it takes {needed / 1e9:,.1f} GB and {home} has {free / 1e9:,.1f} GB free; "
+            "--to names another folder"
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def check(context: Context) -> None:
     context.need_folder("root")
+    context.need_data()
     context.need_layers(1)
 
 

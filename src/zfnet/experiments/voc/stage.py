@@ -8,6 +8,7 @@ from zfnet.pipeline.record import Outcome, skipped
 
 def check(context: Context) -> None:
     context.need_folder("root")
+    context.need_data()
     context.need_layers(1)
 
 
