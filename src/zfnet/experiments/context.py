@@ -115,11 +115,12 @@ class Context:
         """The network that the configuration names, on the device: the profile's own, or a borrowed one."""
         return self.as_initial(self._trained)
 
-    def as_initial(self, network: Network) -> Network:
-        """The network, with its initial weights where this is a null control."""
+    def as_initial(self, network: Network, seed: int | None = None) -> Network:
+        """The network, with its initial weights where this is a null control; seed: of its training, if not the own."""
         from zfnet.networks.untrained import untrained
 
-        return untrained(network, self.config.model.init, self.config.train.seed) if self.initial else network
+        seed = self.config.train.seed if seed is None else seed
+        return untrained(network, self.config.model.init, seed) if self.initial else network
 
     @cached_property
     def _trained(self) -> Network:
