@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -97,13 +96,21 @@ def test_a_share_of_the_images_is_never_more_than_there_are() -> None:
     assert [fewer(300, 0.2, 60), fewer(40, 0.2, 60), fewer(1000, 0.2, 60)] == [60, 40, 200]
 
 
-def test_the_options_of_every_control_are_valid() -> None:
-    from zfnet.core.options import check
+def test_the_control_of_localization_has_the_settings_that_were_chosen() -> None:
+    from zfnet.experiments.localization.options import LocalizationOptions
+    from zfnet.experiments.localization.stage import of_control
 
-    with_control = [stage for stage in STAGES.values() if stage.control]
-    assert len(with_control) >= 2
-    check(Config())
-    assert np.all([stage.options is not None for stage in with_control])
+    tuning = {"n_images": 200, "grabcut": {"chosen": {"foreground": 0.8}}, "centre": {"chosen": {"centre": 0.9}}}
+    options = of_control(LocalizationOptions(tune=200), {"n_images": 300, "tuning": tuning})
+    assert (options.foreground, options.centre, options.tune, options.n_images) == (0.8, 0.9, 0, 60)
+    assert of_control(LocalizationOptions(), {"n_images": 20}).n_images == 20
+
+
+def test_every_stage_whose_claims_have_a_control_has_one() -> None:
+    from zfnet.report.claims.table import CLAIMS
+
+    of_claims = {claim.stage for claim in CLAIMS if claim.null}
+    assert of_claims - {stage.name for stage in STAGES.values() if stage.control} == {"evolution"}  # its own
 
 
 def test_untrained_rows_of_table_3_err_as_often_as_chance(store_folders, tmp_path: Path) -> None:
