@@ -63,3 +63,45 @@ def test_a_measure_survives_json_and_has_no_nan_there():
 def test_a_negative_factor_turns_the_interval_around():
     turned = Measure(2.0, 1.0, 4.0, std=0.5).scaled(-2)
     assert (turned.value, turned.low, turned.high, turned.std) == (-4.0, -8.0, -2.0, 1.0)
+
+
+def own_above_others_slowly(scores: np.ndarray, drawn: list[int]) -> float:
+    """The statistic of one draw of images, pair by pair."""
+    differences = []
+    for i in drawn:
+        others = [scores[i, j] for j in drawn if j != i]
+        differences.append(scores[i, i] - sum(others) / len(others))
+    return sum(differences) / len(differences)
+
+
+def test_own_above_others_is_that_of_counting_pairs() -> None:
+    scores = np.random.default_rng(3).random((7, 7))
+    measured = Measure.own_above_others(scores, seed=0)
+    assert measured.value == pytest.approx(own_above_others_slowly(scores, list(range(7))))
+    counts = np.random.default_rng([0, 7]).multinomial(7, np.full(7, 1 / 7), 2000)
+    drawn = [own_above_others_slowly(scores, np.repeat(np.arange(7), row).tolist()) for row in counts]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert (measured.low, measured.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_a_fixed_blob_is_not_above_others_and_a_planted_place_is() -> None:
+    rng = np.random.default_rng(1)
+    central = np.tile(rng.random(40), (40, 1))  # the same map for every image: its score is the box's alone
+    blob = Measure.own_above_others(central, seed=0)
+    assert blob.value == pytest.approx(0, abs=1e-12) and blob.low is not None and blob.low <= 1e-12
+    planted = Measure.own_above_others(central + 0.3 * np.eye(40), seed=0)
+    assert planted.value == pytest.approx(0.3) and planted.low is not None and planted.low > 0.2
+
+
+def test_own_above_others_in_standard_deviations() -> None:
+    rng = np.random.default_rng(2)
+    scores = np.diag(rng.normal(1.0, 0.5, 200))
+    measured = Measure.own_above_others(scores, seed=0, standardized=True)
+    assert measured.value == pytest.approx(2.0, abs=0.3) and measured.low is not None and 1.5 < measured.low < 2.0
+    nothing = Measure.own_above_others(rng.normal(0, 1, (200, 200)), seed=0, standardized=True)
+    assert nothing.low is not None and nothing.high is not None and nothing.low < 0.1 and nothing.high < 0.5
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_one_image_has_no_others(n: int) -> None:
+    assert Measure.own_above_others(np.ones((n, n)), seed=0).to_json()["value"] is None

@@ -18,6 +18,7 @@ from zfnet.experiments.patterns.degradation import (
     occlusion,
     orders,
     predict,
+    same_share,
     summarize,
 )
 
@@ -109,6 +110,23 @@ def test_wide_windows_average_the_falls_that_cover_a_patch() -> None:
     ours = occlusion(net, x, predict(net, x).argmax(1), patches, window=2).view(2, 3)
     assert ours[0, 0] > 0.4
     torch.testing.assert_close(ours, ours[0, 0] * torch.tensor([[1.0, 0.5, 0.0]] * 2))
+
+
+@pytest.mark.parametrize("crop, side, last", [(224, 9, 101), (56, 2, 127), (56, 8, 8), (56, 4, 32), (8, 8, 1)])
+def test_as_many_patches_go_as_cover_the_papers_share(crop: int, side: int, last: int) -> None:
+    patches = cut(crop, crop, side)
+    counts = same_share(patches, n=100, side=9, extent=224, points=5)
+    assert counts[0] == 0 and counts[-1] == last  # 16.1 % of them, one at least
+    assert last == 1 or last / patches.count == pytest.approx(100 * 81 / 224**2, abs=0.01)
+
+
+def test_only_the_wanted_methods_are_run() -> None:
+    net, x, patches = corner_classifier(), images(), cut(8, 10, 4)
+    attributions = Attributions(net, fit(net, estimate(net, [images(9)])))
+    some = orders(net, x, attributions, patches, torch.Generator().manual_seed(4), ["a+"])
+    every = orders(net, x, attributions, patches, torch.Generator().manual_seed(4))
+    assert list(some) == ["random", "a+"] and len(every) == 8
+    assert torch.equal(some["a+"], every["a+"]) and torch.equal(some["random"], every["random"])
 
 
 def test_gradient_times_input_is_autograds() -> None:

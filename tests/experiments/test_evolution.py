@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from zfnet.attribution.strongest import Strongest, strongest
+from zfnet.attribution.units import project_units
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
+from zfnet.experiments.evolution.alone import project_alone, project_noise, relative_changes
 from zfnet.experiments.evolution.compute import changed, cosine, project_snapshots, run, settled_epoch
 from zfnet.experiments.evolution.options import EvolutionOptions
 from zfnet.networks.convnet import build
@@ -94,8 +96,40 @@ def test_the_stage_finds_the_layer_that_settled_first(snapshots, images, tmp_pat
     settled = {n: values["settled"]["value"] for n, values in outcome.numbers["layers"].items()}
     assert 1 < settled["1"] < 2 < settled["3"] < 5
     assert outcome.numbers["layers"]["2"]["similarity_fixed"][-1] == pytest.approx(1)
+    alone = {n: values["settled_alone"]["value"] for n, values in outcome.numbers["layers"].items()}
+    assert 1 < alone["1"] < 2 < alone["3"] < 5  # layer 1 alone was there at the second snapshot
+    assert set(outcome.numbers["control"]["layers"]) == set(alone)
     assert set(outcome.figures) == {*(f"layer{n}.png" for n in range(1, 6)), "convergence.svg"}
     assert all((tmp_path / name).exists() for name in outcome.figures)
+
+
+def test_one_layer_at_a_time_is_that_of_the_snapshot(snapshots, images):
+    last, rows, maps = snapshots[-1], np.arange(len(images)), np.array([1, 3])
+    best = strongest(last.module, [last.center(images.pixels)], rows, ["relu2"], top=1)["relu2"]
+    alone = project_alone(snapshots, images, 2, best, maps)
+    mixed = build("zfnet", 2, 56, 0.125).eval()
+    mixed.load_state_dict(last.module.state_dict())
+    with torch.no_grad():
+        mixed.conv2.weight.copy_(snapshots[0].module.conv2.weight)
+    batches = [last.center(images.frames(best.rows[maps, 0].numpy()))]
+    expected = project_units(mixed, batches, "relu2", maps, best.places[maps, 0].numpy())
+    np.testing.assert_allclose(alone[0], expected, atol=1e-6)
+    assert np.abs(alone[1] - alone[0]).max() > 1e-6  # the second snapshot's is another
+
+
+def test_the_noise_is_as_large_in_every_layer(snapshots, images):
+    changes = relative_changes(snapshots)
+    assert changes[0] > changes[1] > changes[2] == 0
+    first, final = snapshots[0].module.state_dict(), snapshots[-1].module.state_dict()
+    names = [f"conv{n}.weight" for n in range(1, 6)]
+    of_layers = [float((first[name] - final[name]).norm() / final[name].norm()) for name in names]
+    assert changes[0] == pytest.approx(np.mean(of_layers))
+    last, rows, maps = snapshots[-1], np.arange(len(images)), np.array([1, 3])
+    best = strongest(last.module, [last.center(images.pixels)], rows, ["relu1"], top=1)["relu1"]
+    noise = project_noise(snapshots, images, 1, best, maps, seed=0)
+    alone = project_alone(snapshots, images, 1, best, maps)
+    np.testing.assert_array_equal(noise[-1], alone[-1])
+    assert (cosine(noise, noise[-1])[0] < cosine(noise, noise[-1])[1]).all()
 
 
 def test_a_limit_draws_that_many_images(snapshots, images, tmp_path):

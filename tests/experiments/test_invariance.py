@@ -11,13 +11,14 @@ import torch
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.invariance.compute import (
     IDENTITY,
-    TURNED,
     Curves,
     area,
+    equally_far,
     linearity,
     mean_distance,
     measure,
@@ -121,7 +122,34 @@ def test_distances_and_probability_equal_a_literal_computation() -> None:
         for n, name in ((1, "norm1"), (7, "relu7")):
             distance = (model.upto(moved, name) - model.upto(clean, name)).norm() / unit[n]
             assert curves.distances[n][0, 2] == pytest.approx(float(distance), rel=1e-4)
+        apart = (moved - clean) * torch.as_tensor(INPUTS.std)[:, None, None]  # in pixels
+        assert curves.change[0, 2] == pytest.approx(float(apart.square().mean().sqrt()), rel=1e-4)
+        assert curves.kept[0, 2] == (model(moved).argmax() == model(clean).argmax()) and curves.kept[:, 1].all()
         assert curves.probability[0, 2] == pytest.approx(float(model(moved).softmax(1)[0, 3]), abs=1e-6)
+
+
+def hand_made(kept: list[list[int]], change: list[list[float]]) -> Curves:
+    return Curves(np.arange(len(kept[0])), {}, {}, np.zeros(0), np.array(kept, bool), np.array(change, float))
+
+
+def test_transformations_are_compared_where_they_change_the_pixels_alike() -> None:
+    moved = hand_made([[1, 1, 1, 0], [1, 0, 0, 0]], [[0, 10, 20, 40], [0, 1, 2, 3]])
+    turned = hand_made([[1, 0, 1], [1, 1, 1]], [[0, 10.5, 41], [0, 50, 60]])
+    # of the first image 10 is paired with 10.5 (1 - 0) and 40 with 41 (0 - 1), 20 with none; of the second none
+    np.testing.assert_array_equal(equally_far(moved, turned), [0.0, np.nan])
+    np.testing.assert_array_equal(equally_far(turned, moved), [0.0, np.nan])
+
+
+def test_a_class_that_falls_to_turns_alone_is_found_and_one_that_falls_to_both_is_not() -> None:
+    rng = np.random.default_rng(0)
+    change = np.sort(rng.uniform(5, 60, (80, 20)))
+    always = np.ones((80, 20), int).tolist()
+    fragile = (rng.random((80, 20)) < 0.5).astype(int)
+    stable, falls = hand_made(always, change.tolist()), hand_made(fragile.tolist(), change.tolist())
+    assert Measure.bootstrapped(equally_far(stable, falls), 0, "images").low > 0.4  # type: ignore[operator]
+    other = hand_made((rng.random((80, 20)) < 0.5).astype(int).tolist(), change.tolist())
+    both = Measure.bootstrapped(equally_far(other, falls), 0, "images")
+    assert both.low is not None and both.high is not None and both.low < 0.05 and both.high > -0.05
 
 
 def test_the_unit_is_the_mean_distance_between_different_images() -> None:
@@ -150,8 +178,7 @@ def test_area_is_the_mean_height_and_straightness_chord_over_length() -> None:
 def test_pictures_without_structure_keep_their_class_under_everything() -> None:
     images = store()
     images.pixels[:] = 77
-    shares = stability(network(), images, np.arange(3), seed=0)
-    assert shares.pop(TURNED)["value"] == 0.0 and {part["value"] for part in shares.values()} == {1.0}
+    assert all((kept == 1).all() for kept in stability(network(), images, np.arange(3)).values())
 
 
 def test_the_stage_measures_and_draws(tmp_path: Path) -> None:
@@ -185,7 +212,7 @@ def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_
 def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
     amounts = np.array([-60.0, -16.0, 0.0, 16.0, 60.0])
     first, last = np.array([[9.0, 3, 0, 1, 9], [9, 2, 0, 2, 9]]), np.array([[9.0, 1, 0, 1, 9], [9, 1, 0, 1, 9]])
-    curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, np.ones((2, 5)))
+    curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, *[np.ones((2, 5))] * 3)
     numbers = summarize("translation", curves, seed=0)
     assert numbers["layer7"]["layer1_further"]["low"] == 1.0 == numbers["layer7"]["layer1_further"]["high"]
 

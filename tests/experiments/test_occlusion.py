@@ -146,6 +146,35 @@ def test_the_score_of_a_projection_is_what_is_covered_where_the_map_falls_silent
     assert scored["projection_difference"]["value"] == pytest.approx(0.35 - 0.2)
 
 
+def _object(at: tuple[int, int], place: tuple[int, int]) -> tuple[Maps, np.ndarray]:
+    """Maps of a 6 x 6 grid whose drop, quiet place and projection lie at `at`, and a box about `place`."""
+    probability, activity = np.full((6, 6), 0.9), np.ones((6, 6))
+    probability[at], activity[at] = 0.1, 0.0
+    projected, box = np.zeros((6, 6)), np.zeros((6, 6), bool)
+    projected[at] = 1.0
+    box[max(0, place[0] - 1) : place[0] + 2, max(0, place[1] - 1) : place[1] + 2] = True
+    return replace(_maps(probability.tolist(), activity.tolist()), projected=projected), box
+
+
+ABOVE_OTHERS = ("place_above_others", "drop_effect", "projection_above_others")
+
+
+def test_maps_that_follow_the_object_score_above_other_images_boxes() -> None:
+    places = [tuple(place) for place in np.random.default_rng(0).integers(0, 6, (30, 2)).tolist()]
+    scored = score(*map(list, zip(*[_object(place, place) for place in places], strict=True)), seed=0)
+    assert all(scored[name]["low"] > 0 for name in ABOVE_OTHERS)
+    assert scored["drop_effect"]["low"] > 0.5
+
+
+def test_maps_that_always_point_to_the_center_do_not() -> None:
+    places = [tuple(place) for place in np.random.default_rng(0).integers(1, 4, (30, 2)).tolist()]
+    scored = score(*map(list, zip(*[_object((2, 2), place) for place in places], strict=True)), seed=0)
+    assert scored["above_chance"]["low"] > 0  # the boxes are central: this is what a random place is set against
+    for name in ("place_above_others", "projection_above_others"):
+        assert scored[name]["value"] == pytest.approx(0, abs=1e-9)
+    assert not scored["drop_effect"]["low"] > 0
+
+
 def test_boxes_of_the_original_become_boxes_of_the_crop() -> None:
     model = module()
     images = dataset(model, np.array([[4, 4, 63, 31]]))

@@ -15,7 +15,7 @@ from zfnet.attribution.maps import saliency_maps
 from zfnet.data.cache.images import Images
 from zfnet.data.crops import ten_crop_places
 from zfnet.data.index import Index
-from zfnet.experiments.saliency.compute import run, score
+from zfnet.experiments.saliency.compute import run, score, scores_against_all
 from zfnet.experiments.saliency.options import SaliencyOptions
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs
@@ -104,6 +104,28 @@ def test_score_by_hand():
     assert numbers["n_images"] == 2  # an empty map has no share
     assert numbers["inside"]["value"] == pytest.approx((16 / 24 + 8 / 24) / 2)
     assert numbers["area"]["value"] == pytest.approx(0.5) and numbers["pointing"]["value"] == pytest.approx(0.5)
+
+
+def test_maps_against_every_mask_by_hand():
+    rng = np.random.default_rng(0)
+    maps, masks = rng.random((4, 5, 5)), rng.random((4, 5, 5)) < 0.4
+    excess, hits = scores_against_all(list(maps), list(masks))
+    for i, m in enumerate(maps):
+        for j, mask in enumerate(masks):
+            assert excess[i, j] == pytest.approx(m[mask].sum() / m.sum() - mask.mean())
+            assert hits[i, j] == mask.flat[m.argmax()]
+
+
+def test_a_central_blob_is_not_above_other_images_masks_and_the_object_is():
+    rng = np.random.default_rng(1)
+    masks = [np.zeros((9, 9), bool) for _ in range(30)]
+    for mask, (y, x) in zip(masks, rng.integers(1, 6, (30, 2)), strict=True):
+        mask[y : y + 3, x : x + 3] = True
+    blob = np.exp(-((np.mgrid[:9, :9] - 4) ** 2).sum(0) / 8)
+    central = score(np.stack([blob] * 30), masks, 0)
+    assert central["excess"]["low"] > 0 and central["above_others"]["value"] == pytest.approx(0, abs=1e-9)
+    on_object = score(np.stack([blob * (1 + mask) for mask in masks]), masks, 0)
+    assert on_object["above_others"]["low"] > 0
 
 
 def test_maps_have_the_side_of_the_networks_own_frame(network, images):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zfnet.attribution.patterns import estimate, fit
 from zfnet.experiments.patterns import signal_quality
+from zfnet.experiments.patterns.rho import advantage, summarize
 from zfnet.experiments.patterns.signal_quality import (
     ESTIMATORS,
     RIDGE,
@@ -17,12 +18,10 @@ from zfnet.experiments.patterns.signal_quality import (
     ClosedForm,
     Correlation,
     Neurons,
-    advantage,
     choose,
     measure,
     read,
     sample_patches,
-    summarize,
 )
 from zfnet.networks.convnet import ConvNet, build
 
@@ -53,6 +52,11 @@ def residuals(group: Neurons, x: Tensor, e: int, u: int) -> tuple[np.ndarray, np
         d.append(patch - group.signals[e, u, :, 0 if y + group.bias[u] > 0 else 1] * y)
         t.append([y, max(y + group.bias[u].item(), 0.0)])
     return torch.stack(d).numpy(), np.array(t)
+
+
+def last(by_count):
+    """The qualities for v fitted to all images."""
+    return by_count[max(by_count)]
 
 
 def test_the_closed_form_is_ridge_regression_on_the_residuals() -> None:
@@ -145,7 +149,7 @@ def test_of_very_many_groups_only_some_are_measured() -> None:
         torch.rand(40, 3, 9, 9),
     )
     patterns = fit(net, estimate(net, [x]))
-    qualities = measure(net, patterns, lambda: [x], lambda: [x], n_neurons=5, seed=0)
+    qualities = last(measure(net, patterns, lambda: [x], lambda: [x], n_neurons=5, seed=0))
     assert {name: q.rho["y"].shape[1] + q.n_constant["y"] for name, q in qualities.items()} == {"0": 5, "2": 5}
 
 
@@ -153,9 +157,9 @@ def test_of_very_many_groups_only_some_are_measured() -> None:
 def test_layers_with_very_many_inputs_are_read_by_gradient_descent(monkeypatch) -> None:
     model, pictures = trained_like()
     patterns = fit(model, estimate(model, [pictures]))
-    exact = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
+    exact = last(measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0))
     monkeypatch.setattr(signal_quality, "CLOSED_FORM_UP_TO", 120)
-    measured = measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0)
+    measured = last(measure(model, patterns, lambda: [pictures], lambda: [pictures], 4, seed=0))
     assert list(measured) == list(exact) and model.conv2.weight[0].numel() > 120 >= model.fc8.weight[0].numel()
     np.testing.assert_array_equal(measured["fc8"].rho["y"], exact["fc8"].rho["y"])
     assert np.isfinite(measured["conv2"].rho["y"]).all()
@@ -173,13 +177,13 @@ def trained_like(name: str = "zfnet") -> tuple[ConvNet, Tensor]:
 def test_patterns_leave_less_than_weights_in_every_layer_and_weights_about_as_much_as_chance(name: str) -> None:
     model, x = trained_like(name)
     patterns = fit(model, estimate(model, [x]))
-    qualities = measure(model, patterns, lambda: x.split(50), lambda: x.split(32), n_neurons=4, seed=0)
+    qualities = last(measure(model, patterns, lambda: x.split(50), lambda: x.split(32), n_neurons=4, seed=0))
     assert list(qualities) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
     for q in qualities.values():
         random, w, a, both = q.rho["y"].mean(1)
         assert a > w + 0.2 and both > w + 0.2 and abs(w - random) < 0.2
         assert q.rho["y"].shape[1] + q.n_constant["y"] == 4
-    again = measure(model, patterns, lambda: x.split(50), lambda: x.split(32), n_neurons=4, seed=0)
+    again = last(measure(model, patterns, lambda: x.split(50), lambda: x.split(32), n_neurons=4, seed=0))
     np.testing.assert_equal(summarize(again, 0), summarize(qualities, 0))  # a layer may be dead: nan
     gain = advantage(qualities, "a", "w", "y", seed=0)
     assert gain["low"] < gain["value"] < gain["high"] and gain["low"] > 0
@@ -200,6 +204,21 @@ def test_a_neuron_that_does_not_vary_is_left_out_and_counted() -> None:
     model, x = trained_like()
     with torch.no_grad():
         model.fc8.weight[1] = 0
-    qualities = measure(model, fit(model, estimate(model, [x])), lambda: [x], lambda: [x], n_neurons=9, seed=0)
+    qualities = last(measure(model, fit(model, estimate(model, [x])), lambda: [x], lambda: [x], n_neurons=9, seed=0))
     assert qualities["fc8"].n_constant == {"y": 1, "output": 1}
     assert all(qualities["fc8"].rho[target].shape == (4, 3) for target in TARGETS)
+
+
+def test_rho_of_a_part_of_the_images_is_that_of_these_images_alone() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3))
+    x = torch.randn(120, 3, 2, 2)
+    patterns = fit(net, estimate(net, [x]))
+    both = measure(net, patterns, lambda: x.split(30), lambda: [x], n_neurons=4, seed=0, also_at=[50])
+    part = last(measure(net, patterns, lambda: x[:60].split(30), lambda: [x], n_neurons=4, seed=0))
+    assert list(both) == [60, 120]
+    for name in ("1", "3"):
+        np.testing.assert_allclose(both[60][name].rho["y"], part[name].rho["y"])
+        assert both[60][name].n_samples == 60 and both[120][name].n_samples == 120
+    assert (both[60]["1"].n_inputs, both[60]["1"].has_enough, both[60]["3"].n_inputs) == (12, True, 5)
+    assert not measure(net, patterns, lambda: [x[:59]], lambda: [x], 4, 0)[59]["1"].has_enough

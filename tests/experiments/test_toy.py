@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zfnet.experiments.patterns.toy import SIGNAL, angle, draw, learn, measure
+from zfnet.experiments.patterns.toy import SIGNAL, angle, draw, learn, measure, turned_further
 
 
 def test_the_papers_distractor_gives_the_papers_weights() -> None:
@@ -46,3 +46,8 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
     draw(tmp_path / "toy.svg", [45.0, 90.0], n=500)
     text = (tmp_path / "toy.svg").read_text()
     assert text.startswith("<svg") and "distractor at 45 degrees" in text and "pattern a" in text
+
+
+def test_weights_turn_further_than_patterns_for_any_distractor() -> None:
+    measured = turned_further(draws=40, n=400)
+    assert measured.n == 40 and measured.low is not None and measured.low > 20

@@ -52,6 +52,10 @@ def error(percent: float) -> dict[str, Any]:
     return Measure.percentage(percent, 960).to_json()
 
 
+def seeds(percent: float) -> dict[str, Any]:
+    return Measure.over_repeats([percent - 0.4, percent + 0.1, percent + 0.3], "seeds").to_json()
+
+
 def errors(top5: float, top1: float, known: float) -> dict[str, Any]:
     kinds = {"top5_error": top5, "top1_error": top1, "known_error": known}
     return {kind: interval(value, 3.0) for kind, value in kinds.items()} | {"mean_iou": interval(0.46, 0.02)}
@@ -68,11 +72,16 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         "n_train": 5760, "n_val": 960, "n_classes": 24, "epochs": 20, "parameters": 1_204_312, "pictures": 56,
     }  # fmt: skip
     rows = {
-        name: {kind: error(value) for kind, value in zip(ERRORS, (a, b + 1.5, b, b / 3.1), strict=True)}
+        name: {kind: seeds(value) for kind, value in zip(ERRORS, (a, b + 1.5, b, b / 3.1), strict=True)}
+        | {"converged": True, "clipped_conv1": 0.0}
         for name, (a, b) in VARIANTS.items()
     }
+    rows["zfnet-paperscale"] = rows["zfnet"] | {"clipped_conv1": 0.2}
     layers = {str(n): {"purity": interval(0.2 + 0.11 * n, 0.03), "chance": 0.19, "n_maps": 64} for n in range(1, 6)}
-    settled = {str(n): {"settled": interval(2 * n - 1, 1.0), "n_maps": 64} for n in range(1, 6)}
+    settled = {
+        str(n): {"settled": interval(2 * n - 1, 1.0), "settled_alone": interval(2 * n - 1, 1.0), "n_maps": 64}
+        for n in range(1, 6)
+    }
     networks = {
         name: {
             "dead": Measure.percentage(100 * dead, 32, "filters").scaled(0.01).to_json(), "n_filters": 32,
@@ -94,7 +103,12 @@ def all_numbers() -> dict[str, dict[str, Any]]:
         "guided": 0.55,
         "occlusion": 0.4,
     }
-    advantages = {"a+ above w": 0.6, "a above w": 0.5, "w above random": 0.05, "a+ above a, fully connected": 0.1}
+    advantages = {
+        "a+ above w": 0.6,
+        "a above w": 0.5,
+        "w above random": 0.05,
+        "a+ above a, fully connected with ReLU": 0.1,
+    }
     return {
         "patterns": {
             "rho": {
@@ -113,15 +127,20 @@ def all_numbers() -> dict[str, dict[str, Any]]:
                 }
                 for name, value in methods.items()
             },
-            "toy": {"w_to_signal": [45.0, 20.0, 70.0], "a_to_signal": [1.0, 0.4, 2.0]},
+            "patch_sizes": {side: {"gradient x input": {"above_a+": interval(0.2, 0.04)}} for side in ("2", "4")},
+            "toy": {"turned_further": interval(40.0, 9.0)},
         },
         "data": {"n_train": 5760, "n_val": 960},
         "train": train,
-        "ablations": {"rows": rows, "n_classes": 24, "n_train": 5760, "n_val": 960, "epochs": 3, "seeds": [0],
+        "ablations": {"rows": rows, "n_classes": 24, "n_train": 5760, "n_val": 960, "epochs": 3, "seeds": [0, 1, 2],
                       "n_train_measured": 5760, "full_units": 1024},
         "top_activations": {"layers": layers, "n_images": 960},
         "evolution": {"layers": settled, "epochs": [1, 2, 5, 10, 15, 20]},
-        "first_layer": {"networks": networks},
+        "first_layer": {"networks": networks, "seeds": {
+            name: {"dead": [dead, dead + 0.01, dead], "dominance": [0.2, 0.21, dead + 0.2], "shift": [0.2, 0.3, dead]}
+            for name, dead in (("zfnet", 0.06), ("krizhevsky", 0.16), ("zfnet, paper's scale", 0.06),
+                               ("zfnet, paper's scale, no RMS clipping", 0.19))
+        }},
         "invariance": {
             kind: {
                 f"layer{n}": {
@@ -136,27 +155,31 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             "stability": {
                 "translation of 10 %": interval(0.86, 0.04), "scale 1.2": interval(0.81, 0.05),
                 "rotation by 30 degrees": interval(0.44, 0.06), "rotation by 90 degrees": interval(0.2, 0.05),
-                "translation of 10 % minus rotation by 90 degrees": interval(0.66, 0.06),
-            }
+            },
+            "stability_of_correct": {"translation of 10 %": interval(0.9, 0.04), "scale 1.2": interval(0.85, 0.05)},
+            "equally_far": {f"{kind} minus rotation": interval(0.2, 0.05) for kind in ("translation", "scale")},
         },
         "occlusion": {
-            "n_scored": 48, "drop_difference": interval(0.21, 0.06), "above_chance": interval(0.31, 0.11),
+            "n_scored": 48, "drop_effect": interval(0.9, 0.2), "place_above_others": interval(0.31, 0.11),
             "deepest_activity_in_box": interval(0.72, 0.12), "chance": interval(0.38, 0.05),
-            "projection_difference": interval(0.12, 0.03),
+            "projection_above_others": interval(0.12, 0.03),
         },
         "correspondence": {
             f"layer{n}": {part: interval(value * f, 0.006, std=0.014)
                           for part, value in parts.items()}
             | {"difference": interval(0.035 if n == 5 else 0.006, 0.007)}
             for n, f in ((5, 1.0), (7, 0.9))
-        } | {"shrinks": interval(0.029, 0.008)},
+        } | {"shrinks": interval(0.029, 0.008)} | {
+            "nonzero": {"layer5": {"difference": interval(-0.02, 0.01)}, "shrinks": interval(0.01, 0.005)}
+        },
         "class_model": {
             "score": {"score": [41.0, 38.5, 44.2, 39.9]}, "start": {"rivals": [3.1, 3.0, 3.2, 3.1]},
             "posterior": {"score": [29.0, 27.3, 30.1, 28.8], "rivals": [1.9, 2.2, 1.7, 2.0]},
-            "classes": [HOSTILE, "fox", "barn", "bus"],
+            "classes": [HOSTILE, "fox", "barn", "bus"], "rivals_higher_on_score": interval(1.2, 0.5, n=4),
         },
         "saliency": {"n_images": 300, "inside": interval(0.52, 0.04), "area": {"value": 0.38},
-                     "excess": interval(0.14, 0.02, n=300)},
+                     "excess": interval(0.14, 0.02, n=300), "above_others": interval(0.1, 0.02, n=300),
+                     "deconvnet": {"largest_elsewhere": {"value": 1e-6}}},
         "transfer": {
             "table7": {
                 "svm": {str(n): folds(value) for n, value in SVM.items()},
@@ -166,8 +189,10 @@ def all_numbers() -> dict[str, dict[str, Any]]:
                 "pretrained": {"15": folds(48.1), "30": folds(55.9)},
                 "scratch": {"15": folds(33.0), "30": folds(44.5)},
             },
+            "n_test": 240,
             "few_shot": {str(m): folds(value) for m, value in ((1, 20.0), (3, 33.0), (15, 48.1), (30, 55.9))},
-            "chance": 1 / 12, "n_classes": 12, "n_images": 600, "protocol": {"source": "ours, after Caltech-101"},
+            "chance": 1 / 12, "n_classes": 12, "n_images": 600,
+            "protocol": {"source": "ours, after Caltech-101", "per_class": [15, 30]},
         },
         "voc": {
             "table6": {

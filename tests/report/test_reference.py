@@ -10,7 +10,7 @@ import pytest
 from zfnet.core.errors import UserError
 from zfnet.report import reference
 from zfnet.report.build import build
-from zfnet.report.claims import CLAIMS
+from zfnet.report.claims.table import CLAIMS
 from zfnet.report.paper import papers
 from zfnet.report.results import read
 from zfnet.report.tables import key_rows

@@ -2,6 +2,12 @@
 
 Intervals cover 95 % and say what was resampled: images, neurons, folds or seeds. A bootstrap resamples whole rows, so
 that a statistic of several numbers a sample keeps them together (scipy.stats.bootstrap resamples single numbers).
+
+Folds that are drawn anew from the same images share most of them, so that their spread is too small. Their variance is
+multiplied by 1 / k + n_test / n_train instead of 1 / k (Nadeau & Bengio, Machine Learning 52, 2003).
+
+A map may score well against every box because both lie in the middle of the picture. `own_above_others` sets the score
+of each map against its own image's box beside its scores against the boxes of the other images.
 """
 
 from __future__ import annotations
@@ -14,6 +20,8 @@ from typing import Any
 import numpy as np
 
 LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+N_DRAWS = 2000  # of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,45 @@ class Measure:
         return cls(value, low, high, len(samples), f"bootstrap over {over}")
 
     @classmethod
-    def over_repeats(cls, values: Sequence[float], over: str) -> Measure:
-        """The mean of repeats with Student's interval and their deviation; a single one has neither."""
+    def over_repeats(cls, values: Sequence[float], over: str, shared: float = 0.0) -> Measure:
+        """The mean of repeats with Student's interval and their deviation; a single one has neither.
+
+        shared: n_test / n_train of folds drawn from the same images, which widens the interval.
+        """
         from scipy.stats import t
 
         mean, std = mean_std(values)
         n, repeats = len(values), tuple(float(value) for value in values)
         if n < 2:
             return cls(mean, n=n, repeats=repeats)
-        half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
+        half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * std * math.sqrt(1 / n + shared)
         return cls(mean, mean - half, mean + half, n, f"Student over {over}", std, repeats)
+
+    @classmethod
+    def own_above_others(
+        cls, scores: np.ndarray, seed: int, over: str = "images", standardized: bool = False
+    ) -> Measure:
+        """How much a map scores higher against its own image's box than against another image's.
+
+        scores (n, n): of map i against box j. standardized: in standard deviations over maps (Cohen's d), with the
+        others of a map averaged. Images are drawn again with replacement; nan where there are fewer than two.
+        """
+        n = len(scores)
+        how = f"bootstrap over {over}"
+        if n < 2:
+            return cls(math.nan, math.nan, math.nan, n, how)
+        drawn = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), N_DRAWS)
+        counts = np.concatenate([np.ones((1, n)), drawn])  # the images as they are, then each draw
+        with np.errstate(divide="ignore", invalid="ignore"):
+            others = (counts @ scores.T - counts * scores.diagonal()) / (n - counts)
+            differences = np.where(counts > 0, scores.diagonal() - others, 0.0)
+            values = (counts * differences).sum(1) / n
+            if standardized:
+                squares = counts * (differences - values[:, None]) ** 2
+                values = values / np.sqrt(squares.sum(1) / (n - 1))
+        known = values[1:][np.isfinite(values[1:])]
+        low, high = np.quantile(known, TAILS) if len(known) else (math.nan, math.nan)
+        return cls(float(values[0]), float(low), float(high), n, how)
 
     @classmethod
     def percentage(cls, percent: float, n: float, over: str = "images") -> Measure:
@@ -123,7 +160,7 @@ def bootstrap(
     values: Sequence[float] | np.ndarray,
     seed: int,
     statistic: Callable[..., Any] = np.mean,
-    n: int = 2000,
+    n: int = N_DRAWS,
     level: float = LEVEL,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of `statistic` over samples.

@@ -54,6 +54,7 @@ class Context:
 
     out: the stage's folder. image_cache: the folder of the data stage's caches train/ and val/.
     result_of: the result of another stage where it is current, else None.
+    initial: the network has its initial weights, for the null control of the stage whose folder is `kept`.
     """
 
     config: Settings
@@ -61,6 +62,8 @@ class Context:
     out: Path
     image_cache: Path
     result_of: Callable[[str], dict[str, Any] | None]
+    initial: bool = False
+    kept: Path | None = None
 
     @property
     def options(self) -> Any:
@@ -110,6 +113,17 @@ class Context:
     @cached_property
     def network(self) -> Network:
         """The network that the configuration names, on the device: the profile's own, or a borrowed one."""
+        return self.as_initial(self._trained)
+
+    def as_initial(self, network: Network, seed: int | None = None) -> Network:
+        """The network, with its initial weights where this is a null control; seed: of its training, if not the own."""
+        from zfnet.networks.untrained import untrained
+
+        seed = self.config.train.seed if seed is None else seed
+        return untrained(network, self.config.model.init, seed) if self.initial else network
+
+    @cached_property
+    def _trained(self) -> Network:
         from zfnet.networks.checkpoint import load_trained
         from zfnet.networks.load import load_network
 

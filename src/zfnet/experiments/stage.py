@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zfnet.experiments.context import Context
+from zfnet.experiments.control import Control
 from zfnet.pipeline.record import Outcome
 
 
@@ -29,6 +30,7 @@ class Stage:
     run: Callable[[Context], Outcome]
     check: Callable[[Context], None] = nothing_to_check
     options: type[Any] | None = None  # dataclass of its section of the configuration, which has the stage's name
+    control: Control | None = None  # the null control of its numbers, which runs after it
     needs: tuple[str, ...] = ()
     borrowed_needs: tuple[str, ...] = ("data",)
     reads: tuple[str, ...] = ()

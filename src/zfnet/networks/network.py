@@ -72,6 +72,8 @@ class Network:
     layers: the papers' layer numbers (1 to 7 of ours) -> the module whose output is that layer's, after its pooling.
     feature_maps: layer number -> the module whose output are the layer's rectified feature maps, before its pooling.
     title: what it is, for pictures and the report. source: name of the configuration, "trained" for our own.
+    chooser: the network whose right answers choose the images of an analysis; None: this one. It is set where this one
+    is a null control, which is to be measured on the same images.
     """
 
     module: nn.Module
@@ -81,6 +83,7 @@ class Network:
     feature_maps: Mapping[int, str] = field(default_factory=dict)
     title: str = ""
     source: str = "trained"
+    chooser: Network | None = None
 
     @property
     def device(self) -> torch.device:

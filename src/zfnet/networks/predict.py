@@ -48,7 +48,11 @@ def predict(
 
 
 def classes_or_guesses(network: Network, images: Images, rows: np.ndarray) -> np.ndarray:
-    """The classes (n,) of `rows` as outputs of the network; its guesses, where it has the class of no image at all."""
+    """The classes (n,) of `rows` as outputs of the network; its guesses, where it has the class of no image at all.
+
+    Guesses are those of `network.chooser` where there is one.
+    """
+    network = network.chooser or network
     labels = network.classes.labels(images.index)
     if (labels >= 0).any():
         return labels[rows]
@@ -60,8 +64,9 @@ def correct_images(network: Network, images: Images, seed: int, n: int) -> Itera
     """The first `n` rows, in an order drawn by seed, whose center crop is classified correctly.
 
     Images whose class the network does not have are not classified. Where it has the class of no image, as of
-    photographs without labels, its guesses count as correct.
+    photographs without labels, its guesses count as correct. Where there is one, `network.chooser` classifies.
     """
+    network = network.chooser or network
     order = np.random.default_rng([seed, 7]).permutation(len(images))
     labels = network.classes.labels(images.index)
     if (labels < 0).all():

@@ -1,15 +1,16 @@
-"""The arithmetic of the claims: numbers of a result, their differences, slopes and sizes, with intervals.
+"""The arithmetic of the claims: numbers of a result, their differences, extremes and rank correlations, with intervals.
 
-Differences of independent numbers add their half intervals in quadrature; numbers over the same folds are compared
-fold by fold (Student). Where a number is missing, the statistic is None.
+Differences of independent numbers add their half intervals in quadrature; numbers over the same seeds or folds are
+compared seed by seed or fold by fold (Student). Where a number is missing, the statistic is None.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zfnet.core.statistics import Measure
-from zfnet.report.results import Result, find, measure, scaled
+from zfnet.report.results import Result, find, measure
 
 Results = Mapping[str, Result]
 
@@ -43,40 +44,54 @@ def _half(measured: Measure) -> float | None:
     return max(high - measured.value, measured.value - low, 0.0)
 
 
-def size(measured: Measure | None) -> Measure | None:
-    """|a|, whose interval begins at 0 where that of a reaches over 0."""
-    if measured is None or measured.ends is None:
-        return None if measured is None else Measure(abs(measured.value), n=measured.n)
-    low, high = measured.ends
-    nearest = 0.0 if low < 0 < high else min(abs(low), abs(high))
-    return Measure(abs(measured.value), nearest, max(abs(low), abs(high)), n=measured.n)
+def by_repeat(a: Measure | None, b: Measure | None, over: str, shared: float = 0.0) -> Measure | None:
+    """a - b of two numbers with the same repeats (seeds, folds), repeat by repeat, with Student's interval.
+
+    Without an interval where either has a single repeat: what one training differs by from another of the same recipe
+    is then not known. shared: see `Measure.over_repeats`.
+    """
+    if a is None or b is None:
+        return None
+    if min(len(a.repeats), len(b.repeats)) < 2:
+        return Measure(a.value - b.value)
+    return Measure.over_repeats([x - y for x, y in zip(a.repeats, b.repeats, strict=False)], over, shared)
 
 
-def smaller(*measures: Measure | None) -> Measure | None:
-    """The smallest, None where one is missing."""
+def every(*measures: Measure | None) -> Measure | None:
+    """What "all of them lie above the threshold" is judged by: the smallest value, lower end and upper end.
+
+    Its interval lies above a threshold only where every interval does, and below it where any does.
+    """
     known = [measured for measured in measures if measured is not None]
-    return min(known, key=lambda measured: measured.value) if known and len(known) == len(measures) else None
-
-
-def larger(*measures: Measure | None) -> Measure | None:
-    """The largest, None where one is missing."""
-    return scaled(smaller(*(scaled(measured, -1) for measured in measures)), -1)
-
-
-def paired(a: Sequence[float] | None, b: Sequence[float] | None) -> Measure | None:
-    """The mean of a - b repeat by repeat, over the first ones that both have."""
-    if not a or not b:
+    if not known or len(known) < len(measures):
         return None
-    pairs = [(x, y) for x, y in zip(a, b, strict=False) if None not in (x, y)]  # null: not finite
-    return Measure.over_repeats([x - y for x, y in pairs], "repeats") if pairs else None
+    least = min(known, key=lambda measured: measured.value)
+    ends = [measured.ends for measured in known if measured.ends is not None]
+    if len(ends) < len(known):
+        return Measure(least.value)
+    low, high = min(low for low, _ in ends), min(high for _, high in ends)
+    return Measure(least.value, low, high, least.n, least.interval)
 
 
-def slope(rows: Sequence[tuple[float, Sequence[float]]]) -> Measure | None:
-    """Least-squares slope of values on x, one slope a fold, with its interval over folds; rows are (x, folds)."""
-    known = [(x, folds) for x, folds in rows if folds]
-    if len(known) < 2 or len({len(folds) for _, folds in known}) > 1:
+def rank_correlation(rows: Sequence[tuple[float, Sequence[float]]], shared: float = 0.0) -> Measure | None:
+    """Kendall's tau of a number with x, fold by fold; rows are (x, folds). None where a row is missing."""
+    from scipy.stats import kendalltau
+
+    if len(rows) < 2 or len({len(folds) for _, folds in rows}) > 1 or not rows[0][1]:
         return None
-    mean = sum(x for x, _ in known) / len(known)
-    squares = sum((x - mean) ** 2 for x, _ in known)
-    weighted = [[(x - mean) / squares * value for value in folds] for x, folds in known]
-    return Measure.over_repeats([sum(fold) for fold in zip(*weighted, strict=True)], "folds")
+    x = [place for place, _ in rows]
+    folds = zip(*(folds for _, folds in rows), strict=True)
+    return Measure.over_repeats([float(kendalltau(x, fold).statistic) for fold in folds], "folds", shared)
+
+
+def control(results: Results) -> Results:
+    """The same results with the numbers of each stage's null control in place of its own.
+
+    Stages without a control are left out.
+    """
+    controls = {}
+    for stage, result in results.items():
+        numbers = result.numbers.get("control")
+        if isinstance(numbers, Mapping):
+            controls[stage] = replace(result, content={**result.content, "numbers": numbers})
+    return controls

@@ -139,7 +139,7 @@ def summary(folder: Path) -> str:
         "|---|---|---|",
         *(
             f"| [{row.claim.paper}] {_cell(row.claim.text)} | {row.verdict.sign} {row.verdict.words} "
-            f"| {_cell(row.claim.statistic).rstrip('.')}: {_cell(row.sentence)} |"
+            f"| {_cell(row.claim.statistic).rstrip('.')}: {_cell(' '.join((row.sentence, *row.remarks)))} |"
             for row in judged
         ),
         "",

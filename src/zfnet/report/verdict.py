@@ -1,21 +1,31 @@
 """From a statistic and its interval to a verdict.
 
-Every claim says "the statistic lies above (or below) a threshold". With the 95 % interval [low, high]:
+Every claim says "the statistic lies above (or below) a threshold", or in a range. With the 95 % interval [low, high]:
 
     holds          the whole interval lies on the claim's side of the threshold
     does not hold  the whole interval lies on the other side
     inconclusive   the threshold is inside the interval, or there is no interval to judge by
 
-An interval that only touches the threshold is not on either side. No verdict is ever written by hand.
+An interval that only touches the threshold is not on either side. Beside these stand
+
+    holds in the control too   the null control, a network that has learned nothing, holds as well: nothing follows
+    depends on the reading     two readings of the paper's statistic do not agree
+    shown, not counted         the statistic comes out as it does for any network
+    not tested                 these results cannot test it: a row has not converged, a ceiling never acted
+
+No verdict is ever written by hand.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zfnet.core.numbers import decimals_for, format_number, format_ticks
 from zfnet.core.statistics import Measure
 from zfnet.plots.scale import nice_ticks, padded
-from zfnet.report.claims import CLAIMS, Claim
+from zfnet.report import evidence
+from zfnet.report.claims.claim import Claim
+from zfnet.report.claims.table import CLAIMS
 from zfnet.report.results import Result, borrowed_network, has_random_weights, needs_training
 
 
@@ -31,8 +41,18 @@ class Verdict:
 HOLDS = Verdict("holds", "hold", "Holds.", "✓", "holds")
 FAILS = Verdict("does not hold", "do not hold", "Does not hold here.", "✕", "fails")
 OPEN = Verdict("inconclusive", "inconclusive", "Inconclusive at this scale.", "?", "open")
+CONTROL = Verdict(
+    "holds in the control too",
+    "hold in the control too",
+    "Holds in the null control too: nothing follows.",
+    "≈",
+    "open",
+)
+DEPENDS = Verdict("depends on the reading", "depend on the reading", "Depends on the reading.", "±", "open")
+SHOWN = Verdict("shown, not counted", "shown, not counted", "Shown, not counted.", "=", "unmeasured")
+UNTESTED = Verdict("not tested", "not tested", "Not tested.", "–", "unmeasured")
 UNMEASURED = Verdict("not measured", "not measured", "Not measured.", "·", "unmeasured")
-VERDICTS = (HOLDS, FAILS, OPEN, UNMEASURED)
+VERDICTS = (HOLDS, FAILS, OPEN, CONTROL, DEPENDS, SHOWN, UNTESTED, UNMEASURED)
 
 
 @dataclass(frozen=True)
@@ -55,31 +75,74 @@ class Judged:
     verdict: Verdict
     sentence: str
     gauge: Gauge | None
+    remarks: tuple[str, ...] = ()  # the null control, the other reading, what a reader must know
 
 
 def judge_all(results: Mapping[str, Result]) -> list[Judged]:
     """Every claim, judged by the results that there are."""
-    return [judge(claim, results) for claim in CLAIMS]
+    controls = evidence.control(results)
+    return [judge(claim, results, controls) for claim in CLAIMS]
 
 
-def judge(claim: Claim, results: Mapping[str, Result]) -> Judged:
-    """One claim; a missing stage or number leaves it unmeasured."""
-    measured = None if has_random_weights(results) else claim.measure(results)
-    verdict = decide(measured, claim.threshold, claim.above)
-    gauge = _gauge(measured, claim) if measured else None
-    return Judged(claim, measured, verdict, _sentence(measured, claim, results), gauge)
+def judge(claim: Claim, results: Mapping[str, Result], controls: Mapping[str, Result] | None = None) -> Judged:
+    """One claim; a missing stage or number leaves it unmeasured.
+
+    controls: the results of the null controls (evidence.control), made of `results` where they are not given.
+    """
+    if has_random_weights(results):
+        return Judged(claim, None, UNMEASURED, _why_unmeasured(claim, results), None)
+    measured = claim.measure(results)
+    untested = claim.untested(results)
+    if measured is None:
+        verdict, sentence = (UNTESTED, untested) if untested else (UNMEASURED, _why_unmeasured(claim, results))
+        return Judged(claim, None, verdict, sentence, None)
+    control = _control(claim, evidence.control(results) if controls is None else controls)
+    second = claim.second(results) if claim.second else None
+    remarks = [
+        untested,
+        claim.by_construction,
+        f"Read the other way: {say(second, claim)} Depends on {claim.readings}." if second else "",
+        _say_control(control, claim),
+        claim.note(results),
+    ]
+    verdict = UNTESTED if untested else _verdict(measured, second, control, claim)
+    sentence = f"{say(measured, claim)} {_expected(claim)}"
+    return Judged(claim, measured, verdict, sentence, _gauge(measured, claim), tuple(filter(None, remarks)))
 
 
-def decide(measured: Measure | None, threshold: float, above: bool) -> Verdict:
-    """The verdict on "the statistic lies above (below) the threshold"."""
+def decide(measured: Measure | None, threshold: float, above: bool, upto: float | None = None) -> Verdict:
+    """The verdict on "the statistic lies above (below) the threshold", or between the threshold and `upto`."""
     if measured is None:
         return UNMEASURED
-    low, high = measured.ends or (threshold, threshold)
-    if low > threshold:
-        return HOLDS if above else FAILS
-    if high < threshold:
-        return FAILS if above else HOLDS
-    return OPEN
+    if measured.ends is None:
+        return OPEN
+    low, high = measured.ends
+    bottom, top = (threshold, math.inf) if above else (-math.inf, threshold)
+    if upto is not None:
+        bottom, top = threshold, upto
+    if bottom < low and high < top:
+        return HOLDS
+    return FAILS if high < bottom or low > top else OPEN
+
+
+def _verdict(measured: Measure, second: Measure | None, control: Measure | None, claim: Claim) -> Verdict:
+    """The verdict on a claim that these results can test."""
+    verdict = _decide(measured, claim)
+    if claim.by_construction:
+        return SHOWN
+    if second is not None and _decide(second, claim) is not verdict:
+        return DEPENDS
+    if verdict is HOLDS and control is not None and _decide(control, claim) is HOLDS:
+        return CONTROL
+    return verdict
+
+
+def _decide(measured: Measure, claim: Claim) -> Verdict:
+    return decide(measured, claim.threshold, claim.above, claim.upto)
+
+
+def _control(claim: Claim, controls: Mapping[str, Result]) -> Measure | None:
+    return claim.measure(controls) if claim.null and claim.stage in controls else None
 
 
 def counted(verdict: Verdict, count: int) -> str:
@@ -93,29 +156,48 @@ def tally(judged: list[Judged]) -> list[tuple[Verdict, int]]:
     return [(verdict, count) for verdict, count in counts if count]
 
 
-def _sentence(measured: Measure | None, claim: Claim, results: Mapping[str, Result]) -> str:
-    if measured is None:
-        if has_random_weights(results):
-            return "The network has random weights: a trial, of which nothing is claimed."
-        if (result := results.get(claim.stage)) is None:
-            if needs_training(claim.stage, results):
-                return f"Needs a training; {borrowed_network(results)} was trained elsewhere."
-            return f"The stage {claim.stage} has not been run."
-        return result.skipped or f"The result of {claim.stage} does not hold this number."
-    side = "above" if claim.above else "below"
-    expected = f"expected {side} {_plain(claim.threshold)}{_unit(claim) if claim.threshold else ''}"
+def say(measured: Measure, claim: Claim) -> str:
+    """A measured number with its interval and what was resampled, as a sentence."""
     if measured.ends is None:
-        return f"{format_number(measured.value)}{_unit(claim)}, without an interval; {expected}."
+        return f"{format_number(measured.value)}{_unit(claim)}, without an interval."
     decimals = decimals_for(max(abs(end) for end in measured.ends))
     interval = " to ".join(format_number(end, decimals) for end in measured.ends)
-    n = f" (n = {measured.n})" if measured.n else ""
-    return f"{format_number(measured.value, decimals)}{_unit(claim)}, 95 % interval {interval}{n}; {expected}."
+    how = ", ".join(filter(None, (measured.interval, f"n = {measured.n}" if measured.n else "")))
+    value = format_number(measured.value, decimals)
+    return f"{value}{_unit(claim)}, 95 % interval {interval}{f' ({how})' * bool(how)}."
+
+
+def _expected(claim: Claim) -> str:
+    unit = _unit(claim)
+    if claim.upto is not None:
+        return f"Expected between {_plain(claim.threshold)} and {_plain(claim.upto)}{unit}."
+    side = "above" if claim.above else "below"
+    return f"Expected {side} {_plain(claim.threshold)}{unit if claim.threshold else ''}."
+
+
+def _say_control(control: Measure | None, claim: Claim) -> str:
+    if not claim.null:
+        return ""
+    if control is None:
+        return "No null control was measured."
+    return f"Null control, {claim.null}: {say(control, claim)}"
+
+
+def _why_unmeasured(claim: Claim, results: Mapping[str, Result]) -> str:
+    if has_random_weights(results):
+        return "The network has random weights: a trial, of which nothing is claimed."
+    if (result := results.get(claim.stage)) is None:
+        if needs_training(claim.stage, results):
+            return f"Needs a training; {borrowed_network(results)} was trained elsewhere."
+        return f"The stage {claim.stage} has not been run."
+    return result.skipped or f"The result of {claim.stage} does not hold this number."
 
 
 def _gauge(measured: Measure, claim: Claim) -> Gauge:
-    shown = [measured.value, claim.threshold, *(measured.ends or ())]
+    limits = [claim.threshold, *([claim.upto] if claim.upto is not None else [])]
+    shown = [measured.value, *limits, *(measured.ends or ())]
     low, high = padded(min(shown), max(shown))
-    if claim.threshold in (low, high):  # leave room to see the side on which nothing lies
+    if low in limits or high in limits:  # leave room to see the side on which nothing lies
         low, high = padded(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
     def place(value: float) -> float:
@@ -131,6 +213,8 @@ def _gauge(measured: Measure, claim: Claim) -> Gauge:
     places = [place(tick) for tick in ticks]
     ends_at = ["first" if x < 3 else "last" if x > 97 else "" for x in places]
     zone = (threshold, 100 - threshold) if claim.above else (0.0, threshold)
+    if claim.upto is not None:
+        zone = (threshold, place(claim.upto) - threshold)
     return Gauge(zone, threshold, place(measured.value), interval, tuple(zip(places, texts, ends_at, strict=True)))
 
 

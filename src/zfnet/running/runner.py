@@ -29,6 +29,7 @@ from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
 from zfnet.experiments.context import Context, folder_of, is_borrowed, raw_files
+from zfnet.experiments.control import add_control
 from zfnet.experiments.explain.photo import folder_name
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
@@ -257,7 +258,9 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passe
     commit = record.commit()  # of the code that runs, even if the checkout changes meanwhile
     outcome, started = None, time.monotonic()
     try:
-        outcome = record.skipped(passed_over) if passed_over else stage.run(context_of(stage, config))
+        context = context_of(stage, config)
+        outcome = record.skipped(passed_over) if passed_over else stage.run(context)
+        add_control(stage.control, context, outcome)
     finally:
         logger.finish(outcome)
     seconds = time.monotonic() - started

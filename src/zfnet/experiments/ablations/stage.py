@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zfnet.core.errors import UserError
+from zfnet.experiments.ablations.control import initial_errors
 from zfnet.experiments.ablations.options import AblationsOptions
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
@@ -139,12 +140,19 @@ def _training(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"{'converged' if all(run['converged'] for run in runs) else 'not converged'} after {epochs} epochs"
 
 
+def control(context: Context, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The errors of the rows before their trainings."""
+    caches = few_classes(context, context.options.n_classes, context.out / "images")
+    return initial_errors(context, numbers, caches)
+
+
 ABLATIONS = Stage(
     "ablations",
     "[ZF13] Table 3",
     run,
     check,
     options=AblationsOptions,
+    control=control,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
     version=5,

@@ -1,9 +1,11 @@
 """Stage correspondence: [ZF13] 4.3, Table 1 and Fig. 8."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from zfnet.core.errors import LacksLayer
 from zfnet.experiments.context import Context
+from zfnet.experiments.control import Numbers, fewer, with_initial_weights
 from zfnet.experiments.correspondence.options import CorrespondenceOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
@@ -42,13 +44,19 @@ def run(context: Context) -> Outcome:
         return skipped(str(error))
 
 
+def of_control(options: CorrespondenceOptions, numbers: Numbers) -> CorrespondenceOptions:
+    """The same faces, with half of the random places."""
+    return replace(options, n_random=fewer(options.n_random, 0.5, 3))
+
+
 CORRESPONDENCE = Stage(
     "correspondence",
     "[ZF13] Table 1, Fig. 8",
     run,
     check,
     options=CorrespondenceOptions,
+    control=with_initial_weights(run, of_control),
     needs=("train",),
     reads=("network", "correspondence", "seed"),
-    version=5,
+    version=6,
 )

@@ -11,6 +11,7 @@ The claim "the lower layers converge within a few epochs, the upper ones need 40
     similarity_fixed(t) = the same, both in the image and place that are strongest at the end
     settled             = when the mean over maps of similarity_fixed comes to stay at 0.9 or above, on the straight
                           line between the last snapshot below and the next
+    settled_alone       = the same where one layer at a time is that of the snapshot, see alone.py
     changed(t)          = share of maps whose strongest image is not that of the snapshot before
 """
 
@@ -25,6 +26,7 @@ from zfnet.attribution.strongest import Strongest, strongest
 from zfnet.attribution.units import CHUNK, project_units
 from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
+from zfnet.experiments.evolution.alone import project_alone, project_noise, relative_changes
 from zfnet.experiments.evolution.figure import draw, draw_chart, pictures, write_steps
 from zfnet.experiments.evolution.options import EvolutionOptions
 from zfnet.networks.network import Network
@@ -54,6 +56,7 @@ def run(
     rows = _drawn_rows(len(images), options.n_images, seed)
     by_snapshot = [_strongest(network, images, rows, options.batch) for network in networks]
     numbers: dict[str, Any] = {"epochs": epochs, "n_images": len(rows), "layers": {}}
+    numbers["control"] = {"epochs": epochs, "relative_changes": relative_changes(networks), "layers": {}}
     figures: dict[str, str] = {}
     similarities: dict[str, np.ndarray] = {}
     steps: dict[str, dict[int, str]] = {}
@@ -75,7 +78,13 @@ def run(
         steps[name] = write_steps(shown, maps, epochs, out, name)
         similarities[str(number)] = cosine(fixed, fixed[-1]).T
         of_shown = cosine(own, own[-1]).T
-        numbers["layers"][str(number)] = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)
+        alone = project_alone(networks, images, number, best[-1], maps)
+        noise = project_noise(networks, images, number, best[-1], maps, seed)
+        values = _numbers(similarities[str(number)], of_shown, best, maps, epochs, seed)
+        values["settled_alone"] = _settled(cosine(alone, alone[-1]).T, epochs, seed)
+        numbers["layers"][str(number)] = values
+        of_noise = _settled(cosine(noise, alone[-1]).T, epochs, seed)
+        numbers["control"]["layers"][str(number)] = {"settled_alone": of_noise}
     if not similarities:
         return skipped("no feature map fires in the last snapshot; train longer or with another train.lr")
     figures |= draw_chart(similarities, epochs, out, seed)
@@ -150,13 +159,19 @@ def _choose(best: Strongest, n_maps: int, rng: np.random.Generator) -> np.ndarra
 def _numbers(
     fixed: np.ndarray, shown: np.ndarray, best: Sequence[Strongest], maps: np.ndarray, epochs: Sequence[int], seed: int
 ) -> dict[str, Any]:
-    settled = Measure.bootstrapped(
-        fixed, seed, "maps", lambda similarity, axis: settled_epoch(similarity.mean(axis), epochs)
-    )
     return {
         "n_maps": len(maps),
         "similarity_fixed": fixed.mean(0).tolist(),
         "similarity_shown": shown.mean(0).tolist(),
         "changed": changed(best, maps),
-        "settled": settled.to_json(),
+        "settled": _settled(fixed, epochs, seed),
     }
+
+
+def _settled(similarity: np.ndarray, epochs: Sequence[int], seed: int) -> dict[str, Any]:
+    """When the mean similarity (maps, t) comes to stay, with its interval over maps."""
+
+    def statistic(values: np.ndarray, axis: int) -> np.ndarray:
+        return settled_epoch(values.mean(axis), epochs)
+
+    return Measure.bootstrapped(similarity, seed, "maps", statistic).to_json()

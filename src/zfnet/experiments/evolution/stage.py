@@ -37,7 +37,7 @@ EVOLUTION = Stage(
     options=EvolutionOptions,
     needs=("train",),
     reads=("evolution", "seed"),
-    version=5,
+    version=6,
     trains=True,
     uses_network=False,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.control import Numbers, fewer, with_initial_weights
 from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import NOCLIP, PAPERSCALE
@@ -29,24 +31,30 @@ COMPARED_AT_PAPER_SCALE = {  # there the radius acts, so the pair of Fig. 6a is 
 def run(context: Context) -> Outcome:
     from zfnet.experiments.first_layer import compute
 
-    return compute.run(context.options, _networks(context), context.val, context.out, context.seed)
+    networks, seeds = {context.network.title: [context.network]}, list(context.config.ablations.seeds)
+    if not is_borrowed(context.config):
+        networks = {f"{context.config.model.name}, trained in full": [context.network], **_rows(context)}
+    return compute.run(context.options, networks, context.val, context.out, context.seed, seeds)
 
 
-def _networks(context: Context) -> dict[str, Network]:
-    """The networks by their titles: the profile's own and those of the ablations, or a borrowed one alone."""
+def _rows(context: Context) -> dict[str, list[Network]]:
+    """The networks of the ablations by their titles, one a seed."""
     from zfnet.networks.checkpoint import load_trained
 
-    config = context.config
-    if is_borrowed(config):
-        return {context.network.title: context.network}
-    networks = {f"{config.model.name}, trained in full": context.network}
+    options, networks = context.config.ablations, {}
     table = (context.result_of("ablations") or {}).get("numbers", {}).get("rows", {})
-    rows = COMPARED_AT_PAPER_SCALE if config.ablations.paperscale_epochs else COMPARED
+    profile = context.folder("ablations").parent
+    rows = COMPARED_AT_PAPER_SCALE if options.paperscale_epochs else COMPARED
     for title, row in rows.items():
         if row in table:
-            path = context.folder("ablations").parent / table[row]["folders"][0] / "model.pt"
-            networks[title] = load_trained(path, context.device)
+            trained = [load_trained(profile / folder / "model.pt", context.device) for folder in table[row]["folders"]]
+            networks[title] = [context.as_initial(*pair) for pair in zip(trained, options.seeds, strict=True)]
     return networks
+
+
+def of_control(options: FirstLayerOptions, numbers: Numbers) -> FirstLayerOptions:
+    """A fifth of the images."""
+    return replace(options, n_images=fewer(options.n_images, 0.2, 100), n_shifted=fewer(options.n_shifted, 0.5))
 
 
 FIRST_LAYER = Stage(
@@ -54,7 +62,8 @@ FIRST_LAYER = Stage(
     "[ZF13] Fig. 6",
     run,
     options=FirstLayerOptions,
+    control=with_initial_weights(run, of_control),
     needs=("train", "ablations"),
     reads=("network", "first_layer", "seed"),
-    version=4,
+    version=5,
 )

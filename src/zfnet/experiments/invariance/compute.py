@@ -19,11 +19,16 @@ Figure 5 shows five images. Over many, drawn by seed, we add: the mean curve wit
 it, divided by the axis' length (the mean distance); how much further layer 1 moves than layer l over shifts of at most
 a tenth of the picture, image by image; how linear layer l is in |shift|, as R^2 = 1 - SS_res / SS_tot of
 the mean curve against its least-squares line through the origin; how straight the features' path is ("quasi-linear"),
-as its chord over its length; and the share of images that keep their predicted class under a few transformations.
+as its chord over its length; and the share of images that keep their predicted class under a few transformations, of
+all images and of those that are classified correctly, as the paper's are.
+
+A shift by a tenth and a turn by 90 degrees are not alike. `equally_far` compares a shift (an enlargement) with the turn
+of the curve that changes the pixels most nearly as much, as the root mean square over the crop; pairs that differ by
+more than a tenth are left out. It is the share of them that keep their class moved, minus turned, image by image.
 Images whose class the network does not know have no probability of the true class; all else is measured on them too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +46,7 @@ from zfnet.experiments.invariance.curves import Curves
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
-from zfnet.networks.predict import correct_images
+from zfnet.networks.predict import classes_or_guesses, correct_images, predict
 from zfnet.networks.walk import WHOLE, outputs
 from zfnet.pipeline.record import Outcome, skipped
 
@@ -58,7 +63,7 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
     "rotation by 90 degrees": ("rotation", (90.0,)),
     "rotation by 180 degrees": ("rotation", (180.0,)),
 }
-TURNED = "translation of 10 % minus rotation by 90 degrees"
+ALIKE = 0.1  # pixel changes of two transformations that differ by no more than this share are equally far
 
 
 def transform(frame: np.ndarray, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -124,29 +129,54 @@ def measure(
     """Canonical distances and the true class's probability of each image under each amount; `unit` is D_l."""
     distances: dict[int, list[np.ndarray]] = {n: [] for n in unit}
     straight: dict[int, list[float]] = {n: [] for n in unit}
-    probability = []
+    probability, kept, change = [], [], []
     labels = network.classes.labels(images.index)
     for row in track(rows, f"invariance, {kind}"):
-        inputs = views(network.inputs, images, row, kind, [IDENTITY[kind], *amounts])
-        parts = [respond(network, part, tuple(unit)) for part in inputs.split(batch)]
+        shown = pictures(network.inputs, images, row, kind, [IDENTITY[kind], *amounts])
+        parts = [respond(network, part, tuple(unit)) for part in network.inputs.prepare(shown).split(batch)]
         for n in unit:
             features = torch.cat([part[n] for part, _ in parts])
             distances[n].append((features[1:] - features[0]).norm(dim=1).cpu().numpy() / unit[n])
             straight[n].append(straightness(features[1:]))
-        classes = torch.cat([part for _, part in parts])[1:].numpy()
+        answers = torch.cat([part for _, part in parts]).numpy()
+        classes, guesses = answers[1:], answers.argmax(1)
+        kept.append(guesses[1:] == guesses[0])
+        change.append(pixel_change(shown))
         probability.append(classes[:, labels[row]] if labels[row] >= 0 else np.full(len(amounts), np.nan))
     return Curves(
         amounts,
         {n: np.stack(values) for n, values in distances.items()},
         {n: np.array(values) for n, values in straight.items()},
         np.stack(probability),
+        np.stack(kept),
+        np.stack(change),
     )
 
 
-def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> dict[str, Any]:
-    """Share of images whose most probable class stays under each of STABILITY, and the difference TURNED, image by
-    image; with bootstrap intervals.
+def pixel_change(shown: np.ndarray) -> np.ndarray:
+    """Root mean square of the pixels' change (a,) from the first of the pictures (1 + a, h, w, 3) to each other one."""
+    pixels = shown.astype(np.float64)
+    return np.sqrt(np.square(pixels[1:] - pixels[0]).mean((1, 2, 3)))
+
+
+def equally_far(moved: Curves, turned: Curves) -> np.ndarray:
+    """Share that keep their class moved minus turned, over pairs that change the pixels alike: (n,), nan without any.
+
+    Each amount of `moved` is paired with the amount of `turned` whose pixel change is nearest, image by image.
     """
+    differences = []
+    for kept, change, kept_turned, change_turned in zip(
+        moved.kept, moved.change, turned.kept, turned.change, strict=True
+    ):
+        nearest = np.abs(change[:, None] - change_turned[None]).argmin(1)
+        alike = (change > 0) & (np.abs(change_turned[nearest] - change) <= ALIKE * change)
+        pairs = kept[alike].astype(float) - kept_turned[nearest[alike]]
+        differences.append(pairs.mean() if len(pairs) else np.nan)
+    return np.array(differences)
+
+
+def stability(network: Network, images: Images, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Whether the most probable class stays under each of STABILITY, 0 or 1, (n,) each."""
     kept: dict[str, list[bool]] = {name: [] for name in STABILITY}
     for row in track(rows, "stability of the answer"):
         moved = [
@@ -155,9 +185,15 @@ def stability(network: Network, images: Images, rows: np.ndarray, seed: int) -> 
         _, classes = respond(network, torch.cat(moved), ())
         for name, part in zip(STABILITY, classes.argmax(1).split([len(m) for m in moved]), strict=True):
             kept[name].append(bool((part[1:] == part[0]).all()))
-    shares = {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
-    shares[TURNED] = shares["translation of 10 %"] - shares["rotation by 90 degrees"]
-    return {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in shares.items()}
+    return {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
+
+
+def is_correct(network: Network, images: Images, rows: np.ndarray) -> np.ndarray:
+    """Whether the center crops of `rows` are classified correctly, (n,) bool; all, where no image has a known class."""
+    chooser = network.chooser or network
+    labels = classes_or_guesses(network, images, rows)
+    parts = [p.argmax(1).cpu().numpy() for _, p in predict(chooser, images, rows, "center")]
+    return np.concatenate(parts) == labels
 
 
 def mean_distance(network: Network, images: Images, layers: tuple[int, ...], seed: int) -> dict[int, float]:
@@ -222,15 +258,27 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
     extremes = _extremes(options, network.inputs, images, shown)
     invariance_figure.draw_images(network.inputs, images, shown, extremes, names, out / PICTURES)
     known = network.classes.labels(images.index)[rows] >= 0
+    correct = is_correct(network, images, rows)
+    stays = stability(network, images, rows)
+    turned = scored_curves["rotation"]
+    far = {kind: equally_far(scored_curves[kind], turned)[correct] for kind in ("translation", "scale")}
     numbers: dict[str, Any] = {
         "n_images": len(rows),
         "n_known": int(known.sum()),  # of these the network knows the class
         "shown": [str(images.index.paths[row]) for row in shown],
         "unit": {f"layer{n}": value for n, value in unit.items()},
         **{kind: summarize(kind, curves, seed) for kind, curves in scored_curves.items()},
-        "stability": stability(network, images, rows, seed),
+        "n_correct": int(correct.sum()),
+        "stability": _shares(stays, seed),
+        "stability_of_correct": _shares({name: values[correct] for name, values in stays.items()}, seed),
+        "equally_far": _shares({f"{kind} minus rotation": _known(values) for kind, values in far.items()}, seed),
     }
     return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))
+
+
+def _shares(samples: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """Means over images with their intervals."""
+    return {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in samples.items()}
 
 
 def summarize(kind: str, curves: Curves, seed: int) -> dict[str, Any]:
@@ -284,7 +332,7 @@ def _extremes(options: InvarianceOptions, inputs: Inputs, images: Images, rows: 
 
 
 def _known(values: np.ndarray) -> np.ndarray:
-    """Without the images whose features do not move at all: their path has no length."""
+    """Without the images that have no value, as those whose features do not move: their path has no length."""
     return values[np.isfinite(values)]
 
 

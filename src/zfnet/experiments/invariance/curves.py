@@ -13,3 +13,5 @@ class Curves:
     distances: dict[int, np.ndarray]  # layer -> (n, a)
     straightness: dict[int, np.ndarray]  # layer -> (n,)
     probability: np.ndarray  # (n, a) of the true class; nan where the network does not know it
+    kept: np.ndarray  # (n, a) bool, whether the most probable class is that of the untransformed image
+    change: np.ndarray  # (n, a) root mean square of the pixels' change

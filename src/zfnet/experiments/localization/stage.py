@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zfnet.core.errors import UserError
 from zfnet.experiments.context import Context, is_borrowed
+from zfnet.experiments.control import Numbers, fewer, with_initial_weights
 from zfnet.experiments.localization.options import OF_TRAINING_IMAGES, SALIENCY, LocalizationOptions
 from zfnet.experiments.stage import Stage
 from zfnet.pipeline.record import Outcome, skipped
@@ -68,14 +70,25 @@ def _further_images(context: Context) -> Images:
     return context.cache("localization", index, context.out / "images" / "cache")
 
 
+def of_control(options: LocalizationOptions, numbers: Numbers) -> LocalizationOptions:
+    """A fifth of the images, with the settings that the stage has chosen."""
+    chosen: dict[str, Any] = {}
+    for of_method in numbers.get("tuning", {}).values():
+        if isinstance(of_method, Mapping):
+            chosen |= of_method["chosen"]
+    n_images = fewer(numbers["n_images"], 0.2, 40)
+    return replace(options, **chosen, n_images=n_images, tune=0, compare=[], images="", guesses=1, n_shown=1)
+
+
 LOCALIZATION = Stage(
     "localization",
     "[SVZ13] 3.2 and Fig. 3",
     run,
     check,
     options=LocalizationOptions,
+    control=with_initial_weights(run, of_control),
     needs=("train",),
     reads=("network", "localization", "seed"),
-    version=3,
+    version=4,
     keeps=True,
 )

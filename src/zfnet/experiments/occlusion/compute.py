@@ -16,6 +16,13 @@ the share of places inside. And of (b): where the map's activity is lowest, how 
 of |pixel|^2, lies under the square, against the mean over all places? Images are drawn by seed among those that are
 classified correctly on the center crop (of a wrong one, the drop says little) and, for the score against the boxes,
 whose box has places both inside and outside.
+
+Objects lie in the middle, and so does what a network with random weights attends to. So each image's maps are also
+scored against the boxes (and the projections) of all other images, which are as central (Measure.own_above_others):
+
+    place_above_others       the deepest drop inside the own box, minus inside the others'
+    drop_effect              drop inside minus outside the own box, minus the others', in standard deviations
+    projection_above_others  share of the own projection under the square at the lowest activity, minus the others'
 """
 
 from dataclasses import dataclass, replace
@@ -155,6 +162,7 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
     Images without places on both sides of the box are left out; `n_scored` says how many remain.
     """
     pairs = [(m, box) for m, box in zip(maps, inside, strict=True) if box.any() and not box.all()]
+    scored, boxes = [m for m, _ in pairs], [box for _, box in pairs]
     table = np.array([_row(m, box) for m, box in pairs]).reshape(-1, 5)
     hit, chance, activity_hit, within, outside = table.T
     samples = {
@@ -170,8 +178,41 @@ def score(maps: list[Maps], inside: list[np.ndarray], seed: int) -> dict[str, An
         "clean_probability": np.array([m.clean_probability for m in maps]),
         "lowest_probability": np.array([m.probability.min() for m in maps]),
     }
-    measures = {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in samples.items()}
-    return {"n_scored": len(pairs), **measures}
+    measures = {name: Measure.bootstrapped(values, seed, "images") for name, values in samples.items()}
+    measures |= {
+        "place_above_others": Measure.own_above_others(place_scores(scored, boxes), seed),
+        "drop_effect": Measure.own_above_others(drop_scores(scored, boxes), seed, standardized=True),
+        "projection_above_others": Measure.own_above_others(projection_scores(maps), seed),
+    }
+    return {"n_scored": len(pairs), **{name: measured.to_json() for name, measured in measures.items()}}
+
+
+def place_scores(maps: list[Maps], boxes: list[np.ndarray]) -> np.ndarray:
+    """(n, n): how much of the deepest drop of image i (tied places share it) lies inside the box of image j."""
+    scores = np.zeros((len(maps), len(maps)))
+    for i, m in enumerate(maps):
+        deepest = m.probability == m.probability.min()
+        scores[i] = [box[deepest].mean() for box in boxes]
+    return scores
+
+
+def drop_scores(maps: list[Maps], boxes: list[np.ndarray]) -> np.ndarray:
+    """(n, n): mean drop of image i's probability inside the box of image j minus outside it."""
+    scores = np.zeros((len(maps), len(maps)))
+    for i, m in enumerate(maps):
+        drop = m.clean_probability - m.probability
+        scores[i] = [drop[box].mean() - drop[~box].mean() for box in boxes]
+    return scores
+
+
+def projection_scores(maps: list[Maps]) -> np.ndarray:
+    """(n, n): share of image j's projection under the square where the activity of image i's map is lowest."""
+    projected = [m.projected for m in maps if m.projected is not None]
+    scores = np.zeros((len(projected), len(projected)))
+    for i, m in enumerate(m for m in maps if m.projected is not None):
+        quietest = m.activity == m.activity.min()
+        scores[i] = [of_image[quietest].mean() for of_image in projected]
+    return scores
 
 
 def _row(maps: Maps, inside: np.ndarray) -> tuple[float, ...]:

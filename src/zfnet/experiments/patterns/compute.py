@@ -4,6 +4,7 @@ As the paper splits it: patterns from one random half of the training images, v 
 measurements on validation images, which neither has seen. All images are center crops.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from torch import nn
 
 from zfnet.attribution.patterns import KINDS, Patterns, estimate, fit, save_patterns
 from zfnet.data.cache.images import Images
-from zfnet.experiments.patterns import degradation, signal_quality, toy
+from zfnet.experiments.patterns import degradation, rho, signal_quality, toy
 from zfnet.experiments.patterns import figure as patterns_figure
 from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.experiments.patterns.signal_quality import ESTIMATORS, Batches, Quality
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome, skipped
+
+PAPER_CROP = 224  # px, at which the patches are given
+CONVERGENCE = (1 / 8, 1 / 4, 1 / 2)  # of the images that v is fitted to, at which rho is measured too
+COMPARED = ("gradient x input", "a+")  # at every size of the patches, beside a random order
 
 
 def run(options: PatternsOptions, network: Network, train: Images, images: Images, out: Path, seed: int) -> Outcome:
@@ -40,11 +45,14 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
     fitted, measured = second[: options.n_measure], held_out[: options.n_measure]
     patterns = fit(module, estimate(module, center_batches(network, train, first, batch, "patterns: batch")))
     save_patterns(out / "patterns.pt", patterns)
+    parts = [round(len(fitted) * share) for share in CONVERGENCE]
     fitting = _batches(network, train, fitted, batch, "rho: fitting on batch")
     measuring = _batches(network, images, measured, batch, "rho: measuring on batch")
-    qualities = signal_quality.measure(module, patterns, fitting, measuring, options.n_neurons, seed)
+    by_count = signal_quality.measure(module, patterns, fitting, measuring, options.n_neurons, seed, parts)
+    qualities = by_count[max(by_count)]
     degraded = held_out[: options.n_degraded]
-    counts, curves = _degrade(options, network, images, degraded, patterns, seed)
+    side = _side(options.patch, network.inputs.crop)
+    counts, curves = _degrade(options, network, images, degraded, patterns, seed, side)
     numbers: dict[str, Any] = {
         "n_images": len(first),
         "n_fitted": len(fitted),
@@ -52,9 +60,11 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
         **_quality_numbers(qualities, module, seed),
         "degradation": degradation.summarize(curves, counts, seed),
         "counts": counts,
-        "patch": _side(options, network.inputs.crop),
+        "patch": side,
         "n_degraded": len(degraded),
-        "toy": toy.measure(seed=seed),
+        "patch_sizes": _sweep(options, network, images, held_out[: options.n_swept], patterns, seed),
+        "convergence": {str(count): rho.mean_rho(of_count, seed) for count, of_count in by_count.items()},
+        "toy": toy.measure(seed=seed) | {"turned_further": toy.turned_further(seed=seed).to_json()},
         "fallbacks": {kind: sum(patterns.fallbacks[kind].values()) for kind in KINDS},
     }
     figures = _draw(numbers, counts, out)
@@ -66,34 +76,58 @@ def _batches(network: Network, images: Images, rows: np.ndarray, batch: int, wha
     return lambda: center_batches(network, images, rows, batch, what)
 
 
-def _side(options: PatternsOptions, crop: int) -> int:
-    return max(1, round(options.patch * crop / 224))
+def _side(patch: float, crop: int) -> int:
+    """Side in px of patches of `patch` px at 224."""
+    return max(1, round(patch * crop / PAPER_CROP))
+
+
+def _sweep(
+    options: PatternsOptions, network: Network, images: Images, rows: np.ndarray, patterns: Patterns, seed: int
+) -> dict[str, Any]:
+    """Side of the patches in px -> method -> its numbers, for the methods that are compared at every size."""
+    by_side = {}
+    for side in dict.fromkeys(_side(patch, network.inputs.crop) for patch in options.patch_sizes):
+        counts, curves = _degrade(options, network, images, rows, patterns, seed, side, COMPARED)
+        by_side[str(side)] = degradation.summarize(curves, counts, seed) | {"counts": counts}
+    return by_side
 
 
 def _degrade(
-    options: PatternsOptions, network: Network, images: Images, rows: np.ndarray, patterns: Patterns, seed: int
+    options: PatternsOptions,
+    network: Network,
+    images: Images,
+    rows: np.ndarray,
+    patterns: Patterns,
+    seed: int,
+    side: int,
+    methods: Sequence[str] = (),
 ) -> tuple[list[int], dict[str, np.ndarray]]:
-    """The n at which curves are measured, and method -> curves (b, len(n))."""
+    """The n at which curves are measured, and method -> curves (b, len(n)); of all methods where none is named."""
     module, crop = network.module, network.inputs.crop
-    patches = degradation.cut(crop, crop, _side(options, crop))
-    last = min(options.n_patches, patches.count)
-    counts = np.unique(np.round(np.linspace(0, last, options.points + 1)).astype(int)).tolist()
+    patches = degradation.cut(crop, crop, side)
+    counts = degradation.same_share(patches, options.n_patches, options.patch, PAPER_CROP, options.points)
     attributions = degradation.Attributions(module, patterns)
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for inputs in center_batches(network, images, rows, options.batch, "degradation: batch"):
-        orders = degradation.orders(module, inputs, attributions, patches, generator)
+        orders = degradation.orders(module, inputs, attributions, patches, generator, methods)
         parts.append(degradation.degrade(module, inputs, orders, patches, counts))
     return counts, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _quality_numbers(qualities: dict[str, Quality], module: nn.Module, seed: int) -> dict[str, Any]:
-    by_target = signal_quality.summarize(qualities, seed)
-    dense = {name: q for name, q in qualities.items() if isinstance(module.get_submodule(name), nn.Linear)}
+    by_target = rho.summarize(qualities, seed)
+    enough = {name: q for name, q in qualities.items() if q.has_enough}
+    hidden = [name for name in qualities if isinstance(module.get_submodule(name), nn.Linear)]
+    if hidden and hidden[-1] == list(qualities)[-1]:  # it gives the scores and has no ReLU
+        hidden.pop()
+    dense = {name: q for name, q in enough.items() if name in hidden}
     return {
         "rho": by_target["y"],
         "rho_output": by_target["output"],
-        "rho_differences": {target: _differences(qualities, dense, target, seed) for target in signal_quality.TARGETS},
+        "rho_differences": {target: _differences(enough, dense, target, seed) for target in signal_quality.TARGETS},
+        "samples": {name: {"samples": q.n_samples, "inputs": q.n_inputs} for name, q in qualities.items()},
+        "too_few_samples": [name for name in qualities if name not in enough],
         "n_constant": {name: q.n_constant for name, q in qualities.items()},
     }
 
@@ -101,22 +135,25 @@ def _quality_numbers(qualities: dict[str, Quality], module: nn.Module, seed: int
 def _differences(
     qualities: dict[str, Quality], dense: dict[str, Quality], target: str, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Differences of rho between estimators over all layers, and over the fully connected ones."""
+    """Differences of rho between estimators over the layers with enough samples, and the fully connected of these."""
     return {
-        "a+ above w": signal_quality.advantage(qualities, "a+", "w", target, seed),
-        "a above w": signal_quality.advantage(qualities, "a", "w", target, seed),
-        "w above random": signal_quality.advantage(qualities, "w", "random", target, seed),
-        "a+ above a, fully connected": signal_quality.advantage(dense, "a+", "a", target, seed),
+        "a+ above w": rho.advantage(qualities, "a+", "w", target, seed),
+        "a above w": rho.advantage(qualities, "a", "w", target, seed),
+        "w above random": rho.advantage(qualities, "w", "random", target, seed),
+        "a+ above a, fully connected with ReLU": rho.advantage(dense, "a+", "a", target, seed),
     }
 
 
 def _draw(numbers: dict[str, Any], counts: list[int], out: Path) -> dict[str, str]:
     patterns_figure.quality({"y": numbers["rho"], "output": numbers["rho_output"]}, out / "signal_quality.svg")
+    patterns_figure.convergence(numbers["convergence"], out / "signal_quality_by_images.svg")
     patterns_figure.degradation(numbers["degradation"], counts, out / "degradation.svg")
     toy.draw(out / "toy.svg")
     methods = ", ".join(numbers["degradation"])
     return {
         "signal_quality.svg": f"Quality rho by layer of the signal estimators {', '.join(ESTIMATORS)}.",
+        "signal_quality_by_images.svg": "Mean quality rho over the layers by the number of images that v was fitted "
+        "to: it falls while there are few samples for each input.",
         "degradation.svg": f"Probability of the predicted class as patches turn plain, in the orders of {methods}.",
         "toy.svg": "Toy data in two dimensions: the weights turn with the distractor, the pattern stays on the signal.",
     }

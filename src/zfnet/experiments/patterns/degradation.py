@@ -15,11 +15,14 @@ Attributions of the predicted class's score, the patch's sum over pixels and cha
     occlusion            the fall of the probability where WINDOW x WINDOW patches at once are replaced by their mean
                          colors, averaged over the windows that cover a patch [our choice; with 1, patch by patch]
 
+[K17]'s 100 patches of 9 x 9 px cover 16 % of 224 x 224. At other sizes of the picture or the patches as many of them go
+as cover the same share, so that curves are of the same loss.
+
 Patches at the right and lower edge are partial where the side is no multiple of theirs [NS; all are kept]. Input 0 is
 the mean image, and so attributions by x count from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +33,7 @@ from zfnet.attribution.engine import Backprojection, Target
 from zfnet.attribution.patterns import Patterns, weight_patterns
 from zfnet.core.statistics import Measure
 
+SIZES = ("deconvnet", "guided")  # methods whose signal counts by its size
 WINDOW, HOP = 5, 3  # patches: side of the window that occlusion covers, and between windows
 
 
@@ -66,6 +70,13 @@ def cut(height: int, width: int, size: int) -> Patches:
     return Patches(ids, rows, columns)
 
 
+def same_share(patches: Patches, n: int, side: float, extent: int, points: int) -> list[int]:
+    """About `points` + 1 counts of patches from 0 to as many as cover what n patches of `side` px cover of `extent`."""
+    share = min(1.0, n * side**2 / extent**2)
+    last = max(1, round(share * patches.count))
+    return np.unique(np.round(np.linspace(0, last, points + 1)).astype(int)).tolist()
+
+
 class Attributions:
     """Every method's attribution of the predicted class's score, a map (b, h, w) of network inputs (b, 3, h, w)."""
 
@@ -79,13 +90,16 @@ class Attributions:
             "a+": Backprojection(module, "patternattribution", patterns.kinds["a+"]),
         }
 
-    def maps(self, images: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        """Method -> its map."""
-        signals = {name: back.project(images, Target(classes)) for name, back in self.passes.items()}
-        signals["gradient x input"] = signals["gradient x input"] * images
-        for name in ("deconvnet", "guided"):
-            signals[name] = signals[name].abs()
-        return {name: signal.sum(1) for name, signal in signals.items()}
+    def maps(self, images: Tensor, classes: Tensor, methods: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Method -> its map; of all methods where none is named."""
+        passes = {name: back for name, back in self.passes.items() if not methods or name in methods}
+        maps = {}
+        for name, back in passes.items():
+            signal = back.project(images, Target(classes))
+            if name == "gradient x input":
+                signal = signal * images
+            maps[name] = (signal.abs() if name in SIZES else signal).sum(1)
+        return maps
 
 
 def degrade(
@@ -95,24 +109,33 @@ def degrade(
 
     images (b, 3, h, w) are network inputs; counts are the n, 0 for the whole image.
     """
-    means = patches.means(images)
-    classes = predict(module, images).argmax(1)
+    means, whole = patches.means(images), predict(module, images)
+    classes = whole.argmax(1)
     curves = {}
     for name, order in orders.items():
         rank = patches.spread(order.argsort(1))[:, None]  # (b, 1, h, w): when a pixel goes
-        steps = [predict(module, torch.where(rank < n, means, images)) for n in counts]
+        steps = [predict(module, torch.where(rank < n, means, images)) if n else whole for n in counts]
         curves[name] = torch.stack([p.gather(1, classes[:, None])[:, 0] for p in steps], 1).cpu().numpy()
     return curves
 
 
 def orders(
-    module: nn.Module, images: Tensor, attributions: Attributions, patches: Patches, generator: torch.Generator
+    module: nn.Module,
+    images: Tensor,
+    attributions: Attributions,
+    patches: Patches,
+    generator: torch.Generator,
+    methods: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """Method -> patches (b, patches), the most important first; ties by their number."""
+    """Method -> patches (b, patches), the most important first; ties by their number.
+
+    methods: those that are wanted; all where none is named.
+    """
     classes = predict(module, images).argmax(1)
     scores = {"random": torch.rand(len(images), patches.count, generator=generator)}
-    scores |= {name: patches.sum(m) for name, m in attributions.maps(images, classes).items()}
-    scores["occlusion"] = occlusion(module, images, classes, patches)
+    scores |= {name: patches.sum(m) for name, m in attributions.maps(images, classes, methods).items()}
+    if not methods:
+        scores["occlusion"] = occlusion(module, images, classes, patches)
     return {name: s.argsort(dim=1, descending=True, stable=True).to(images.device) for name, s in scores.items()}
 
 

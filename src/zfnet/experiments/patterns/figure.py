@@ -55,6 +55,18 @@ def quality(numbers: Mapping[str, Any], path: Path) -> None:
     chart.save(chart.lines(panels, columns=2), path)
 
 
+def convergence(numbers: Mapping[str, Any], path: Path) -> None:
+    """Mean rho over the layers against the images that v was fitted to: images -> estimator -> measure."""
+    counts = [int(count) for count in numbers]
+    series = []
+    for estimator in ESTIMATORS:
+        measures = [[of_count[estimator][key] for key in ("value", "low", "high")] for of_count in numbers.values()]
+        values, low, high = np.array(measures, dtype=float).T.tolist()
+        series.append(chart.Series(ESTIMATOR_LABELS[estimator], counts, values, low, high))
+    panel = chart.Panel("", "images that v is fitted to", "rho, mean over layers", series, log_x=True)
+    chart.save(chart.lines([panel]), path)
+
+
 def degradation(numbers: Mapping[str, Any], counts: Sequence[int], path: Path) -> None:
     """p(predicted class) against the patches replaced, by method, the steepest named first."""
     order = sorted(numbers, key=lambda name: numbers[name]["area"]["value"])

@@ -17,11 +17,17 @@ the formula as printed tells how well they carry over and cannot rank them. Yet 
 ReLU layers and says why: whether the neuron fired stays in the distractor. The neuron's output would show that. We
 report both, rho for y as printed and for max(y + b, 0), the output [our reading].
 
+*How many images fit v* matters: with few samples for each input v reads noise, and rho is too high. `measure` also
+gives rho for v of a part of the images, so that one sees whether it has settled; differences are taken over the layers
+with ENOUGH samples for each input.
+
 [our choices] Every fully connected input is a sample; of a convolution a few random patches an image. Neurons are a
 random sample where a layer has more than asked. A neuron that does not vary has no rho: it is left out and counted.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +38,6 @@ from torch import Tensor, nn
 
 from zfnet.attribution.patterns import Layer, Patterns, layers, weight_patterns
 from zfnet.core.errors import UserError
-from zfnet.core.statistics import Measure
 from zfnet.networks.walk import Visitor, visit
 
 ESTIMATORS = ("random", "w", "a", "a+")  # a+ stands for the pair of a+ and a-
@@ -40,6 +45,7 @@ TARGETS = ("y", "output")
 PATCHES = 8  # of a convolution, an image
 RIDGE = 1e-3
 ROUNDING = 1e-7  # of float32 products, relative to the mean square of an input
+ENOUGH = 5  # samples for each input of a neuron, from which its rho counts
 CLOSED_FORM_UP_TO = 10_000  # inputs of a neuron
 Batches = Callable[[], Iterable[Tensor]]  # network inputs, from the start at every call
 Key = tuple[str, int]  # module name, group
@@ -64,37 +70,89 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Quality:
-    """By target: rho (e, m) of the neurons of one layer that vary, and how many do not."""
+    """By target: rho (e, m) of the neurons of one layer that vary, and how many do not.
+
+    n_samples, n_inputs: samples that v was fitted to, and inputs of a neuron.
+    """
 
     rho: dict[str, np.ndarray]
     n_constant: dict[str, int]
+    n_samples: int = 0
+    n_inputs: int = 0
+
+    @property
+    def has_enough(self) -> bool:
+        return self.n_samples >= ENOUGH * self.n_inputs
 
 
 def measure(
-    module: nn.Module, patterns: Patterns, fitting: Batches, measuring: Batches, n_neurons: int, seed: int
-) -> dict[str, Quality]:
-    """rho of `n_neurons` neurons, at most, of every layer: v fitted on `fitting`, the correlation on `measuring`."""
+    module: nn.Module,
+    patterns: Patterns,
+    fitting: Batches,
+    measuring: Batches,
+    n_neurons: int,
+    seed: int,
+    also_at: Sequence[int] = (),
+) -> dict[int, dict[str, Quality]]:
+    """rho of `n_neurons` neurons, at most, of every layer: v fitted on `fitting`, the correlation on `measuring`.
+
+    By the number of images that v was fitted to: all of them, the last entry, and about as many as each of `also_at`.
+    """
     generator = torch.Generator().manual_seed(seed)
     groups = choose(module, patterns, n_neurons, generator)
     readers = {key: _reader(neurons) for key, neurons in groups.items()}
-    correlations = {key: Correlation() for key in groups}
-    readouts: dict[Key, Tensor] = {}
+    readouts: dict[int, dict[Key, Tensor]] = {}
+    samples: dict[int, dict[Key, int]] = {}
 
     def fit(key: Key, x: Tensor) -> None:
         readers[key].add(x)
 
-    def correlate(key: Key, x: Tensor) -> None:
-        neurons = groups[key]
-        correlations[key].add(read(neurons, readouts[key], x), neurons.regimes(x)[1])
+    def solve(n_images: int) -> None:
+        readouts[n_images] = {key: reader.solve() for key, reader in readers.items()}
+        samples[n_images] = {key: reader.n for key, reader in readers.items()}
 
     with torch.inference_mode():
-        _sample(module, fitting(), groups, generator, fit)
-        readouts |= {key: reader.solve() for key, reader in readers.items()}
-        _sample(module, measuring(), groups, generator, correlate)
-    by_layer: dict[str, list[Tensor]] = {}
+        wanted, n_images = sorted(also_at), 0
+        for n_images in _sample(module, fitting(), groups, generator, fit):
+            if wanted and n_images >= wanted[0]:
+                wanted = [count for count in wanted if count > n_images]
+                solve(n_images)
+        solve(n_images)
+        correlations = _correlate(module, measuring(), groups, generator, readouts)
+    return {count: _by_layer(groups, samples[count], correlations[count]) for count in readouts}
+
+
+def _correlate(
+    module: nn.Module,
+    batches: Iterable[Tensor],
+    groups: Mapping[Key, Neurons],
+    generator: torch.Generator,
+    readouts: Mapping[int, Mapping[Key, Tensor]],
+) -> dict[int, dict[Key, Correlation]]:
+    """The correlations of what each set of readouts reads, over the same samples."""
+    correlations = {count: {key: Correlation() for key in groups} for count in readouts}
+
+    def correlate(key: Key, x: Tensor) -> None:
+        neurons = groups[key]
+        target = neurons.regimes(x)[1]
+        for count, of_count in readouts.items():
+            correlations[count][key].add(read(neurons, of_count[key], x), target)
+
+    for _ in _sample(module, batches, groups, generator, correlate):
+        pass
+    return correlations
+
+
+def _by_layer(
+    groups: Mapping[Key, Neurons], samples: Mapping[Key, int], correlations: Mapping[Key, Correlation]
+) -> dict[str, Quality]:
+    """The quality of each layer, of the neurons of all its groups."""
+    values: dict[str, list[Tensor]] = {}
     for (name, _), correlation in correlations.items():
-        by_layer.setdefault(name, []).append(correlation.value())
-    return {name: _quality(values) for name, values in by_layer.items()}
+        values.setdefault(name, []).append(correlation.value())
+    n_inputs = {name: neurons.w.shape[1] for (name, _), neurons in groups.items()}
+    n_samples = {name: samples[name, group] for name, group in groups}
+    return {name: _quality(of_layer, n_samples[name], n_inputs[name]) for name, of_layer in values.items()}
 
 
 def choose(module: nn.Module, patterns: Patterns, n_neurons: int, generator: torch.Generator) -> dict[Key, Neurons]:
@@ -215,6 +273,10 @@ class Adam:
         self.neurons, self.steps, self.batch, self.lr = neurons, steps, batch, lr
         self.kept: list[Tensor] = []
 
+    @property
+    def n(self) -> int:
+        return sum(len(x) for x in self.kept)
+
     def add(self, x: Tensor) -> None:
         self.kept.append(x)
 
@@ -272,28 +334,6 @@ class Correlation:
         return torch.where(constant, torch.nan, torch.where(silent, 0, r))
 
 
-def summarize(qualities: Mapping[str, Quality], seed: int) -> dict[str, Any]:
-    """Mean rho by target, layer and estimator, with bootstrap intervals over neurons."""
-    return {
-        target: {
-            name: {e: _rho(row, seed) for e, row in zip(ESTIMATORS, q.rho[target], strict=True)}
-            for name, q in qualities.items()
-        }
-        for target in TARGETS
-    }
-
-
-def advantage(qualities: Mapping[str, Quality], better: str, than: str, target: str, seed: int) -> dict[str, Any]:
-    """rho of one estimator minus that of another, neuron by neuron, over all layers in `qualities`."""
-    i, j = ESTIMATORS.index(better), ESTIMATORS.index(than)
-    differences = [q.rho[target][i] - q.rho[target][j] for q in qualities.values()]
-    return _rho(np.concatenate([np.zeros(0), *differences]), seed)
-
-
-def _rho(values: np.ndarray, seed: int) -> dict[str, Any]:
-    return Measure.bootstrapped(values, seed, "neurons").to_json()
-
-
 def _reader(neurons: Neurons) -> ClosedForm | Adam:
     return ClosedForm(neurons) if neurons.w.shape[1] <= CLOSED_FORM_UP_TO else Adam(neurons)
 
@@ -304,8 +344,8 @@ def _sample(
     groups: Mapping[Key, Neurons],
     generator: torch.Generator,
     use: Callable[[Key, Tensor], None],
-) -> None:
-    """Call `use` with every group and patches (n, d) of its inputs, batch after batch."""
+) -> Iterator[int]:
+    """Call `use` with every group and patches (n, d) of its inputs; yields the images so far after each batch."""
 
     def sampling(name: str) -> Visitor:
         layer = module.get_submodule(name)
@@ -319,15 +359,20 @@ def _sample(
         return visitor
 
     visitors = {name: sampling(name) for name, _ in groups}
+    n_images = 0
     for x in batches:
         visit(module, x, visitors)
+        n_images += len(x)
+        yield n_images
 
 
-def _quality(correlations: list[Tensor]) -> Quality:
+def _quality(correlations: list[Tensor], n_samples: int, n_inputs: int) -> Quality:
     """Correlations (e, m, targets) of the groups of a layer, as rho of the neurons that vary."""
     rho = dict(zip(TARGETS, 1 - torch.cat(correlations, 1).cpu().numpy().transpose(2, 0, 1), strict=True))
     varies = {target: np.isfinite(values).all(0) for target, values in rho.items()}
     return Quality(
         {target: values[:, varies[target]] for target, values in rho.items()},
         {target: int((~varies[target]).sum()) for target in TARGETS},
+        n_samples,
+        n_inputs,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zfnet.core.statistics import Measure
 from zfnet.plots import chart
 
 SIGNAL = np.array([1.0, 0.0])
@@ -59,6 +60,14 @@ def measure(turns: Sequence[float] = ALL_TURNS, n: int = 10_000, seed: int = 0) 
         "a_to_signal": [angle(toy.a, SIGNAL) for toy in toys],
         "w_to_distractor": [angle(toy.w, toy.distractor) for toy in toys],
     }
+
+
+def turned_further(draws: int = 200, n: int = 1000, seed: int = 0) -> Measure:
+    """Degrees that the weights lie further from the signal than the pattern, over random distractors and samples."""
+    turns = np.random.default_rng([seed, 29]).uniform(5, 175, draws)
+    toys = [learn(_direction(turn), n, seed + i) for i, turn in enumerate(turns)]
+    further = [angle(toy.w, SIGNAL) - angle(toy.a, SIGNAL) for toy in toys]
+    return Measure.bootstrapped(further, seed, "draws of the distractor and the data")
 
 
 def draw(path: Path, turns: Sequence[float] = TURNS, n: int = 10_000, seed: int = 0) -> None:

@@ -7,9 +7,12 @@ mirrored ones mirrored back) and every pixel is divided by the number of crops t
 Any method of zfnet.attribution.rules may take the gradient's place.
 
 In numbers [our choice]: the share of M that falls inside the true box against the box's share of the frame, and how
-often the maximum of M lies in the box ("pointing"), over many images of the validation split.
+often the maximum of M lies in the box ("pointing"), over many images of the validation split. Objects lie in the
+middle, where every map is brighter; `above_others` is that excess minus the same map's excess in the boxes of the other
+images, which are as central (Measure.own_above_others), and `pointing_above_others` likewise.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +62,23 @@ def score(maps: np.ndarray, masks: list[np.ndarray], seed: int) -> dict[str, Any
     if not kept:
         return {"n_images": 0}
     samples = {"inside": inside, "area": area, "excess": inside - area, "pointing": hits}
-    measures = {name: Measure.bootstrapped(values, seed, "images").to_json() for name, values in samples.items()}
-    return {"n_images": len(kept), **measures}
+    measures = {name: Measure.bootstrapped(values, seed, "images") for name, values in samples.items()}
+    excess, pointing = scores_against_all([m for m, _ in kept], [mask for _, mask in kept])
+    measures["above_others"] = Measure.own_above_others(excess, seed)
+    measures["pointing_above_others"] = Measure.own_above_others(pointing, seed)
+    return {"n_images": len(kept), **{name: measured.to_json() for name, measured in measures.items()}}
+
+
+def scores_against_all(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(n, n) of map i against mask j: its share inside minus the mask's area, and whether its maximum lies in it.
+
+    maps, masks: n arrays (h, w) of one shape.
+    """
+    flat = np.stack(maps).reshape(len(maps), -1)
+    flat_masks = np.stack(masks).reshape(len(masks), -1)
+    inside = (flat / flat.sum(1, keepdims=True)) @ flat_masks.T.astype(flat.dtype)
+    hits = flat_masks[:, flat.argmax(1)].T
+    return inside - flat_masks.mean(1), hits.astype(float)
 
 
 def draw(pictures: np.ndarray, names: list[str], maps: np.ndarray) -> np.ndarray:

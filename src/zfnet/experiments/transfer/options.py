@@ -21,7 +21,7 @@ class TransferOptions:
     trained_folds: int = number(1, at_least=1)  # folds on which whole networks are trained; the paper: all
     trained_epochs: int = number(60, at_least=0)  # of those networks [NS]; 0: none is trained
     trained_batch: int = number(32, at_least=1)  # images a step of those networks [NS]
-    crops: str = choice("center", "center", "ten")  # ten: features averaged over the ten crops [NS]
+    crops: str = choice("ten", "center", "ten")  # of features and of whole networks' predictions, averaged [NS]
     scaling: str = choice("center", "center", "mean", "unit")  # of the features, see zfnet.linear.gram [NS]
     c_grid: list[float] = number([0.01, 0.1, 1.0, 10.0], above=0, nonempty=True)  # C is chosen on held-out images [NS]
     reverse: int = number(30, at_least=0)  # images a class of the pre-training set, the other way round; 0: not done

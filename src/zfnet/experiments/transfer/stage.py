@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zfnet.experiments.context import CACHING, Context, is_borrowed
+from zfnet.experiments.control import Numbers, with_initial_weights
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.transfer.options import TransferOptions
 from zfnet.pipeline.record import Outcome, skipped
 
 if TYPE_CHECKING:
     from zfnet.data.cache.images import Images
+
+CONTROL_FOLDS = 2
 
 
 def check(context: Context) -> None:
@@ -27,8 +30,10 @@ def run(context: Context) -> Outcome:
         return skipped(reason)
     network = context.network  # before an image is read
     index = read_transfer_source(context.config)
-    images = context.cache("transfer", index, context.out / "images", size=network.inputs.frame)
-    outcome = _borrowed(context, images) if is_borrowed(context.config) else _own(context, images)
+    folder = (context.kept or context.out) / "images"
+    images = context.cache("transfer", index, folder, size=network.inputs.frame)
+    frozen_alone = is_borrowed(context.config) or context.initial
+    outcome = _borrowed(context, images) if frozen_alone else _own(context, images)
     outcome.numbers["network"] = network.title
     return outcome
 
@@ -78,15 +83,31 @@ def _reverse(context: Context, protocol: dict[str, Any]) -> dict[str, Any]:
     return serve(options, networks, context.train, context.val, tested, context.out / "reverse", context.seed)
 
 
+def control(context: Context, numbers: Numbers) -> dict[str, Any]:
+    """Frozen features with initial weights at the largest training size, beside the networks trained from scratch."""
+    sizes = [int(size) for size in numbers["few_shot"]]
+    tenth = [size for size in sizes if 10 * size <= max(sizes)][-1:]
+
+    def change(options: TransferOptions, numbers: Numbers) -> TransferOptions:
+        folds = min(CONTROL_FOLDS, numbers["protocol"]["folds"])
+        return replace(options, folds=folds, per_class=[max(sizes)], few_shot=tenth, trained_epochs=0, reverse=0)
+
+    measured = with_initial_weights(run, change)(context, numbers)
+    if scratch := numbers["table4"].get("scratch"):
+        measured["table4"]["scratch"] = scratch
+    return measured
+
+
 TRANSFER = Stage(
     "transfer",
     "[ZF13] Tables 4 and 7, Fig. 9",
     run,
     check,
     options=TransferOptions,
+    control=control,
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "transfer", "seed", *CACHING),
-    version=3,
+    version=4,
     keeps=True,
 )

@@ -36,6 +36,7 @@ class Recipe:
     train: TrainOptions
     checkpoints: CheckpointOptions
     device: str
+    crops: str = "ten"  # over which predictions are averaged
 
     @classmethod
     def of(
@@ -50,7 +51,7 @@ class Recipe:
         settings = replace(
             train, epochs=options.trained_epochs, batch=options.trained_batch, schedule="cosine", snapshots=[]
         )
-        return cls(model, settings, checkpoints, device)
+        return cls(model, settings, checkpoints, device, options.crops)
 
 
 def model_file(out: Path, kind: str, per_class: int, fold: int) -> Path:
@@ -63,7 +64,8 @@ def trainer(
 ) -> Callable[[Split, int], list[float]]:
     """A function (split, seed) that trains a whole network and gives each class's accuracy on the split's test images.
 
-    start: a trained network whose hidden layers are the initial weights; None: from scratch. Ten-crop predictions.
+    start: a trained network whose hidden layers are the initial weights; None: from scratch. Predictions are averaged
+    over the same crops as frozen features (transfer.crops).
     """
     kind = SCRATCH if start is None else FINE_TUNED
 
@@ -74,7 +76,7 @@ def trainer(
         with join_world(recipe.device) as world:
             fit(job, world, images.take(split.train), images.take(split.test), inputs, start)
         network = load_trained(file, pick_device(recipe.device))
-        batches = predict(network, images, split.test, "ten")
+        batches = predict(network, images, split.test, recipe.crops)
         guesses = np.concatenate([probabilities.argmax(1).cpu().numpy() for _, probabilities in batches])
         labels = images.index.labels[split.test]
         return class_accuracies(guesses, labels, len(images.index.classes)).tolist()

@@ -1,0 +1,1 @@
+"""What the papers say in words, each with the statistic that tests it."""
