@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from zfnet.bench import feed, gpu, localization, occlusion, projection, training, transfer
+from zfnet.bench import feed, gpu, localization, occlusion, own_scale, projection, training, transfer
 from zfnet.core.files import write_json
 from zfnet.core.machine import device_name
 from zfnet.pipeline import record
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "occlusion": occlusion.rows,
     "transfer": transfer.rows,
     "localization": localization.rows,
+    "own-scale": own_scale.rows,
     "gpu": gpu.rows,
 }
 OUT = Path("outputs/bench")

@@ -147,10 +147,9 @@ def score_set(
 def guess(network: Network, images: Images, rows: np.ndarray, options: LocalizationOptions) -> np.ndarray:
     """The most probable outputs (n, j) of the images, best first; j = `options.guesses`, or all classes if fewer."""
     count = min(options.guesses, len(network.classes))
-    at_once = options.batch * (10 if options.crops == "ten" else 1)
-    batches = predict(network, images, rows, options.crops, batch=at_once)
-    n_batches = -(-len(rows) // options.batch)
-    tracked = track(batches, f"classifying images x{options.batch}", n_batches)
+    n_images = max(1, options.batch // (10 if options.crops == "ten" else 1))
+    batches = predict(network, images, rows, options.crops, batch=options.batch)
+    tracked = track(batches, f"classifying images x{n_images}", -(-len(rows) // n_images))
     return np.concatenate([probabilities.topk(count, dim=1).indices.cpu().numpy() for _, probabilities in tracked])
 
 

@@ -59,4 +59,4 @@ class LocalizationOptions:
     centre: float = number(0.7, above=0, at_most=1)  # baseline: sides of the centre box / sides of the image
     blacklist: str = ""  # file of image numbers that the challenge does not score; empty: the devkit's, if any
     n_shown: int = number(8, at_least=1)  # images in the picture, drawn by the seed
-    batch: int = number(128, at_least=1)  # images classified at once
+    batch: int = number(128, at_least=1)  # crops classified at once
