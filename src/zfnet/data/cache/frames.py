@@ -72,7 +72,7 @@ class Packing:
 @dataclass
 class Written:
     """What a build has written: length, CRC-32 and original (height, width) of each frame, its boxes and what was done
-    to them, and the bad rows.
+    to them, the bad rows and why they are bad.
     """
 
     lengths: list[int] = field(default_factory=list)
@@ -81,6 +81,7 @@ class Written:
     boxes: list[list[list[int]]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)  # of the boxes (zfnet.data.boxes); "": none
     bad: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -181,6 +182,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
             if n_bad > bad_limit:
                 raise UserError(f"{image}, or skip it: data.bad_limit={n_bad} or more") from image
             block.bad.append(row)
+            block.reasons.append(str(image).removeprefix(f"{index.file(row)}: ").partition(";")[0])
         else:
             frames.append(image[0])
             block.add(image[1])

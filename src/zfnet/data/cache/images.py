@@ -136,7 +136,8 @@ def build_cache(
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
             facts["notes"] = _notes(index.paths[kept], written.changes)
             if written.bad:
-                facts["notes"].append(f"unreadable and left out: {count_and_first(facts['bad_files'], 'images')}")
+                bad = [f"{file} ({why})" for file, why in zip(facts["bad_files"], written.reasons, strict=True)]
+                facts["notes"].append(f"unreadable and left out: {count_and_first(bad, 'images')}")
         if mean and not (folder / MEAN).exists():
             _write_mean(folder, packing)
         expected |= {name: facts[name] for name in ("bad_files", "notes")}
