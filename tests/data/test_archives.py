@@ -348,3 +348,57 @@ def test_the_sums_are_those_of_torchvision():
             at = said.index(row.md5)
             assert row.file in said[max(0, at - 250) : at + 100], row.file
     assert sum(bool(row.md5) for row in ARCHIVES) == 10
+
+
+@pytest.mark.parametrize("kind", ["tgz", "tar", "zip"])
+def test_damage_anywhere_in_an_archive_is_noticed(tmp_path, kind):
+    """A flipped bit at 40 places each, and 20 cuts: named, and nothing is left in place."""
+    files = {f"VOC2012/JPEGImages/{i}.jpg": jpeg(0, i) for i in range(3)}
+    files["VOC2012/ImageSets/Main/trainval.txt"] = b"0\n1\n2\n"
+    content = tar_of(files, "w:gz" if kind == "tgz" else "w")
+    if kind == "zip":
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        content = packed.getvalue()
+    sums = {"size": len(content), "md5": hashlib.md5(content).hexdigest()}
+    (row,) = (replace(row, **sums) for row in ARCHIVES if row.file == "VOCtrainval_11-May-2012.tar")
+    rng = np.random.default_rng(0)
+    damaged = [content[:at] for at in rng.integers(1, len(content) - 600, 20)]
+    for at in rng.integers(10, len(content), 40):
+        damaged.append(content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :])
+    silent = 0
+    for number, data in enumerate(damaged):
+        home = tmp_path / str(number)
+        home.mkdir()
+        (home / row.file).write_bytes(data)
+        try:
+            unpack_all(home, table=(row,))
+            unpacked = {name: (row.place(home) / name[8:]).read_bytes() for name in files}
+            silent += unpacked != files
+        except (UserError, FileNotFoundError):
+            assert kind != "tgz" or not row.place(home).exists()
+    assert silent == 0
+
+
+def test_a_bomb_a_duplicate_and_an_encrypted_zip_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SMALL", 2**14)
+    home, name = tmp_path / "x", "tiny-imagenet-200.zip"
+    home.mkdir()
+    with zipfile.ZipFile(home / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny-imagenet-200/a.txt", bytes(module.GROWTH * module.SMALL + 1))
+    with pytest.raises(UserError, match="which no dataset does"):
+        unpack_all(home)
+    with zipfile.ZipFile(home / name, "w") as archive:
+        archive.writestr("tiny-imagenet-200/a.txt", b"1")
+        archive.writestr("tiny-imagenet-200/A.TXT", b"2")
+    with pytest.raises(UserError, match="two files called"):
+        unpack_all(home)
+    data = bytearray((home / name).read_bytes())
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + offset] |= 1  # the flag of encryption
+    (home / name).write_bytes(data)
+    with pytest.raises(UserError, match="encrypted"):
+        unpack_all(home)
+    assert not (home / "tiny-imagenet-200").exists()

@@ -271,6 +271,7 @@ def test_a_messy_folder_is_told_in_one_summary(tmp_path, capsys):
     for i, suffix in enumerate((".jfif", ".tif", ".gif", ".webp", ".bmp")):
         picture(root / "cat" / "more" / "deep" / f"kind_{i}{suffix}", "JPEG" if suffix == ".jfif" else None)
     (root / "cat" / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    picture(root / "stray.png")
     (root / "dog" / "gone.png").symlink_to("/not/mounted/gone.png")
     for name in ("a.heic", "b.mov", "Thumbs.db", ".DS_Store"):
         (root / "dog" / name).write_bytes(b"\0")
@@ -282,10 +283,12 @@ def test_a_messy_folder_is_told_in_one_summary(tmp_path, capsys):
     paths = PathsOptions(outputs=str(tmp_path / "out"))
     runner.run(Config(stage="data", profile="folder", data=data, paths=paths, wandb=WandbOptions(mode="disabled")), "")
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "passed over beside the class folders: 1 image: stray.png" in lines
     assert "2 files of dog passed over: .heic 1, .mov 1" in lines
     numbers = read_result(tmp_path / "out" / "folder" / "data")["numbers"]
-    left_out = ", ".join(note for note in numbers["notes"] if note.startswith("unreadable and left out: "))
-    assert "cat/broken.jpg" in left_out and "dog/gone.png" in left_out
+    left_out = ", ".join(note for note in numbers["notes"] if "unreadable and left out: " in note)
+    assert "cat/broken.jpg (not a readable image" in left_out
+    assert "dog/gone.png (No such file or directory)" in left_out
     assert (numbers["n_train"] + numbers["n_val"], numbers["n_unreadable"]) == (6 + 11 + 6, 2)
     (boxes,) = [note.split() for note in numbers["notes"] if note.startswith("boxes of ")]
     assert int(boxes[2]) + int(boxes[7]) == 12

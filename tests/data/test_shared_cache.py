@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from zfnet.data.cache import images as module
@@ -38,7 +39,7 @@ def run(name, picture_folder, tmp_path, **data):
 def test_runs_share_the_cache_of_the_same_images(builds, picture_folder, tmp_path):
     first, second = [run(name, picture_folder, tmp_path) for name in ("a", "b")]
     assert len(builds) == 2  # train and val, once
-    assert (first[0].pixels == second[0].pixels).all() and len(first[1]) == len(second[1])
+    assert np.array_equal(first[0].pixels, second[0].pixels) and len(first[1]) == len(second[1])
     assert not list((tmp_path / "a").rglob("pixels.npy"))
     larger, _ = run("c", picture_folder, tmp_path, size=40)
     assert len(builds) == 4 and larger.size == 40 and run("a", picture_folder, tmp_path)[0].size == 36

@@ -168,7 +168,7 @@ def _is_cut(data: bytes, image: np.ndarray, upright: bool) -> bool:
 
 # ---- all other formats --------------------------------------------------------------------------------------
 def _read_with_pillow(data: bytes, path: Path, upright: bool) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -182,6 +182,8 @@ def _read_with_pillow(data: bytes, path: Path, upright: bool) -> np.ndarray:
                     image = image.convert("RGBA")
                     image = Image.alpha_composite(Image.new("RGBA", image.size, (*GROUND, 255)), image)
                 return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError as error:  # whose message holds an address in memory
+        raise UserError(f"{path}: not a readable image (unknown format); replace the file or remove it") from error
     except (*_IMAGE_ERRORS, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
 

@@ -2,25 +2,35 @@
 
 Files are written under .unpacking/ in the folder that receives them, which is renamed when it is complete: ILSVRC's
 training images class by class, everything else at once. An interrupted run resumes: members whose file exists with the
-right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other
-links and devices are skipped (no dataset has any).
+right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other links and devices
+are skipped (no dataset has any). So are two members of one name, in any case, and an expansion beyond all datasets'.
+
+Damage is noticed by the checksums of gzip and zip, by the zeros that end a tar, and by the published MD5 where the size
+is the published one; an archive of another size is taken for a selection, and said to be one.
 """
 
 import contextlib
+import gzip
+import hashlib
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.data.archives.archives import ARCHIVES, CLASSES, Archive, find_archives
 
 UNPACKING = ".unpacking"
+GROWTH = 100  # most bytes unpacked per byte of an archive of more than SMALL; box files have 20
+SMALL = 2**22
+_END = bytes(1024)  # of a tar
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,9 @@ def unpack_archive(row: Archive, file: Path, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         _require_space(row, file, home)
         _unpack(row, file, home)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    except (RuntimeError, NotImplementedError) as error:  # of zipfile
+        raise UserError(f"{file}: encrypted, or packed in a way unknown here ({error}); pack it anew") from error
+    except _DAMAGE as error:
         raise UserError(f"{file}: damaged ({error}); `make data-check` compares its size, obtain it again") from error
     except OSError as error:
         raise UserError(f"{file}: {error}; the same command resumes once that is solved") from error
@@ -67,10 +79,10 @@ def _unpack(row: Archive, file: Path, home: Path) -> None:
     place, partial = row.place(home), home / UNPACKING / row.file.partition(".")[0]
     partial.mkdir(parents=True, exist_ok=True)
     if row.holds == CLASSES:
-        _unpack_classes(file, place, partial)
+        _unpack_classes(row, file, place, partial)
     else:
-        with _members(file, row.holds) as members:
-            for member in track(members, f"{file.name}, files:"):
+        with _members(row, file) as members:
+            for member in track(_limited(members, file), f"{file.name}, files:"):
                 inside = _inside(PurePosixPath(member.name), row)
                 if inside.parts:
                     _write(member, partial / inside, place / inside)
@@ -80,28 +92,28 @@ def _unpack(row: Archive, file: Path, home: Path) -> None:
         (home / UNPACKING).rmdir()
 
 
-def _unpack_classes(file: Path, place: Path, partial: Path) -> None:
+def _unpack_classes(row: Archive, file: Path, place: Path, partial: Path) -> None:
     """A .tar of one .tar a class: each class is renamed into `place` when it is whole."""
-    with tarfile.open(file, "r:") as outer:
-        for member in track(_files(outer, file), f"{file.name}, classes:"):
+    with file.open("rb") as data:
+        for member in track(_limited(_published(row, file, data), file), f"{file.name}, classes:"):
             wnid = PurePosixPath(member.name).stem
             if not member.name.endswith(".tar") or (place / wnid).exists():
                 continue
             (partial / wnid).mkdir(exist_ok=True)
-            with tarfile.open(fileobj=member.data, mode="r|") as inner:
-                for image in _files(inner, f"{file}, {member.name}"):
-                    name = PurePosixPath(image.name).name
-                    _write(image, partial / wnid / name, place / wnid / name)
+            for image in _tarred(member.data, f"{file}, {member.name}"):
+                name = PurePosixPath(image.name).name
+                _write(image, partial / wnid / name, place / wnid / name)
             _install(partial / wnid, place / wnid)
 
 
 @contextlib.contextmanager
-def _members(file: Path, holds: str) -> Iterator[Iterator[Member]]:
-    """The files of a .zip or .tar, or of the .tar named `holds` that lies in it."""
+def _members(row: Archive, file: Path) -> Iterator[Iterator[Member]]:
+    """The files of a .zip or .tar, or of the .tar that lies in it."""
     with contextlib.ExitStack() as opened:
         if not zipfile.is_zipfile(file):
-            yield _files(opened.enter_context(tarfile.open(file, "r|*")), file)
+            yield _published(row, file, opened.enter_context(file.open("rb")))
             return
+        holds = row.holds
         archive = opened.enter_context(zipfile.ZipFile(file))
         if not holds:
             yield _zipped(archive, file)
@@ -110,7 +122,81 @@ def _members(file: Path, holds: str) -> Iterator[Iterator[Member]]:
         if inner is None:
             raise UserError(f"{file}: holds no {holds}; it is another archive, obtain it again")
         stream = opened.enter_context(archive.open(inner))
-        yield _files(opened.enter_context(tarfile.open(fileobj=stream, mode="r|*")), f"{file}, {inner}")
+        yield _tarred(stream, f"{file}, {inner}")
+
+
+class _Stream:
+    """A stream that is read once, with the MD5 and the last bytes of what was read."""
+
+    def __init__(self, data: IO[bytes]) -> None:
+        self._data, self.size, self.last = data, 0, b""
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._data.read(size)
+        self.md5.update(block)
+        self.size += len(block)
+        self.last = (self.last + block)[-len(_END) :]
+        return block
+
+    def finish(self) -> None:
+        """Read to the end, where gzip compares its checksum."""
+        while self.read(1 << 20):
+            pass
+
+
+def _published(row: Archive, file: Path, data: IO[bytes]) -> Iterator[Member]:
+    """The files of a tar, after which its MD5 is compared with the published one."""
+    stream = _Stream(data)
+    yield from _tarred(stream, file)
+    stream.finish()
+    if row.md5 and stream.md5.hexdigest() != row.md5:
+        if stream.size == row.size:
+            raise tarfile.ReadError(f"its MD5 is not the published {row.md5}")
+        print(f"  {file.name} is not the published file; it is unpacked as it is", flush=True)
+
+
+def _tarred(data: Any, title: object) -> Iterator[Member]:
+    """The files of a tar or tar.gz. Raises TarError or an error of gzip where it is cut or damaged."""
+    start = data.read(2)
+    joined = _Joined(start, data)
+    readable: Any = joined
+    content = _Stream(gzip.GzipFile(fileobj=readable) if start == b"\x1f\x8b" else joined)
+    with tarfile.open(fileobj=content, mode="r|") as archive:  # type: ignore[call-overload]
+        yield from _files(archive, title)
+    content.finish()
+    if content.last != _END:
+        raise tarfile.ReadError("it ends before its end")
+
+
+class _Joined:
+    """A stream after bytes that were read of it."""
+
+    def __init__(self, start: bytes, data: IO[bytes]) -> None:
+        self._start, self._data = start, data
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._start:
+            return self._data.read(size)
+        start, self._start = self._start, b""
+        if 0 <= size < len(start):
+            start, self._start = start[:size], start[size:]
+            return start
+        return start + self._data.read(size - len(start) if size >= 0 else -1)
+
+
+def _limited(members: Iterator[Member], file: Path) -> Iterator[Member]:
+    """The members, each name once in any case, and no more bytes of them than a dataset has."""
+    names: set[str] = set()
+    limit, total = GROWTH * max(SMALL, file.stat().st_size), 0
+    for member in members:
+        total += member.size
+        if total > limit:
+            raise UserError(f"{file}: unpacks to more than {limit:,} bytes, which no dataset does; obtain it again")
+        if member.name.casefold() in names:
+            raise UserError(f"{file}: holds two files called {member.name!r}, in one case or another; obtain it again")
+        names.add(member.name.casefold())
+        yield member
 
 
 def _files(archive: tarfile.TarFile, title: object) -> Iterator[Member]:

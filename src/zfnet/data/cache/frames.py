@@ -1,7 +1,9 @@
 """The frames of a cache on disk, raw pixels or packed JPEGs, and their resumable build.
 
     raw     pixels.npy      (n, size, size, 3) uint8, memory mapped
-    jpeg    pixels.jpegs    JPEG files end to end, memory mapped; `PackedFrames` reads it like such an array
+    jpeg    pixels.jpegs    JPEG files end to end, memory mapped
+
+`StoredFrames` reads either like an array, and compares the checksum of each frame that is read.
 
 Either file grows by blocks, in the order of the index, under the name build.frames. The resume store build.jsonl beside
 it holds a record of each block: its offset and checksum, and the length, CRC-32 and original shape of every frame. An
@@ -16,7 +18,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +74,7 @@ class Packing:
 @dataclass
 class Written:
     """What a build has written: length, CRC-32 and original (height, width) of each frame, its boxes and what was done
-    to them, and the bad rows.
+    to them, the bad rows and why they are bad.
     """
 
     lengths: list[int] = field(default_factory=list)
@@ -81,6 +83,7 @@ class Written:
     boxes: list[list[list[int]]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)  # of the boxes (zfnet.data.boxes); "": none
     bad: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -181,6 +184,7 @@ def _blocks(index: Index, packing: Packing, done: Written, bad_limit: int) -> It
             if n_bad > bad_limit:
                 raise UserError(f"{image}, or skip it: data.bad_limit={n_bad} or more") from image
             block.bad.append(row)
+            block.reasons.append(str(image).removeprefix(f"{index.file(row)}: ").partition(";")[0])
         else:
             frames.append(image[0])
             block.add(image[1])
@@ -206,17 +210,19 @@ def in_order(function: Callable[[int], T], rows: Iterable[int], ahead: int = 256
 
 # ---- reading ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class PackedFrames:
-    """JPEG frames in one file that read like an array (n, size, size, 3) uint8.
+class StoredFrames:
+    """Frames in one file that read like an array (n, size, size, 3) uint8.
 
-    Indexing by a row or an array of rows decodes them and checks their CRC-32, in threads; slices and `take` are views.
-    Raises UserError when a frame is damaged.
+    Indexing by a row or an array of rows decodes them, in threads; the first time in a process their CRC-32 is
+    compared. Slices and `take` are views. Raises UserError when a frame is damaged.
     """
 
     data: np.ndarray  # (bytes,) uint8, memory map
+    kind: str  # raw or jpeg
     starts: np.ndarray  # (n,) where each frame begins
     lengths: np.ndarray  # (n,) bytes
     checksums: np.ndarray  # (n,) CRC-32
+    whole: np.ndarray  # (n,) bool, compared before
     size: int
     file: Path
 
@@ -238,53 +244,53 @@ class PackedFrames:
         rows = np.arange(len(self))[rows]
         return fill(np.empty((len(rows), *self.shape[1:]), np.uint8), lambda i: self._decode(rows[i]))
 
-    def take(self, rows: Any, axis: int = 0) -> PackedFrames:
-        """The frames of `rows`, still packed."""
+    def take(self, rows: Any, axis: int = 0) -> StoredFrames:
+        """The frames of `rows`, still as stored."""
         if axis != 0:
             raise ValueError("frames are taken along axis 0")
-        return PackedFrames(
-            self.data, self.starts[rows], self.lengths[rows], self.checksums[rows], self.size, self.file
-        )
+        starts, lengths, checksums = self.starts[rows], self.lengths[rows], self.checksums[rows]
+        return replace(self, starts=starts, lengths=lengths, checksums=checksums, whole=self.whole[rows])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[np.arange(len(self))], dtype=dtype)
 
+    def bytes_of(self, row: int) -> np.ndarray:
+        """The frame as it is stored, (bytes,) uint8."""
+        start = int(self.starts[row])
+        return self.data[start : start + int(self.lengths[row])]
+
+    def is_whole(self, row: int) -> bool:
+        """Whether the stored bytes have the checksum of the frame."""
+        return zlib.crc32(self.bytes_of(row).data) == int(self.checksums[row])
+
     def _decode(self, row: int) -> np.ndarray:
-        start, length = int(self.starts[row]), int(self.lengths[row])
-        data = self.data[start : start + length]
-        has_checksum = zlib.crc32(data.data) == int(self.checksums[row])
-        frame = cv2.imdecode(data, _FLAGS) if has_checksum else None
+        if not self.whole[row]:
+            self.whole[row] = self.is_whole(row)
+        frame = None
+        if self.whole[row]:
+            stored = self.bytes_of(row)
+            frame = stored.reshape(self.shape[1:]) if self.kind == "raw" else cv2.imdecode(stored, _FLAGS)
         if frame is None or frame.shape != self.shape[1:]:
             raise UserError(f"{self.file}: frame {row} is damaged; {DELETE}")
         return frame
 
 
-def open_frames(
-    folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray
-) -> np.ndarray | PackedFrames:
+def open_frames(folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray) -> StoredFrames:
     """The frames that `write_frames` wrote to `folder`. Raises OSError or ValueError when the file is incomplete."""
-    file = folder / FILES[packing.kind]
-    if packing.kind == "raw":
-        return np.load(file, mmap_mode="r")
-    if file.stat().st_size != lengths.sum():
-        raise ValueError(f"{file.name} has {file.stat().st_size} bytes and should have {lengths.sum()}")
-    data = np.memmap(file, np.uint8, "r") if len(lengths) else np.zeros(0, np.uint8)
-    starts = np.cumsum(lengths) - lengths
-    return PackedFrames(data.view(np.ndarray), starts, lengths, checksums, packing.size, file)
+    file, header = folder / FILES[packing.kind], len(packing.header(0))
+    expected = header + int(lengths.sum())
+    if file.stat().st_size != expected:
+        raise ValueError(f"{file.name} has {file.stat().st_size} bytes and should have {expected}")
+    data = np.memmap(file, np.uint8, "r").view(np.ndarray) if expected else np.zeros(0, np.uint8)
+    starts, whole = header + np.cumsum(lengths) - lengths, np.zeros(len(lengths), bool)
+    return StoredFrames(data, packing.kind, starts, lengths, checksums, whole, packing.size, file)
 
 
-def damaged_frames(frames: np.ndarray | PackedFrames, checksums: np.ndarray) -> list[int]:
+def damaged_frames(frames: StoredFrames) -> list[int]:
     """Rows whose bytes on disk do not have their checksum."""
-
-    def is_damaged(row: int) -> bool:
-        if not isinstance(frames, PackedFrames):
-            return zlib.crc32(frames[row].tobytes()) != int(checksums[row])
-        start = int(frames.starts[row])
-        return zlib.crc32(frames.data[start : start + int(frames.lengths[row])].data) != int(checksums[row])
-
     rows = range(len(frames))
-    checked = track(in_order(is_damaged, rows), "frames checked:", len(rows))
-    return [row for row, damaged in zip(rows, checked, strict=True) if damaged]
+    checked = track(in_order(frames.is_whole, rows), "frames checked:", len(rows))
+    return [row for row, whole in zip(rows, checked, strict=True) if not whole]
 
 
 def fill(out: np.ndarray, make: Callable[[int], np.ndarray]) -> np.ndarray:

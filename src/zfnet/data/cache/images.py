@@ -28,8 +28,8 @@ from zfnet.core.progress import track
 from zfnet.core.resume import checksum, is_whole, read_checked, report_damage, write_checked
 from zfnet.data.cache.frames import (
     DELETE,
-    PackedFrames,
     Packing,
+    StoredFrames,
     Written,
     damaged_frames,
     fill,
@@ -52,7 +52,7 @@ class Images:
     """The images of one split as frames in memory."""
 
     index: Index
-    pixels: np.ndarray | PackedFrames  # (n, size, size, 3) uint8
+    pixels: np.ndarray | StoredFrames  # (n, size, size, 3) uint8
     shapes: np.ndarray  # (n, 2) height, width of the originals
     mean: np.ndarray | None = None  # (size, size, 3) float32, of a training split
     checksums: np.ndarray | None = None  # (n,) CRC-32 of the frames as stored; None: computed when needed
@@ -136,7 +136,8 @@ def build_cache(
             facts = {"bad_files": [str(index.paths[row]) for row in written.bad]}
             facts["notes"] = _notes(index.paths[kept], written.changes)
             if written.bad:
-                facts["notes"].append(f"unreadable and left out: {count_and_first(facts['bad_files'], 'images')}")
+                bad = [f"{file} ({why})" for file, why in zip(facts["bad_files"], written.reasons, strict=True)]
+                facts["notes"].append(f"unreadable and left out: {count_and_first(bad, 'images')}")
         if mean and not (folder / MEAN).exists():
             _write_mean(folder, packing)
         expected |= {name: facts[name] for name in ("bad_files", "notes")}
@@ -183,8 +184,8 @@ def open_cache(folder: Path) -> Images:
 def damaged_files(folder: Path) -> list[str]:
     """Names of the images in the cache in `folder` whose frames are damaged. Raises as `open_cache`."""
     images = open_cache(folder)
-    assert images.checksums is not None
-    return [str(images.index.paths[row]) for row in damaged_frames(images.pixels, images.checksums)]
+    assert isinstance(images.pixels, StoredFrames)
+    return [str(images.index.paths[row]) for row in damaged_frames(images.pixels)]
 
 
 def _is_damaged(folder: Path) -> bool:
@@ -231,7 +232,7 @@ def _write_mean(folder: Path, packing: Packing) -> None:
         np.save(temporary, mean)
 
 
-def _mean_image(pixels: np.ndarray | PackedFrames, chunk: int = 512) -> np.ndarray:
+def _mean_image(pixels: np.ndarray | StoredFrames, chunk: int = 512) -> np.ndarray:
     """Per-pixel mean over all images, (size, size, 3) float32, from exact sums."""
     total = np.zeros(pixels.shape[1:], dtype=np.int64)
     for start in track(range(0, len(pixels), chunk), f"mean image, blocks of {chunk} images:"):

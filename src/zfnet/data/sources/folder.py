@@ -22,6 +22,8 @@ from zfnet.data.listing import (
     ANNOTATIONS,
     IMAGE_SUFFIXES,
     Listing,
+    count_and_first,
+    image_files,
     is_image,
     list_folder,
     list_images,
@@ -54,6 +56,9 @@ def read_folder(root: Path, val_share: float, seed: int) -> tuple[Index, Index]:
         names = ", ".join(f"{name}/" for name in class_folders(root))
         raise UserError(f"data.root: {root} holds {names}; expected train/ and val/ beside each other")
     (index,) = _read(root, {"": _list_classes(root, _classes(root))})
+    if beside := [file.name for file in image_files(root)]:
+        note = f"passed over beside the class folders: {count_and_first(beside, 'images')}"
+        index = replace(index, notes=(note, *index.notes))
     held_out = _held_out(index, val_share, seed)
     return index.take(np.flatnonzero(~held_out)), replace(index.take(np.flatnonzero(held_out)), notes=())
 

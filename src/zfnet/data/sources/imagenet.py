@@ -98,9 +98,9 @@ def find_blacklist(root: Path, images: Index) -> Path | None:
     files = sorted(root.glob("*devkit*/data/*validation_blacklist.txt"))
     if not files:
         return None
-    listed = {int(word) for word in read_text(files[-1]).split() if word.isdecimal()}
+    listed = {word.lstrip("0") for word in read_text(files[-1]).split()}
     matches = (re.search(r"ILSVRC2012_val_(\d+)", str(path)) for path in images.paths)
-    return files[-1] if any(match and int(match[1]) in listed for match in matches) else None
+    return files[-1] if any(match and match[1].lstrip("0") in listed for match in matches) else None
 
 
 def _names(root: Path, classes: Sequence[str]) -> list[str]:

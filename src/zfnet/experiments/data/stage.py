@@ -25,7 +25,9 @@ def run(context: Context) -> Outcome:
     train = context.cache("data", train_index, context.image_cache / "train", mean=True)
     val = context.cache("data", val_index, context.image_cache / "val")
     n_unreadable = len(train_index) - len(train) + len(val_index) - len(val)
-    notes = [*train_index.notes, *val_index.notes, *train.index.notes, *val.index.notes]
+    notes = [*train_index.notes, *val_index.notes]
+    notes += [f"training: {note}" for note in train.index.notes]
+    notes += [f"validation: {note}" for note in val.index.notes]
     notes += [*_boxes_note(train, val), *notes_of_duplicates(train, val)]
     for note in notes:
         print(f"  {note}", flush=True)

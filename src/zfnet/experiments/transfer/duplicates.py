@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zfnet.core.progress import track
-from zfnet.data.cache.frames import PackedFrames
+from zfnet.data.cache.frames import StoredFrames
 from zfnet.data.cache.images import Images
 from zfnet.linear.gram import multiply
 
@@ -69,7 +69,7 @@ def _join(blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.n
     return np.concatenate(rows), np.concatenate(others), np.concatenate(correlations)
 
 
-def shrunk(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:
+def shrunk(pixels: np.ndarray | StoredFrames, side: int) -> Tensor:
     """(n, size, size, 3) pictures as (n, 3, side, side) means over equal areas."""
     return torch.cat([_area_means(pixels[start : start + 512], side) for start in range(0, len(pixels), 512)])
 
@@ -81,6 +81,6 @@ def normalized(thumbnails: Tensor) -> Tensor:
     return torch.where(lengths > 1e-3, vectors / lengths, 0.0)
 
 
-def _area_means(pixels: np.ndarray | PackedFrames, side: int) -> Tensor:
+def _area_means(pixels: np.ndarray | StoredFrames, side: int) -> Tensor:
     frames = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float()
     return torch.nn.functional.adaptive_avg_pool2d(frames, side)
