@@ -17,7 +17,7 @@ DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet pretrained,
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
-.PHONY: help setup demo reproduce test test-slow check format fuzz bench data-check data-fetch data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup demo docs reproduce test test-slow check format fuzz bench data-check data-fetch data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 report reference class-models saliency localization patterns explain sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -63,6 +63,10 @@ data-unpack: $(READY) ## unpack the archives of the datasets that are in DATA (A
 
 data-fetch: $(READY) ## NAMES="tiny_imagenet caltech101 ..." downloaded into DATA (default data/), checked and unpacked
 	$(BIN)/zfnet data fetch $(NAMES) --to $(call quoted,$(or $(DATA),data)) $(ARGS)
+
+docs: $(READY) ## the documentation as a site in site/, with the Python interface
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements-docs.txt
+	$(BIN)/mkdocs build --strict
 
 bench: $(READY) ## our code and other packages' timed in turn: outputs/bench/result.json
 	$(BIN)/zfnet bench

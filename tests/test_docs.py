@@ -55,7 +55,11 @@ def compose_job(words):
         assert (CONF / f"{word.replace('=', '/')}.yaml").exists()
     points = {"first": [], "last": []}
     for override in OverridesParser.create().parse_overrides([w for w in words if not w.startswith("hydra")]):
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
+        values = None
+        if override.is_interval_sweep():
+            values = [override.value().start, override.value().end]
+        elif override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
         for end, place in (("first", 0), ("last", -1)):
             value = f"{override.key_or_group}={values[place]}" if values else override.input_line
             points[end].append(value)
@@ -108,17 +112,6 @@ def check_module(module, words, tmp_path):
     check_command([names[module], *words] if module in names else words, tmp_path)
 
 
-def check_launcher(words):
-    """torch's launcher with a module of ours and the job file of a stage."""
-    from torch.distributed.run import get_args_parser
-
-    options = get_args_parser().parse_args(words)
-    assert options.module and importlib.util.find_spec(options.training_script)
-    (job,) = options.training_script_args
-    profile, stage, name = Path(job).parts[-3:]
-    assert (CONF / "profile" / f"{profile}.yaml").exists() and stage in pipeline.STAGES and name == "job.json"
-
-
 @pytest.mark.parametrize(("page", "line"), EVERY, ids=[f"{page}: {line[:60]}" for page, line in EVERY])
 def test_every_command_works(page, line, tmp_path):
     inner = re.fullmatch(r'eval "\$\((.*)\)"', line)
@@ -129,8 +122,6 @@ def test_every_command_works(page, line, tmp_path):
         words = words[[i for i, word in enumerate(words) if word.isdigit()][0] + 1 :]
     if words[0] == "make":
         check_make(words[1:])
-    elif words[:3] == ["python", "-m", "torch.distributed.run"]:
-        check_launcher(words[3:])
     elif words[0] == "zfnet":
         check_command(words[1:], tmp_path)
     elif words[:2] == ["python", "-m"]:
@@ -194,6 +185,18 @@ def test_our_launcher_and_sweeper_are_configurations_of_plugins(file, plugin):
 def test_pages_are_short():
     written = [page for page in DOCS if page.name != "results.md"]  # which is generated
     assert {page.name: n for page in written if (n := len(page.read_text().splitlines())) > 140} == {}
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    def pages(entries):
+        for entry in entries:
+            value = next(iter(entry.values())) if isinstance(entry, dict) else entry
+            yield from pages(value) if isinstance(value, list) else [value]
+
+    listed = list(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    assert sorted(listed) == sorted(
+        [*(page.name for page in DOCS), "data/README.md", "CONTRIBUTING.md", "reference.md"]
+    )
 
 
 # ---- the Makefile ---------------------------------------------------------------------------------------------

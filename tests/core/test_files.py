@@ -61,3 +61,7 @@ def test_metrics_survive_a_cut_last_line(tmp_path):
     with (tmp_path / metrics.METRICS).open("a") as lines:
         lines.write('{"epoch": 3, "dead": {"conv1": 0.0}')
     assert [line["epoch"] for line in metrics.read_metrics(tmp_path)] == [1, 2]
+    for images in (20, 40, 60):
+        metrics.log_step(tmp_path, images=images, step_loss=1 / images)
+    metrics.restart_steps(tmp_path, 40)
+    assert [line["images"] for line in metrics.read_metrics(tmp_path, metrics.STEPS)] == [20, 40]

@@ -18,7 +18,7 @@ from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import write
 from zfnet.running import wandb_logger as module
-from zfnet.running.wandb_logger import RunLogger, keyed, scalars, tables
+from zfnet.running.wandb_logger import About, RunLogger, keyed, scalars, tables
 
 
 def log_records(data, block=32768):
@@ -38,13 +38,13 @@ def log_records(data, block=32768):
             parts = b""
 
 
-def whole_file(root):
-    """The one offline file under root, once its writer, another process, has ended it."""
+def whole_file(root, place=0):
+    """The offline file under root, by default the only one, once its writer, another process, has ended it."""
     from wandb.proto import wandb_internal_pb2
 
     entry, end = wandb_internal_pb2.Record(), time.monotonic() + 20
     while time.monotonic() < end:
-        (file,) = root.glob("wandb/offline-run-*/*.wandb")
+        file = sorted(root.glob("wandb/offline-run-*/*.wandb"), key=os.path.getmtime)[place]
         data, kinds = file.read_bytes(), set()
         for one in log_records(data):
             entry.ParseFromString(one)
@@ -55,11 +55,22 @@ def whole_file(root):
     raise TimeoutError(f"{file} has no end")
 
 
-def read_back(root):
-    """(lines of history, summary, {metric: its axis}, [(group, name)]) of the one offline run under root."""
+def run_of(root, place=0):
+    """The record that describes the offline run."""
     from wandb.proto import wandb_internal_pb2
 
-    data = whole_file(root)
+    for one in log_records(whole_file(root, place)):
+        entry = wandb_internal_pb2.Record()
+        entry.ParseFromString(one)
+        if entry.WhichOneof("record_type") == "run":
+            return entry.run
+
+
+def read_back(root, place=0):
+    """(lines of history, summary, {metric: its axis}, [(group, name)]) of the offline run under root."""
+    from wandb.proto import wandb_internal_pb2
+
+    data = whole_file(root, place)
     history, summary, axes, groups = [], {}, {}, []
     for one in log_records(data):
         entry = wandb_internal_pb2.Record()
@@ -93,8 +104,8 @@ def opened(stage, monkeypatch):
     monkeypatch.setattr(module, "EVERY", 0.1)
     monkeypatch.setattr(module, "_unreachable", False)
 
-    def open_(name="train", **options):
-        return RunLogger(WandbOptions(**options), "exp", name, {"train": {"lr": 0.1}}, stage, stage.parent)
+    def open_(name="train", about=None, **options):
+        return RunLogger(WandbOptions(**options), "exp", name, {"train": {"lr": 0.1}}, stage, stage.parent, about)
 
     return open_
 
@@ -152,6 +163,49 @@ def test_lines_of_an_earlier_run_stay_out_and_none_is_sent_twice(stage, opened):
     metrics.log_metrics(stage, epoch=3, loss=0.3)
     logger.finish(Outcome({}))
     assert values(read_back(stage.parent)[0], "epoch/loss") == [0.5, 0.4, 0.3]
+
+
+def test_a_run_is_found_by_artefact_network_and_command(stage, opened):
+    about = About("[ZF13] Table 2, single net", "zfnet", "zfnet run stage=train", "f1")
+    opened(about=about).finish(Outcome({}))
+    run = run_of(stage.parent)
+    assert list(run.tags) == ["[ZF13] Table 2, single net", "zfnet"] and run.notes == "zfnet run stage=train"
+
+
+def test_an_interrupted_stage_continues_its_run_and_another_one_does_not(stage, opened):
+    logger = opened(about=About(fingerprint="f1"))
+    metrics.log_metrics(stage, epoch=1, images=40, loss=0.5)
+    metrics.log_step(stage, images=20, step_loss=0.6)
+    metrics.log_step(stage, images=60, step_loss=0.4)  # after the checkpoint: it comes again
+    logger.finish(None)
+    resumed = opened(about=About(fingerprint="f1"))
+    metrics.restart_metrics(stage, [{"epoch": 1, "images": 40, "loss": 0.5}])
+    metrics.restart_steps(stage, 40)
+    metrics.log_step(stage, images=60, step_loss=0.4)
+    metrics.log_step(stage, images=80, step_loss=0.3)
+    metrics.log_metrics(stage, epoch=2, images=80, loss=0.35)
+    resumed.finish(Outcome({}))
+    opened(about=About(fingerprint="f1")).finish(Outcome({}))
+    runs = [run_of(stage.parent, place) for place in range(3)]
+    assert runs[0].run_id == runs[1].run_id != runs[2].run_id
+    first, second = (read_back(stage.parent, place)[0] for place in range(2))
+    assert values(first, "images/step_loss") == [0.6, 0.4] and values(second, "images/step_loss") == [0.3]
+    assert values(first + second, "images/loss") == [0.5, 0.35]
+    assert values(first + second, "_step") == [0, 1, 2, 3, 4]
+
+
+def test_pictures_with_their_predictions_and_the_confusion_matrix_are_tables(stage, opened):
+    write(stage / "examples" / "0.png", np.zeros((8, 8, 3), np.uint8))
+    outcome = Outcome({"confusion": {"classes": ["cat", "dog"], "counts": [[3, 1], [0, 2]]}})
+    outcome.examples = [{"image": "examples/0.png", "class": "cat", "predicted": "dog"}]
+    opened("saliency").finish(outcome)
+    history, *_ = read_back(stage.parent)
+    assert any(key.startswith("examples") for line in history for key in line)
+    written = [json.loads(path.read_text()) for path in stage.parent.rglob("media/**/*.table.json")]
+    by_columns = {tuple(table["columns"]): table["data"] for table in written}
+    assert by_columns["Actual", "Predicted", "nPredictions"][1] == ["cat", "dog", 1]
+    (row,) = by_columns["image", "class", "predicted"]
+    assert row[1:] == ["cat", "dog"] and b"examples.table.json" in whole_file(stage.parent)
 
 
 def test_the_networks_go_along_only_on_request(stage, opened):
@@ -263,7 +317,7 @@ def test_one_init_a_run_under_a_sweeps_agent(tmp_path, monkeypatch):
 
     opened = []
     monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
-    monkeypatch.setattr(module, "_open", lambda mode, config, group, stage, told, root: opened.append(stage))
+    monkeypatch.setattr(module, "_open", lambda mode, config, group, stage, *_: opened.append(stage))
     for name in ("data", "train"):
         monkeypatch.setitem(STAGES, name, replace(STAGES[name], run=lambda context: Outcome({})))
     runner.run(Config(stage="train", paths=PathsOptions(outputs=str(tmp_path))), "")

@@ -25,6 +25,7 @@ class Outcome:
     figures: dict[str, str] = field(default_factory=dict)  # file under the stage's folder -> what it shows
     headline: str = ""
     steps: dict[str, dict[int, str]] = field(default_factory=dict)  # key -> epoch -> picture, for dashboards only
+    examples: list[dict[str, str]] = field(default_factory=list)  # rows of a table with pictures, for dashboards only
 
 
 def skipped(reason: str) -> Outcome:

@@ -34,7 +34,7 @@ from zfnet.experiments.explain.photo import folder_name
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.table import STAGES
 from zfnet.pipeline import record
-from zfnet.running.wandb_logger import RunLogger, under_agent
+from zfnet.running.wandb_logger import About, RunLogger, under_agent
 
 
 # ---------------------------------------------------------------- which stages
@@ -254,7 +254,9 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passe
     folder.mkdir(parents=True, exist_ok=True)
     options = config.wandb if logged else dataclasses.replace(config.wandb, mode="disabled")
     root = folder_of(config, stage.name).parent
-    logger = RunLogger(options, root.name, stage.name, dataclasses.asdict(config), folder, root)
+    network = config.network.name if is_borrowed(config) else config.model.name
+    about = About(stage.artefact, network if stage.uses_network else "", command, fingerprint(stage, config))
+    logger = RunLogger(options, root.name, stage.name, dataclasses.asdict(config), folder, root, about)
     commit = record.commit()  # of the code that runs, even if the checkout changes meanwhile
     outcome, started = None, time.monotonic()
     try:

@@ -2,31 +2,36 @@
 
 A thread sends the new lines of every metrics.jsonl under the stage's folder while the stage runs, in this process or in
 workers. At the end follow the stage's numbers, pictures, tables of what was measured by class and, on request, the
-networks. Nothing is read back, and every failure is a warning: the logger changes no result.
+networks. Every failure is a warning: the logger changes no result. What has been sent is noted in
+<root>/wandb/<stage>.json, so that a stage that was interrupted continues its run.
 
     epoch/<key>, epoch/<network>/<key>   against the axis `epoch`
     images/<key>                         against `images`, the training images seen
     <stage>/<picture>                    against `epoch`, where a stage makes a grid of pictures every epoch
-    figures/<picture>, tables/<path>     once, at the end
+    figures/<picture>, tables/<path>     once, at the end; so are confusion and examples (pictures with predictions)
 """
 
+import contextlib
+import json
 import os
 import re
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zfnet.core.metrics import METRICS, read_metrics
+from zfnet.core.files import write_json
+from zfnet.core.metrics import METRICS, STEPS, read_metrics
 from zfnet.core.options import flatten
 from zfnet.pipeline.options import MODES, WandbOptions
 from zfnet.pipeline.record import Outcome
 
 EVERY = 5.0  # seconds between two readings of metrics.jsonl
+TAG = 64  # characters of a tag, at most
 PATIENCE = 20.0  # seconds that the service may take to answer the first call
-BY_IMAGES = ("loss", "lr", "images_per_second")  # metrics drawn against the images seen
+BY_IMAGES = ("loss", "val_loss", "step_loss", "lr", "images_per_second")  # metrics drawn against the images seen
 BY_CLASS = ("per_class", "ap")  # mappings class -> number that become tables
 
 _unreachable = False  # no answer or no login in this process: later runs stay offline
@@ -35,6 +40,20 @@ _unreachable = False  # no answer or no login in this process: later runs stay o
 def under_agent() -> bool:
     """Whether a sweep's agent started this process; it names the one run that may be opened."""
     return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+@dataclass(frozen=True)
+class About:
+    """What a run is: the paper's artefact, the network, the command, and the fingerprint by which it is known again."""
+
+    artefact: str = ""
+    network: str = ""
+    command: str = ""
+    fingerprint: str = ""
+
+    @property
+    def tags(self) -> list[str]:
+        return [tag[:TAG] for tag in (self.artefact, self.network) if tag]
 
 
 class RunLogger:
@@ -48,18 +67,24 @@ class RunLogger:
         config: dict[str, Any],
         folder: Path,
         root: Path,
+        about: About | None = None,
     ) -> None:
-        """Open the run with the configuration `config`; folder: the stage's; root: W&B's files go into root/wandb."""
+        """Open the run with the configuration `config`, or continue that of the same fingerprint.
+
+        folder: the stage's. root: W&B's files go into root/wandb.
+        """
         options = _with_environment(options)
         self._run: Any = None
         self._folder, self._stage, self._artifacts = folder, stage, options.artifacts
-        self._sent: dict[Path, int] = {}  # lines of each file that have been sent
-        self._old = {path: path.stat().st_mtime_ns for path in folder.rglob(METRICS)}  # an earlier run's
+        self._note = root / "wandb" / f"{stage}.json"
+        self._about = about or About()
+        self._id, self._n_logged, self._sent = self._noted()
+        self._old = {path: path.stat().st_mtime_ns for path in self._files()}  # an earlier run's
         self._ended = threading.Event()
         if options.mode == "disabled":
             return
         try:
-            self._run = _open(_possible(options.mode), options, group, stage, config, root)
+            self._run = _open(_possible(options.mode), options, group, stage, config, root, self._identity())
         except Exception as error:  # no service, a refused key, a full disk
             self._close(error)
             return
@@ -76,6 +101,7 @@ class RunLogger:
             self._send_lines()
             if outcome:
                 self._send_outcome(outcome)
+                self._note.unlink(missing_ok=True)
             self._run.finish(exit_code=0 if outcome else 1)
         except Exception as error:
             _warn(f"did not take everything ({_first_line(error)})")
@@ -89,13 +115,48 @@ class RunLogger:
                 return
 
     def _send_lines(self) -> None:
-        for path in sorted(self._folder.rglob(METRICS)):
+        n_before = self._n_logged
+        for path in self._files():
             if path.stat().st_mtime_ns == self._old.get(path):
                 continue
-            lines, name = read_metrics(path.parent), path.parent.relative_to(self._folder).as_posix()
-            for line in lines[self._sent.get(path, 0) :]:
-                self._run.log(keyed(line, "" if name == "." else name))
-                self._sent[path] = self._sent.get(path, 0) + 1
+            name, place = path.relative_to(self._folder).as_posix(), path.parent.relative_to(self._folder).as_posix()
+            for line in read_metrics(path.parent, path.name)[self._sent.get(name, 0) :]:
+                self._log(keyed(line, "" if place == "." else place))
+                self._sent[name] = self._sent.get(name, 0) + 1
+        if self._n_logged > n_before and not under_agent():
+            write_json(self._note, self._state())
+
+    def _files(self) -> list[Path]:
+        """The files of lines that the stage has written so far."""
+        return sorted([*self._folder.rglob(METRICS), *self._folder.rglob(STEPS)])
+
+    def _log(self, line: dict[str, Any]) -> None:
+        """Send one line; in an offline run that is continued, at the step after its last one."""
+        if self._id and self._run.offline:
+            self._run.log(line, step=self._n_logged)
+        else:
+            self._run.log(line)
+        self._n_logged += 1
+
+    def _state(self) -> dict[str, Any]:
+        """What the next run of an interrupted stage has to know."""
+        state = {"fingerprint": self._about.fingerprint, "id": self._run.id, "logged": self._n_logged}
+        return {**state, "sent": self._sent}
+
+    def _noted(self) -> tuple[str, int, dict[str, int]]:
+        """(id, lines logged, lines sent of each file) of an interrupted run of this fingerprint, or ("", 0, {})."""
+        with contextlib.suppress(OSError, ValueError):
+            state = json.loads(self._note.read_text(encoding="utf-8"))
+            if self._about.fingerprint and state["fingerprint"] == self._about.fingerprint:
+                return state["id"], state["logged"], state["sent"]
+        return "", 0, {}
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes the run findable, and the id of the run that is continued."""
+        identity: dict[str, Any] = {"tags": self._about.tags or None, "notes": self._about.command or None}
+        if self._id and not under_agent():
+            identity |= {"id": self._id, "resume": "allow"}
+        return identity
 
     def _send_outcome(self, outcome: Outcome) -> None:
         import wandb
@@ -103,19 +164,33 @@ class RunLogger:
         self._run.summary.update(scalars(outcome.numbers))
         for key, steps in outcome.steps.items():
             for epoch, file in steps.items():
-                self._run.log({"epoch": epoch, f"{self._stage}/{key}": wandb.Image(str(self._folder / file))})
+                self._log({"epoch": epoch, f"{self._stage}/{key}": wandb.Image(str(self._folder / file))})
         for name, text in outcome.figures.items():
             if name.endswith((".png", ".jpg")):
-                self._run.log({f"figures/{Path(name).stem}": wandb.Image(str(self._folder / name), caption=text)})
+                self._log({f"figures/{Path(name).stem}": wandb.Image(str(self._folder / name), caption=text)})
         for name, rows in tables(outcome.numbers).items():
             table = wandb.Table(columns=["class", "value"], data=[list(row) for row in rows.items()])
-            self._run.log({f"tables/{name}": table})
+            self._log({f"tables/{name}": table})
+        if outcome.examples:
+            self._log({"examples": self._pictures(outcome.examples)})
+        if confusion := outcome.numbers.get("confusion"):
+            self._log({"confusion": _confusion(**confusion)})
         models = sorted(self._folder.rglob("model.pt")) if self._artifacts else []
         if models:
             artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"{self._run.group}-{self._stage}"), type="model")
             for path in models:
                 artifact.add_file(str(path), name=path.relative_to(self._folder).as_posix())
             self._run.log_artifact(artifact)
+
+    def _pictures(self, rows: list[dict[str, str]]) -> Any:
+        """The rows as a table in which the files of the stage's folder are pictures."""
+        import wandb
+
+        table = wandb.Table(columns=list(rows[0]))
+        for row in rows:
+            cells = [wandb.Image(str(self._folder / cell)) if cell.endswith(".png") else cell for cell in row.values()]
+            table.add_data(*cells)
+        return table
 
     def _close(self, error: Exception) -> None:
         global _unreachable
@@ -166,7 +241,27 @@ def _logged_in() -> bool:
     return wandb.run is not None or wandb.login(prompt=False, verify=False)
 
 
-def _open(mode: Any, options: WandbOptions, group: str, stage: str, config: dict[str, Any], root: Path) -> Any:
+def _confusion(classes: list[str], counts: list[list[int]]) -> Any:
+    """W&B's chart of a confusion matrix."""
+    import wandb
+
+    data = []
+    for actual, row in zip(classes, counts, strict=True):
+        data += [[actual, predicted, count] for predicted, count in zip(classes, row, strict=True)]
+    table = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=data)
+    fields = {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
+    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": "Confusion"})
+
+
+def _open(
+    mode: Any,
+    options: WandbOptions,
+    group: str,
+    stage: str,
+    config: dict[str, Any],
+    root: Path,
+    identity: dict[str, Any],
+) -> Any:
     import wandb
 
     quiet = wandb.Settings(silent=True, console="off", init_timeout=PATIENCE)
@@ -174,7 +269,7 @@ def _open(mode: Any, options: WandbOptions, group: str, stage: str, config: dict
         mode=mode,
         project=options.project,
         group=options.group or group,
-        **_named(stage),
+        **(_named(stage) | identity),
         job_type=stage,
         config=config,
         dir=str(root),

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
 from zfnet.core.machine import keep_memory
-from zfnet.core.metrics import log_metrics, restart_metrics
+from zfnet.core.metrics import log_metrics, log_step, restart_metrics, restart_steps
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
 from zfnet.core.resume import checksum
@@ -47,6 +47,7 @@ from zfnet.training.schedule import has_converged, learning_rate
 
 MEASURED = 20_000  # training images, at most, for the training error
 VERSION = 3  # grows when the same training gives more numbers
+LOG_EVERY = 20  # steps between lines of steps.jsonl
 CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
 
 
@@ -132,6 +133,7 @@ def fit(
     place = checkpoint.restore(out / "checkpoints", model, optimizer, key, config.epochs, kept)
     if world.is_main:
         restart_metrics(out, place.history)
+        restart_steps(out, place.epoch * len(train) + place.step * config.batch)
     saved_at = time.monotonic()
     check_every = CHECK_EVERY if world.device.type == "cuda" else 1
 
@@ -161,6 +163,10 @@ def fit(
                 renormalize()
                 loss_sum += loss.detach()
                 place.step = batch.step + 1
+                if (first_step + place.step) % LOG_EVERY == 0:
+                    step_loss = float(world.sum(loss.detach().double())) / batch.whole
+                    if world.is_main:
+                        log_step(out, images=place.epoch * len(train) + place.step * config.batch, step_loss=step_loss)
                 if place.step % check_every == 0 or place.step == n_steps:
                     due = time.monotonic() - saved_at > 60 * job.checkpoints.minutes
                     broken, stopping, due = world.any(not math.isfinite(loss_sum), stop.asked, due)
@@ -187,6 +193,7 @@ def fit(
                 "epoch": place.epoch,
                 "images": place.epoch * len(train),  # seen so far: the other axis of the curves
                 "loss": mean_loss,
+                "val_loss": val_errors["loss"],
                 "val_top1_error": val_errors["top1_error"],
                 "val_top5_error": val_errors["top5_error"],
                 "lr": optimizer.param_groups[0]["lr"],

@@ -44,13 +44,38 @@ def run(options: SaliencyOptions, network: Network, images: Images, out: Path, s
     pictures = network.inputs.frames(images.frames(shown))
     write(out / FIGURE, draw(pictures, names, maps[: len(shown)]))
     figures = {FIGURE: f"Validation images beside the saliency maps of their most likely class: {', '.join(names)}."}
+    labels = network.classes.labels(images.index)[shown]
+    examples = write_examples(out, pictures, maps, names, [_label(network, label) for label in labels.tolist()])
     masks = [images.frame(row, network.inputs.frame).mask(images.index.boxes[row]) for row in boxed]
     numbers = score(maps[len(shown) :], masks, seed)
     headline = "no boxes to measure against"
     if numbers["n_images"]:
         inside, area = numbers["inside"]["value"], numbers["area"]["value"]
         headline = f"{inside:.0%} of saliency inside the box, which covers {area:.0%}"
-    return Outcome(numbers, figures, headline)
+    return Outcome(numbers, figures, headline, examples=examples)
+
+
+def write_examples(
+    out: Path, pictures: np.ndarray, maps: np.ndarray, predicted: list[str], labels: list[str]
+) -> list[dict[str, str]]:
+    """Each picture and its map as files under out/examples; rows of a table that names them and the classes."""
+    rows = []
+    for place, (picture, m) in enumerate(zip(pictures, maps, strict=False)):
+        image, saliency = f"examples/{place}.png", f"examples/{place}_saliency.png"
+        write(out / image, picture)
+        write(out / saliency, heatmap(m, 0, _bright(m)))
+        rows.append({"image": image, "saliency": saliency, "class": labels[place], "predicted": predicted[place]})
+    return rows
+
+
+def _label(network: Network, label: int) -> str:
+    """The name of a class; "" for an image whose class the network does not know."""
+    return class_names(network.classes, [label])[0] if label >= 0 else ""
+
+
+def _bright(m: np.ndarray) -> float:
+    """The value of a map that is shown as the brightest."""
+    return max(float(np.quantile(m, BRIGHT)), 1e-12)
 
 
 def score(maps: np.ndarray, masks: list[np.ndarray], seed: int) -> dict[str, Any]:
@@ -85,8 +110,7 @@ def draw(pictures: np.ndarray, names: list[str], maps: np.ndarray) -> np.ndarray
     """Pairs of picture (n, h, h, 3) and map (n, h, h), PER_ROW pairs a row, under the name of the class."""
     pairs: list[np.ndarray | None] = []
     for picture, m in zip(pictures, maps, strict=True):
-        high = max(float(np.quantile(m, BRIGHT)), 1e-12)
-        pairs.append(np.concatenate([fit(picture, TILE), fit(heatmap(m, 0, high), TILE)], axis=1))
+        pairs.append(np.concatenate([fit(picture, TILE), fit(heatmap(m, 0, _bright(m)), TILE)], axis=1))
     missing = -len(pairs) % PER_ROW
     pairs, labels = [*pairs, *[None] * missing], [*names, *[""] * missing]
     parts = [slice(start, start + PER_ROW) for start in range(0, len(pairs), PER_ROW)]

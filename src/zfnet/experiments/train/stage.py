@@ -11,6 +11,7 @@ def check(context: Context) -> None:
 
 
 def run(context: Context) -> Outcome:
+    from zfnet.experiments.train.classes import by_class
     from zfnet.experiments.train.figure import draw_history
     from zfnet.experiments.train.pixels import pixel_baseline
     from zfnet.training.fit import MEASURED
@@ -22,6 +23,7 @@ def run(context: Context) -> Outcome:
     for part, n_images in ((numbers, n_val), (numbers["center"], n_val), (numbers["train"], n_train)):
         for kind in ("top1_error", "top5_error"):
             part[kind] = error_measure([part[kind]], n_images)
+    numbers |= by_class(context.network, context.val)
     numbers["linear_pixels"] = pixel_baseline(context.train, context.val, config.train.seed)
     figures = draw_history(numbers["history"], context.out)
     return Outcome(numbers, figures, f"{errors} ({numbers['n_classes']} classes)")
