@@ -18,7 +18,6 @@ from zfnet.experiments.first_layer.compute import (
     filters,
     first_convolution,
     measure,
-    normalization,
     run,
     shift_sensitivity,
     spectrum,
@@ -27,6 +26,7 @@ from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.networks.convnet import build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
+from zfnet.networks.normalization import departures
 
 
 def wave(frequency: float, side: int = 32) -> np.ndarray:
@@ -184,7 +184,7 @@ def test_the_normalizations_factor_by_hand(wrap: Callable[..., Network]):
     with torch.no_grad():
         module.conv1.weight.mul_(100)
     network = wrap(module, images)
-    deviations = normalization(network, images, np.arange(4))
+    deviations = departures(module, network.center(images.frames([0, 1, 2, 3])))
     x = module.upto(network.center(images.frames([0, 1, 2, 3])), "pool1").detach().double()
     padded = torch.cat([torch.zeros_like(x[:, :2]), x.square(), torch.zeros_like(x[:, :2])], 1)
     sums = sum(padded[:, i : i + x.shape[1]] for i in range(5))

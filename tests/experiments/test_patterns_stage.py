@@ -52,7 +52,7 @@ def test_the_stage_tells_rho_degradation_and_the_toy_and_draws_them(
         assert all(rho["low"] <= rho["value"] <= rho["high"] for rho in estimators.values())
     assert numbers["patch"] == 7 and numbers["counts"] == [0, 4, 8, 12, 16]  # 16 of 64 patches are 25 %
     assert list(numbers["patch_sizes"]) == ["7", "14"] and numbers["patch_sizes"]["14"]["counts"] == [0, 1, 2, 3, 4]
-    assert set(numbers["patch_sizes"]["14"]) == {"random", "gradient x input", "a+", "counts"}
+    assert set(numbers["patch_sizes"]["14"]) == {"gradient x input", "a+", "counts"}
     assert list(numbers["convergence"])[-1] == "20" and len(numbers["convergence"]) > 1
     assert "fc6" in numbers["too_few_samples"] and numbers["samples"]["fc8"]["samples"] == 20
     for values in numbers["degradation"].values():

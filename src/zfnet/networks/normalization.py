@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from zfnet.networks.walk import Visitor, visit
+
 
 class LocalResponseNorm(nn.Module):
     """(b, c, h, w) -> same shape. `size` is n, counted in maps; it must be odd."""
@@ -72,3 +74,25 @@ def _negative_power(s: Tensor, beta: float) -> Tensor:
         root = s.rsqrt()  # s^-1/2
         return root.sqrt().mul_(root)  # s^-1/4 * s^-1/2, no logarithm
     return s.pow(-beta)
+
+
+def departures(module: nn.Module, inputs: Tensor) -> dict[str, float]:
+    """Module -> how far a contrast normalization departs from a constant factor on these network inputs.
+
+    The largest relative deviation of its factor y / x from the median one; {} for a network without any.
+    """
+    names = [name for name, part in module.named_modules() if isinstance(part, LocalResponseNorm)]
+    deviations: dict[str, float] = {}
+
+    def measuring(name: str) -> Visitor:
+        def visitor(x: Tensor, y: Tensor) -> None:
+            factors = (y / x)[x > 0].double()
+            if len(factors):
+                deviations[name] = float((factors / factors.median() - 1).abs().max())
+
+        return visitor
+
+    if names:
+        with torch.inference_mode():
+            visit(module, inputs, {name: measuring(name) for name in names})
+    return deviations

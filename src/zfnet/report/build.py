@@ -202,7 +202,8 @@ def _write_provenance(out: Path, results: Mapping[str, Result], shared: Mapping[
         with atomic_write(out / "results" / f"{result.stage}.json") as part:
             shutil.copyfile(result.folder / RESULT, part)
         text = json.dumps(result.content.get("config"), indent=2, ensure_ascii=False)
-        entries.append({**vars(result), "time": result.time, "config_text": text})
+        training = result.content.get("training") or {}
+        entries.append({**vars(result), "time": result.time, "config_text": text, "training": training})
     write_page(out, "provenance.html", "provenance.html", results=entries, **shared)
 
 

@@ -102,7 +102,7 @@ def judge(claim: Claim, results: Mapping[str, Result], controls: Mapping[str, Re
         untested,
         claim.by_construction,
         f"Read the other way: {say(second, claim)} Depends on {claim.readings}." if second else "",
-        _say_control(control, claim),
+        _say_control(measured, control, claim),
         claim.note(results),
     ]
     verdict = UNTESTED if untested else _verdict(measured, second, control, claim)
@@ -175,12 +175,21 @@ def _expected(claim: Claim) -> str:
     return f"Expected {side} {_plain(claim.threshold)}{unit if claim.threshold else ''}."
 
 
-def _say_control(control: Measure | None, claim: Claim) -> str:
+def _beyond(measured: Measure, control: Measure, claim: Claim) -> str:
+    """Says so where the whole interval of the number lies beyond that of its control."""
+    if measured.ends is None or control.ends is None or claim.upto is not None:
+        return ""
+    (low, high), (control_low, control_high) = measured.ends, control.ends
+    beyond = low > control_high if claim.above else high < control_low
+    return " The number lies beyond it." if beyond else ""
+
+
+def _say_control(measured: Measure, control: Measure | None, claim: Claim) -> str:
     if not claim.null:
         return ""
     if control is None:
         return "No null control was measured."
-    return f"Null control, {claim.null}: {say(control, claim)}"
+    return f"Null control, {claim.null}: {say(control, claim)}{_beyond(measured, control, claim)}"
 
 
 def _why_unmeasured(claim: Claim, results: Mapping[str, Result]) -> str:

@@ -24,7 +24,7 @@ from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
 from zfnet.core.progress import duration
-from zfnet.core.resume import Part, checksum
+from zfnet.core.resume import Part, checksum, read_checked
 from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
@@ -291,6 +291,7 @@ def _write_result(
         "commit": commit[0],
         "dirty": commit[1],
         "device": device_name(pick_device(config.device)),
+        "training": _training(stage, config),
         "seconds": round(seconds, 2),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -300,6 +301,16 @@ def _write_result(
         "steps": outcome.steps,
     }
     record.write_result(stage_folder(stage, config), result)
+
+
+def _training(stage: Stage, config: Settings) -> dict[str, Any]:
+    """Commit and device of the training whose network the stage reads or made; {} for a borrowed network."""
+    from zfnet.training.ended import NUMBERS
+
+    if is_borrowed(config) or not (stage.uses_network or stage.trains):
+        return {}
+    numbers = read_checked(folder_of(config, "train", shared=True) / NUMBERS) or {}
+    return dict(numbers.get("made_by") or {})
 
 
 def _changes(stage: Stage, config: Settings, limit: int = 3) -> str:

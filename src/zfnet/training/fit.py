@@ -12,6 +12,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
-from zfnet.core.machine import keep_memory
+from zfnet.core.machine import device_name, keep_memory
 from zfnet.core.metrics import log_metrics, log_step, restart_metrics, restart_steps
 from zfnet.core.precision import autocast, resolve
 from zfnet.core.progress import track
@@ -33,6 +34,7 @@ from zfnet.networks.convnet import ConvNet, build
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 from zfnet.networks.options import ModelOptions
+from zfnet.pipeline.record import commit
 from zfnet.training import checkpoint
 from zfnet.training.batches import Dropouts, batches, sample_rows
 from zfnet.training.distributed import World
@@ -229,6 +231,7 @@ def fit(
         "precision": precision,
         "processes": world.size,
         "train_seconds": place.seconds,
+        "made_by": made_by(world.device),
         "history": place.history,
     }
     if world.is_main:
@@ -248,7 +251,14 @@ def _is_over(config: TrainOptions, place: checkpoint.Place) -> bool:
 
 
 def _save(path: Path, network: Network, job: Job) -> None:
-    save_network(path, network, job.model.name, job.model.width)
+    save_network(path, network, job.model.name, job.model.width, made_by=made_by(network.device))
+
+
+@cache
+def made_by(device: torch.device) -> dict[str, Any]:
+    """The commit of the code that trains and the device; of a resumed training, those of its last part."""
+    revision, dirty = commit()
+    return {"commit": revision, "dirty": dirty, "device": device_name(device)}
 
 
 def measured_hash(job: Job, train: Images, val: Images, inputs: Inputs, start: Network | None = None) -> str:

@@ -2,8 +2,9 @@
 
 Files are written under .unpacking/ in the folder that receives them, which is renamed when it is complete: ILSVRC's
 training images class by class, everything else at once. An interrupted run resumes: members whose file exists with the
-right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other links and devices
-are skipped (no dataset has any). So are two members of one name, in any case, and an expansion beyond all datasets'.
+right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other
+links and devices are skipped (no dataset has any). So are two members of one name, in any case, and an expansion beyond
+all datasets'.
 
 Damage is noticed by the checksums of gzip and zip, by the zeros that end a tar, and by the published MD5 where the size
 is the published one; an archive of another size is taken for a selection, and said to be one.
@@ -159,9 +160,9 @@ def _published(row: Archive, file: Path, data: IO[bytes]) -> Iterator[Member]:
 def _tarred(data: Any, title: object) -> Iterator[Member]:
     """The files of a tar or tar.gz. Raises TarError or an error of gzip where it is cut or damaged."""
     start = data.read(2)
-    joined = _Joined(start, data)
-    readable: Any = joined
-    content = _Stream(gzip.GzipFile(fileobj=readable) if start == b"\x1f\x8b" else joined)
+    packed: Any = _Joined(start, data)
+    plain: Any = gzip.GzipFile(fileobj=packed) if start == b"\x1f\x8b" else packed
+    content = _Stream(plain)
     with tarfile.open(fileobj=content, mode="r|") as archive:  # type: ignore[call-overload]
         yield from _files(archive, title)
     content.finish()

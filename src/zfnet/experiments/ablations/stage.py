@@ -129,6 +129,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "val_top1_error": error_measure([run["top1_error"] for run in runs], n_val),
         "val_top5_error": error_measure([run["top5_error"] for run in runs], n_val),
         "parameters": runs[0]["parameters"],
+        "made_by": [run.get("made_by", {}) for run in runs],
         "clipped_conv1": float(np.mean([line["clipped_filters"]["conv1"] for line in last_epochs])),
         "rms_conv1": float(np.max([line["rms_max"]["conv1"] for line in last_epochs])),
     }

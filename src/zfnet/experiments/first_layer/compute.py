@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zfnet.attribution.fields import receptive_field
 from zfnet.attribution.strongest import Strongest, choose_maps, strongest
@@ -43,9 +43,9 @@ from zfnet.data.cache.images import Images
 from zfnet.experiments.first_layer.figure import common_contrast, draw_filters, draw_projections, write_figures
 from zfnet.experiments.first_layer.options import FirstLayerOptions
 from zfnet.networks.network import Network
-from zfnet.networks.normalization import LocalResponseNorm
+from zfnet.networks.normalization import departures
 from zfnet.networks.predict import center_batches
-from zfnet.networks.walk import Visitor, outputs, visit
+from zfnet.networks.walk import outputs
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import CUT, contrast
 
@@ -85,8 +85,8 @@ def run(
         pictures["filters_common"][title] = draw_filters(w, common_contrast)
         if len(tiles):
             pictures["layer2"][title] = draw_projections(tiles)
-    figures = write_figures(pictures, out)
     title, values = next(iter(numbers["networks"].items()))
+    figures = write_figures(pictures, out)
     dead, strongest_tenth = values["dead"]["value"], values["dominance"]["value"]
     headline = f"{title}: {dead:.0%} dead filters, {strongest_tenth:.0%} of energy in the top tenth"
     return Outcome(numbers, figures, headline)
@@ -102,7 +102,7 @@ def _measure_network(
     best = strongest(network.module, batches, rows, [name, *second], top=1)
     stride = int(conv.stride[0])
     numbers = measure(filters(conv), stride, best[name].values[:, 0].relu().numpy(), seed)
-    numbers["normalization"] = normalization(network, images, rows[:NORMALIZED])
+    numbers["normalization"] = departures(network.module, network.center(images.frames(rows[:NORMALIZED])))
     if not second:
         return numbers, np.zeros(0)
     values, tiles = _second_layer(network, images, second[0], best[second[0]], stride, seed)
@@ -137,25 +137,6 @@ def _spatial_means(
             maps = outputs(network.module, network.center(moved), [layer])[layer]
         parts.append(maps.mean((2, 3)).double().cpu().numpy())
     return np.concatenate(parts)
-
-
-def normalization(network: Network, images: Images, rows: np.ndarray) -> dict[str, float]:
-    """Module -> the largest relative deviation of a contrast normalization's factor from its median factor."""
-    names = [name for name, part in network.module.named_modules() if isinstance(part, LocalResponseNorm)]
-    deviations: dict[str, float] = {}
-
-    def measuring(name: str) -> Visitor:
-        def visitor(x: Tensor, y: Tensor) -> None:
-            factors = (y / x)[x > 0].double()
-            if len(factors):
-                deviations[name] = float((factors / factors.median() - 1).abs().max())
-
-        return visitor
-
-    if names:
-        with torch.inference_mode():
-            visit(network.module, network.center(images.frames(rows)), {name: measuring(name) for name in names})
-    return deviations
 
 
 def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d]:

@@ -91,7 +91,8 @@ def _headline(numbers: Mapping[str, Any]) -> str:
     if kind not in numbers["grabcut"]:  # the network knows the class of no image
         kind, name = "first_error", "localization error of the first guess's box"
     cut, center = numbers["grabcut"][kind]["value"], numbers["centre"][kind]["value"]
-    return f"{name} {cut:.1f} % (center box {center:.1f} %)"
+    paper = numbers["svz13"][kind]["value"]
+    return f"{name} {cut:.1f} % (the paper's settings {paper:.1f} %, center box {center:.1f} %)"
 
 
 def check_comparison(options: LocalizationOptions) -> None:

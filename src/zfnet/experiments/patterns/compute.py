@@ -24,7 +24,7 @@ from zfnet.pipeline.record import Outcome, skipped
 
 PAPER_CROP = 224  # px, at which the patches are given
 CONVERGENCE = (1 / 8, 1 / 4, 1 / 2)  # of the images that v is fitted to, at which rho is measured too
-COMPARED = ("gradient x input", "a+")  # at every size of the patches, beside a random order
+COMPARED = ("gradient x input", "a+")  # at every size of the patches
 
 
 def run(options: PatternsOptions, network: Network, train: Images, images: Images, out: Path, seed: int) -> Outcome:

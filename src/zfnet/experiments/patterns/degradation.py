@@ -132,9 +132,9 @@ def orders(
     methods: those that are wanted; all where none is named.
     """
     classes = predict(module, images).argmax(1)
-    scores = {"random": torch.rand(len(images), patches.count, generator=generator)}
-    scores |= {name: patches.sum(m) for name, m in attributions.maps(images, classes, methods).items()}
+    scores = {name: patches.sum(m) for name, m in attributions.maps(images, classes, methods).items()}
     if not methods:
+        scores = {"random": torch.rand(len(images), patches.count, generator=generator)} | scores
         scores["occlusion"] = occlusion(module, images, classes, patches)
     return {name: s.argsort(dim=1, descending=True, stable=True).to(images.device) for name, s in scores.items()}
 
@@ -163,12 +163,14 @@ def areas(curves: Mapping[str, np.ndarray], counts: list[int]) -> dict[str, np.n
 
 def summarize(curves: Mapping[str, np.ndarray], counts: list[int], seed: int) -> dict[str, dict]:
     """Mean area with its bootstrap interval over images, the mean curve, and image by image how far the area lies above
-    a+'s and below a random order's.
+    a+'s and, where there is one, below a random order's.
     """
     by_method = areas(curves, counts)
     numbers: dict[str, dict] = {}
     for name, area in by_method.items():
-        samples = {"area": area, "above_a+": area - by_method["a+"], "below_random": by_method["random"] - area}
+        samples = {"area": area, "above_a+": area - by_method["a+"]}
+        if "random" in by_method:
+            samples["below_random"] = by_method["random"] - area
         numbers[name] = {key: Measure.bootstrapped(values, seed, "images").to_json() for key, values in samples.items()}
         numbers[name]["curve"] = curves[name].mean(0).tolist()
     return numbers

@@ -23,6 +23,7 @@ from zfnet.attribution.maps import saliency_maps
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
 from zfnet.data.cache.images import Images
+from zfnet.experiments.saliency import identity
 from zfnet.experiments.saliency.options import SaliencyOptions
 from zfnet.networks.network import Network, class_names
 from zfnet.pipeline.record import Outcome
@@ -31,6 +32,8 @@ from zfnet.plots.grid import fit, heatmap, mosaic, write
 FIGURE = "saliency.png"
 TILE = 128  # px
 PER_ROW = 4  # images in a row of the figure
+IDENTITY = "deconvnet.svg"
+COMPARED = 4  # images on which the backward steps of gradient and deconvnet are compared
 BRIGHT = 0.995  # quantile of a map that is shown as the brightest
 
 
@@ -48,6 +51,14 @@ def run(options: SaliencyOptions, network: Network, images: Images, out: Path, s
     examples = write_examples(out, pictures, maps, names, [_label(network, label) for label in labels.tolist()])
     masks = [images.frame(row, network.inputs.frame).mask(images.index.boxes[row]) for row in boxed]
     numbers = score(maps[len(shown) :], masks, seed)
+    differences = identity.layer_differences(network, network.center(images.frames(order[:COMPARED])), seed)
+    if differences:
+        numbers["deconvnet"] = identity.summarize(differences)
+        identity.draw(differences, out / IDENTITY)
+        figures[IDENTITY] = (
+            "[SVZ13] section 4: the backward steps of gradient and deconvnet through each layer, for the same signal "
+            "from above. They differ at the ReLUs, and at the contrast normalization, which the deconvnet passes over."
+        )
     headline = "no boxes to measure against"
     if numbers["n_images"]:
         inside, area = numbers["inside"]["value"], numbers["area"]["value"]

@@ -1,9 +1,13 @@
 """Stage train: the network of the profile, its error ([ZF13] Table 2, single net) and its snapshots."""
 
+import numpy as np
+
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import check_training, error_measure, train_one
 from zfnet.pipeline.record import Outcome
+
+NORMALIZED = 16  # validation images on which the contrast normalization is measured
 
 
 def check(context: Context) -> None:
@@ -25,8 +29,20 @@ def run(context: Context) -> Outcome:
             part[kind] = error_measure([part[kind]], n_images)
     numbers |= by_class(context.network, context.val)
     numbers["linear_pixels"] = pixel_baseline(context.train, context.val, config.train.seed)
+    numbers["normalization_percent"] = _normalization(context)
+    numbers["clipped_conv1"] = 100 * numbers["history"][-1]["clipped_filters"]["conv1"]
     figures = draw_history(numbers["history"], context.out)
     return Outcome(numbers, figures, f"{errors} ({numbers['n_classes']} classes)")
+
+
+def _normalization(context: Context) -> float | None:
+    """How far the contrast normalization departs from a constant factor, in percent; None without any."""
+    from zfnet.networks.checkpoint import load_trained
+    from zfnet.networks.normalization import departures
+
+    network = load_trained(context.out / "model.pt", context.device)
+    pictures = network.center(context.val.frames(np.arange(min(NORMALIZED, len(context.val)))))
+    return max((100 * value for value in departures(network.module, pictures).values()), default=None)
 
 
 TRAIN = Stage(
