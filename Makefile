@@ -36,8 +36,8 @@ demo: $(READY) ## a first look within two minutes: 720 drawn pictures, a small n
 	$(BIN)/zfnet run profile=demo $(ARGS)
 	$(BIN)/zfnet report outputs/demo
 
-test: $(READY) ## the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## the tests, a process a core
+	$(BIN)/python -m pytest --numprocesses=auto
 
 test-slow: $(READY) ## the tests of whole runs and several processes
 	$(BIN)/python -m pytest -m slow

@@ -20,7 +20,7 @@ from zfnet.networks.convnet import ConvNet
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Classes, Network
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
