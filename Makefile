@@ -17,7 +17,7 @@ DATA_ARG := $(if $(DATA),$(call quoted,$(if $(filter folder imagenet pretrained,
 SETTINGS := profile=$(PROFILE) $(DATA_ARG) $(if $(NETWORK),$(call quoted,network=$(NETWORK))) $(ARGS)
 RUN     := $(BIN)/zfnet run $(SETTINGS)
 
-.PHONY: help setup demo docs reproduce test test-slow check format fuzz bench data-check data-fetch data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
+.PHONY: help setup demo docs reproduce test test-slow test-faults check format fuzz bench data-check data-fetch data-unpack clean train table1 table2 table3 table4 table6 figure2 figure4 figure5 figure6 \
         figure7 report reference class-models saliency localization patterns explain sync dashboard sweep compare
 .DEFAULT_GOAL := help
 
@@ -44,6 +44,9 @@ test-slow: $(READY) ## the tests of whole runs and several processes
 
 fuzz: $(READY) ## INPUTS=10000 generated inputs for each parser of users' files
 	$(BIN)/python tests/test_fuzz.py $(or $(INPUTS),10000)
+
+test-faults: $(READY) ## COUNT=20 faults injected for each promise of docs/reliability.md
+	$(BIN)/python tests/test_faults.py $(or $(COUNT),20)
 
 check: $(READY) ## linter, formatter, types, which part imports which
 	$(BIN)/ruff check .

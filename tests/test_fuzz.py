@@ -41,7 +41,7 @@ from zfnet.experiments.correspondence.parts import read_parts
 from zfnet.experiments.localization.predictions import read_blacklist, score_file
 from zfnet.experiments.sources import without
 
-PATIENCE = 5  # seconds, after which an input hangs
+PATIENCE = 5  # seconds of work, or twelve times that of waiting, after which an input hangs
 SHORT = 25  # inputs of each parser in the test suite
 TOKENS = [
     *(b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r", b"\n", b"\n\n", b"\t", b" ", b",", b";", b'"', b"'"),
@@ -313,7 +313,7 @@ def run(parser: Parser, numbers: range, folder: Path) -> Counter[str]:
         if status and start < numbers.stop:
             name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {status}"
             with log.open("a") as file:
-                file.write(f"{'hung' if name == 'SIGALRM' else f'crashed, {name}'}\n")
+                file.write(f"{'hung' if name in ('SIGALRM', 'SIGPROF') else f'crashed, {name}'}\n")
             start += 1
     for number, line in zip(numbers, log.read_text().splitlines(), strict=True):
         kind = line if line in ("read", "refused", "hung") else "crashed"
@@ -329,7 +329,8 @@ def work(parser: Parser, numbers: range, folder: Path, log: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with log.open("a", buffering=1) as file:
         for number in numbers:
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE if parser.share == 1 else 60)
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, 12 * PATIENCE)
             outcome = attempt(parser, input_of(parser, number), folder / "input")
             file.write(outcome.replace("\n", " ") + "\n")
     os._exit(0)

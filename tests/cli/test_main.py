@@ -146,6 +146,7 @@ def test_the_older_commands_still_answer(old):
         (["train.milestones=3"], ["train.milestones", "a list, [...], of a whole number, at least 1 each"]),
         (["train.lr=nan"], ["train.lr: nan is not a finite number"]),
         (["train.lr=1e400"], ["train.lr: inf is not a finite number"]),
+        (["ablations.seeds=[1,1]"], ["ablations.seeds: [1, 1] holds a value twice"]),
         (["network.mean=[nan]"], ["network.mean: nan"]),
         (["workers=1000000000000000000000000000000"], ["workers", "at most 1024"]),
         (["seed=99999999999999999999"], ["seed", "at most 2147483647"]),

@@ -1,6 +1,7 @@
 """Atomic writes and metrics."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,15 @@ def test_a_file_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     assert done == [path.stat().st_size, "renamed"]
 
 
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    dead, alive = tmp_path / ".x.99999999.partial.json", tmp_path / f".x.{os.getpid()}.partial.json"
+    other = tmp_path / ".y.99999999.partial.json"
+    for file in (dead, other):
+        file.touch()
+    files.write_json(tmp_path / "x.json", {})
+    assert not dead.exists() and not alive.exists() and other.exists()
+
+
 def test_json_is_strict(tmp_path):
     files.write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5], "b": {"c": (float("inf"), -float("inf"))}})
     assert "NaN" not in (tmp_path / "x.json").read_text() and "Infinity" not in (tmp_path / "x.json").read_text()
@@ -44,15 +54,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_full_disk_is_named_where_torch_says_nothing(tmp_path, monkeypatch):
-    def fail(free: int) -> None:
+    def fail(free: int, place: str = "") -> None:
         monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
         with files.atomic_write(tmp_path / "x.pt"):
-            raise RuntimeError("unexpected pos 8468800 vs 8468688")
+            raise RuntimeError(f"{place}unexpected pos 8468800 vs 8468688")
 
     with pytest.raises(UserError, match="x.pt: cannot be written .no space left"):
         fail(0)
     with pytest.raises(RuntimeError, match="unexpected pos"):
         fail(2**30)
+    with pytest.raises(UserError, match=r"x\.pt: cannot be written .a quota or a limit on file sizes"):
+        fail(2**30, "[enforce fail at inline_container.cc:671] . ")
 
 
 def test_metrics_survive_a_cut_last_line(tmp_path):

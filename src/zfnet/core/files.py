@@ -1,6 +1,7 @@
 """Files that are written atomically."""
 
 import contextlib
+import glob
 import io
 import json
 import math
@@ -15,6 +16,7 @@ import numpy as np
 from zfnet.core.errors import UserError
 
 FULL = 2**20  # bytes; a disk with less is full
+_TORCH_WRITER = "inline_container"  # in its errors
 
 
 @contextlib.contextmanager
@@ -33,17 +35,39 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         with os_errors_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_unfinished(path)
             yield temporary
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
     except RuntimeError as error:  # torch's writer does not say why it stopped
-        if shutil.disk_usage(path.parent).free > FULL:
-            raise
-        raise UserError(f"{path}: cannot be written (no space left on the disk)") from error
+        if shutil.disk_usage(path.parent).free <= FULL:
+            raise UserError(f"{path}: cannot be written (no space left on the disk)") from error
+        if _TORCH_WRITER in str(error):
+            raise UserError(f"{path}: cannot be written (a quota or a limit on file sizes is reached)") from error
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove the temporary files beside `path` of processes that were killed."""
+    for old in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
+        process = old.name.removesuffix(f".partial{path.suffix}").rpartition(".")[2]
+        with contextlib.suppress(OSError):
+            if process.isdecimal() and not _is_alive(int(process)):
+                old.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:

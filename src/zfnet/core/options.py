@@ -18,11 +18,12 @@ def number(
     at_most: float | None = None,
     above: float | None = None,
     nonempty: bool = False,
+    distinct: bool = False,
 ) -> Any:
-    """A field whose value, or each element of whose list, lies in the stated range; nonempty: of a list."""
+    """A field whose value, or each element of whose list, lies in the stated range; nonempty, distinct: of a list."""
     bounds = {"at_least": at_least, "at_most": at_most, "above": above}
     given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return _make_field(default, given | {"nonempty": nonempty})
+    return _make_field(default, given | {"nonempty": nonempty, "distinct": distinct})
 
 
 def choice(default: Any, *options: str, nonempty: bool = False) -> Any:
@@ -44,6 +45,8 @@ def check(config: Any, prefix: str = "") -> None:
             check(value, f"{key}.")
         if value == [] and item.metadata.get("nonempty"):
             raise UserError(f"{key}: [] is empty; give at least one value")
+        if item.metadata.get("distinct") and len(set(value)) < len(value):
+            raise UserError(f"{key}: {value} holds a value twice; give each once")
         for element in value if isinstance(value, list) else [value]:
             _check_value(key, element, item.metadata)
 

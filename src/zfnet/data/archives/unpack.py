@@ -160,10 +160,10 @@ def _published(row: Archive, file: Path, data: IO[bytes]) -> Iterator[Member]:
 def _tarred(data: Any, title: object) -> Iterator[Member]:
     """The files of a tar or tar.gz. Raises TarError or an error of gzip where it is cut or damaged."""
     start = data.read(2)
-    packed: Any = _Joined(start, data)
-    plain: Any = gzip.GzipFile(fileobj=packed) if start == b"\x1f\x8b" else packed
-    content = _Stream(plain)
-    with tarfile.open(fileobj=content, mode="r|") as archive:  # type: ignore[call-overload]
+    joined: Any = _Joined(start, data)
+    plain: Any = gzip.GzipFile(fileobj=joined) if start == b"\x1f\x8b" else joined
+    content: Any = _Stream(plain)
+    with tarfile.open(fileobj=content, mode="r|") as archive:
         yield from _files(archive, title)
     content.finish()
     if content.last != _END:
