@@ -4,8 +4,8 @@
     zfnet dashboard check      only compare its keys with those of the runs under outputs/
 
 A key that no stage logs would be an empty panel that nobody notices; `unknown_keys` finds it without a network, from
-the metrics.jsonl and result.json that runs have left. W&B's own package wandb-workspaces, an extra of this one, turns
-the definition into a view.
+the metrics.jsonl, steps.jsonl and result.json that runs have left. W&B's own package wandb-workspaces, an extra of this
+one, turns the definition into a view.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from zfnet.core.errors import UserError
-from zfnet.core.metrics import METRICS, read_metrics
+from zfnet.core.metrics import METRICS, STEPS, read_metrics
 from zfnet.core.resources import CONF
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import RESULT, read_result
@@ -52,9 +52,9 @@ def wanted_keys(definition: Mapping[str, Any]) -> list[str]:
 def logged_keys(outputs: Path) -> set[str]:
     """The keys that the stages recorded anywhere under `outputs` have sent, or would have."""
     keys: set[str] = set()
-    for path in outputs.rglob(METRICS):
+    for path in [*outputs.rglob(METRICS), *outputs.rglob(STEPS)]:
         network = "/".join(path.parent.relative_to(_stage_of(path)).parts)
-        keys.update(key for line in read_metrics(path.parent) for key in keyed(line, network))
+        keys.update(key for line in read_metrics(path.parent, path.name) for key in keyed(line, network))
     for path in outputs.rglob(RESULT):
         if (result := read_result(path.parent)) and isinstance(result.get("numbers"), dict):
             keys |= set(scalars(result["numbers"])) | {f"tables/{name}" for name in tables(result["numbers"])}

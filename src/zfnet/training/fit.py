@@ -49,7 +49,7 @@ from zfnet.training.schedule import has_converged, learning_rate
 
 MEASURED = 20_000  # training images, at most, for the training error
 VERSION = 3  # grows when the same training gives more numbers
-LOG_EVERY = 20  # steps between lines of steps.jsonl
+LOG_EVERY = 20  # steps between lines of steps.jsonl, from the first on
 CHECK_EVERY = 20  # steps on a GPU between checks of the loss, of the time and for an interrupt
 
 
@@ -165,7 +165,7 @@ def fit(
                 renormalize()
                 loss_sum += loss.detach()
                 place.step = batch.step + 1
-                if (first_step + place.step) % LOG_EVERY == 0:
+                if (first_step + batch.step) % LOG_EVERY == 0:
                     step_loss = float(world.sum(loss.detach().double())) / batch.whole
                     if world.is_main:
                         log_step(out, images=place.epoch * len(train) + place.step * config.batch, step_loss=step_loss)
