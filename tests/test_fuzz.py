@@ -41,7 +41,7 @@ from zfnet.experiments.correspondence.parts import read_parts
 from zfnet.experiments.localization.predictions import read_blacklist, score_file
 from zfnet.experiments.sources import without
 
-PATIENCE = 5  # seconds of work, or twelve times that of waiting, after which an input hangs
+PATIENCE = 20  # seconds of work, after which an input hangs, or twelve times that of waiting
 SHORT = 25  # inputs of each parser in the test suite
 TOKENS = [
     *(b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r", b"\n", b"\n\n", b"\t", b" ", b",", b";", b'"', b"'"),
