@@ -45,6 +45,8 @@ def test_a_sweep_has_a_folder_that_stays_with_its_settings():
     again = ["wandb.mode=online", "stage=train", "seed=0,1", "-m", "train.lr=0.1,0.2", "hydra/launcher=slurm"]
     assert with_sweep_folder(again)[-1] == folder
     assert with_sweep_folder([*words, "train.epochs=2"])[-1] != folder
+    assert "/sweeps/seed-lr-" in with_sweep_folder([*words, "train.snapshots=[1,3]"])[-1]
+    assert "/sweeps/seed-lr-snapshots-" in with_sweep_folder([*words, "train.snapshots=[1,3],[2]"])[-1]
     for unchanged in (words[1:], [*words, "hydra.sweep.dir=mine"]):
         assert with_sweep_folder(unchanged) == unchanged
 

@@ -52,7 +52,8 @@ def with_sweep_folder(words: Sequence[str]) -> list[str]:
     if not MULTIRUN & set(words) or any(word.startswith("hydra.sweep.dir=") for word in words):
         return list(words)
     settings = sorted(word for word in words if "=" in word and not word.startswith(NO_NUMBERS))
-    swept = [word.partition("=")[0].rpartition(".")[2] for word in settings if "," in word]
+    without_lists = {word: re.sub(r"\[[^]]*\]", "", word) for word in settings}
+    swept = [word.partition("=")[0].rpartition(".")[2] for word in settings if "," in without_lists[word]]
     name = "-".join([*swept, hashlib.sha256("\n".join(settings).encode()).hexdigest()[:8]])
     return [*words, f"hydra.sweep.dir=${{paths.outputs}}/sweeps/{name}"]
 
