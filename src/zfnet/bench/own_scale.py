@@ -8,7 +8,8 @@
                   whole image
     explain       every method on one photograph, end to end, without the import of torch
 
-Weights are random: they change no time. Photographs are drawn, as in the part localization.
+Memory is kept as in every run of a stage, for the peers too. Weights are random: they change no time. Photographs are
+drawn, as in the part localization.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from zfnet.attribution.maps import saliency_maps
 from zfnet.attribution.window import project_window
 from zfnet.bench.localization import CUT, draw_photos
 from zfnet.bench.row import ROUNDS, in_turn, limit_row, rate_row, timed
-from zfnet.core.machine import n_cores
+from zfnet.core.machine import keep_memory, n_cores
 from zfnet.data.crops import shrink
 from zfnet.data.decode import read_rgb
 from zfnet.experiments.explain.compute import explain
@@ -46,6 +47,7 @@ SECONDS = 12.0  # for one photograph through every method
 
 def rows(quick: bool = False) -> list[dict[str, Any]]:
     """The rows of the benchmark: {name, ours, peer, unit, ratio, target, holds, note}."""
+    keep_memory()
     rounds = 1 if quick else ROUNDS
     sides: Preprocessing = {"frame": 72, "crop": 64} if quick else {}
     squeezenet = load_network("squeezenet1_0", weights="random", **sides)

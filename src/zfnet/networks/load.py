@@ -130,7 +130,7 @@ def _load(options: NetworkOptions, empty: bool, device: torch.device | str) -> N
         module, inputs = borrowed.torchvision_module(name, weights, empty), borrowed.torchvision_inputs(name)
         layers, own = KNOWN.get(name), "torchvision's weights"
     if not any(value.is_meta for value in module.parameters()):
-        module.to(device)
+        module.to(device).to(memory_format=torch.channels_last)  # convolutions are faster in it on CPUs and GPUs
     return _network(module, inputs, options, f"{name}, {weights_title(weights, own)}", layers)
 
 
