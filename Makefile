@@ -69,7 +69,7 @@ data-fetch: $(READY) ## NAMES="tiny_imagenet caltech101 ..." downloaded into DAT
 
 docs: $(READY) ## the documentation as a site in site/, with the Python interface
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements-docs.txt
-	$(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict --config-file conf/mkdocs.yml
 
 bench: $(READY) ## our code and other packages' timed in turn: outputs/bench/result.json
 	$(BIN)/zfnet bench

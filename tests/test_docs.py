@@ -193,7 +193,7 @@ def test_every_page_is_in_the_menu_of_the_site():
             value = next(iter(entry.values())) if isinstance(entry, dict) else entry
             yield from pages(value) if isinstance(value, list) else [value]
 
-    listed = list(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    listed = list(pages(yaml.safe_load((ROOT / "conf" / "mkdocs.yml").read_text())["nav"]))
     assert sorted(listed) == sorted(
         [*(page.name for page in DOCS), "data/README.md", "CONTRIBUTING.md", "reference.md"]
     )

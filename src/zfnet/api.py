@@ -348,9 +348,7 @@ def _rule(rule: str, patterns: Patterns | None) -> str:
 def _module(network: Network, layer: int | str) -> str:
     """The module of a layer's number or name."""
     if isinstance(layer, int):
-        if layer in network.feature_maps:
-            return network.feature_maps[layer]
-        return network.layer(layer)
+        return network.maps_of(layer)
     if layer not in dict(network.module.named_modules()):
         known = ", ".join(network.layers.values())
         raise UserError(f"layer: {network.title} has no module {layer!r}; its layers are {known}")

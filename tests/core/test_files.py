@@ -31,11 +31,12 @@ def test_a_file_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path):
     dead, alive = tmp_path / ".x.99999999.partial.json", tmp_path / f".x.{os.getpid()}.partial.json"
-    other = tmp_path / ".y.99999999.partial.json"
-    for file in (dead, other):
+    deeper, other = tmp_path / "a" / ".y.99999999.partial", tmp_path / ".y.partial.json"
+    deeper.parent.mkdir()
+    for file in (dead, alive, deeper, other):
         file.touch()
-    files.write_json(tmp_path / "x.json", {})
-    assert not dead.exists() and not alive.exists() and other.exists()
+    files.remove_unfinished(tmp_path)
+    assert not dead.exists() and not deeper.exists() and alive.exists() and other.exists()
 
 
 def test_json_is_strict(tmp_path):

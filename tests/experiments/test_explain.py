@@ -330,6 +330,12 @@ def test_every_photograph_of_a_folder_is_explained_once(network, few, tmp_path, 
     assert 'src="pictures/b/a.jpg.png"' in page and "broken.jpg" in page and ".heic 1" in page
 
 
+def test_a_question_that_no_photograph_can_answer_is_no_unreadable_photograph(network, few, picture_folder, tmp_path):
+    photos, _ = list_photos(str(picture_folder))
+    with pytest.raises(UserError, match="target: no class 'lion'"):
+        folder.run(replace(few, target="lion"), network, photos, "", tmp_path, None)
+
+
 def test_a_folder_without_photographs_is_refused(tmp_path):
     (tmp_path / "phone.heic").write_bytes(b"x")
     with pytest.raises(UserError, match=r"holds no photograph \(passed over: \.heic 1; save them as JPEG or PNG\)"):

@@ -1,6 +1,6 @@
 """The long loop: it learns, it resumes exactly, several processes equal one."""
 
-import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -317,19 +317,19 @@ def test_validation_images_belong_to_a_training_where_their_error_sets_the_rate(
 
 
 def test_a_training_ends_when_its_error_has_stopped_falling(stores, inputs, tmp_path, monkeypatch):
-    errors_by_epoch = iter([60.0, 50.0, 50.0, 50.0, 40.0, 45.0, 45.0])
-    measured = module.errors
+    planted = [60.0, 50.0, 50.0, 50.0, 40.0, 45.0, 45.0]  # plateaus after the fourth and the seventh epoch
+    measured, calls = module.errors, itertools.count()
 
-    def planted(*arguments):
-        found = measured(*arguments)
-        return found if arguments[3] == "ten" or len(arguments) > 5 else found | {"top1_error": next(errors_by_epoch)}
+    def after_each_epoch(*arguments):
+        epoch = next(calls)
+        return measured(*arguments) | ({"top1_error": planted[epoch]} if epoch < len(planted) else {})
 
-    monkeypatch.setattr(module, "errors", planted)
+    monkeypatch.setattr(module, "errors", after_each_epoch)
     rule = {"schedule": "plateau", "patience": 2, "stop_after": 2, "factor": 0.1, "epochs": 20, "warmup_epochs": 0}
-    with contextlib.suppress(StopIteration):  # the center crop of the network at the end is one more
-        fit(job(tmp_path, **rule), ALONE, *stores, inputs)
-    rates = [line["lr"] for line in read_metrics(tmp_path)]
-    assert rates == pytest.approx([0.02] * 4 + [0.002] * 3)
+    numbers = fit(job(tmp_path, **rule), ALONE, *stores, inputs)
+    assert (numbers["epochs"], numbers["converged"]) == (7, True)
+    assert [line["val_top1_error"] for line in numbers["history"]] == planted
+    assert [line["lr"] for line in numbers["history"]] == pytest.approx([0.02] * 4 + [0.002] * 3)
     assert (tmp_path / "snapshots" / "epoch_0007.pt").exists()
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from zfnet.attribution.maps import saliency_maps
 from zfnet.attribution.window import project_window
 from zfnet.bench.localization import CUT, draw_photos
+from zfnet.bench.projection import captum_deconvolution
 from zfnet.bench.row import ROUNDS, in_turn, limit_row, rate_row, timed
 from zfnet.core.machine import keep_memory, n_cores
 from zfnet.data.crops import shrink
@@ -123,27 +124,17 @@ def _boxes(located: list[ImageBoxes]) -> dict[int, list[list[int]]]:
 # ---------------------------------------------------------------- gallery
 def _gallery(network: Network, n_units: int, rounds: int, quick: bool) -> dict[str, Any]:
     layer = network.feature_maps[GALLERY_LAYER]
+    features, _, index = layer.rpartition(".")
+    below = nn.Sequential(*list(network.module.get_submodule(features).children())[: int(index) + 1])
     images = torch.randn(n_units, 3, network.inputs.crop, network.inputs.crop)
     units, places = torch.arange(n_units), torch.randint(0, 3 if quick else 13, (n_units, 2))
     ours, theirs = in_turn(
         lambda: project_window(network.module, images, layer, units, places),
-        lambda: _captum_deconvolution(network, layer, images, units, places),
+        lambda: captum_deconvolution(below, images, units, places),
         rounds=rounds,
     )
     note = f"AlexNet, layer {GALLERY_LAYER}, {n_units} units at once; Captum on the whole image"
     return rate_row("gallery of units", n_units / ours, n_units / theirs, "units/s", 1.0, note)
-
-
-def _captum_deconvolution(network: Network, layer: str, images: Tensor, units: Tensor, places: Tensor) -> Tensor:
-    from captum.attr import Deconvolution
-
-    index = int(layer.rpartition(".")[2])
-    features: Any = network.module.get_submodule(layer.rpartition(".")[0])
-    method = Deconvolution(nn.Sequential(*(features[i] for i in range(index + 1))))
-    targets = [(unit, *place) for unit, place in zip(units.tolist(), places.tolist(), strict=True)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return method.attribute(images.clone().requires_grad_(), target=targets)
 
 
 # ---------------------------------------------------------------- explain

@@ -7,7 +7,6 @@ the samples of every layer for three g, each as many multiplications as the forw
 quarter of it. Memory is watched over 200 steps of a small network.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,28 +40,27 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
 def _projection(model: ConvNet, images: Tensor, n: int, target: float, rounds: int) -> dict[str, Any]:
     layer, b = f"relu{n}", len(images)
     units, places = torch.randint(0, 96, (b,)), torch.randint(0, 13, (b, 2))
-    peer = _captum(model, layer, images, units, places)
-    ours, theirs = in_turn(lambda: project_window(model, images, layer, units, places), peer, rounds=rounds)
+    modules = dict(model.named_children())
+    below = nn.Sequential(*list(modules.values())[: list(modules).index(layer) + 1])
+    ours, theirs = in_turn(
+        lambda: project_window(model, images, layer, units, places),
+        lambda: captum_deconvolution(below, images, units, places),
+        rounds=rounds,
+    )
     note = "receptive field only, against captum.attr.Deconvolution on the whole image; forward included"
     return rate_row(f"projection of layer {n}", b / ours, b / theirs, "images/s", target, note)
 
 
-def _captum(model: ConvNet, layer: str, images: Tensor, units: Tensor, places: Tensor) -> Callable[[], object]:
+def captum_deconvolution(below: nn.Module, images: Tensor, units: Tensor, places: Tensor) -> Tensor:
+    """Captum's projection of `units` (b,) at `places` (b, 2) in the output of `below`, on whole images (b, 3, h, w)."""
     import warnings
 
     from captum.attr import Deconvolution
 
-    modules = dict(model.named_children())
-    below = nn.Sequential(*list(modules.values())[: list(modules).index(layer) + 1])
-    method = Deconvolution(below)
-    targets = [(u, *p) for u, p in zip(units.tolist(), places.tolist(), strict=True)]
-
-    def run() -> object:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return method.attribute(images.clone().requires_grad_(), target=targets)
-
-    return run
+    targets = [(unit, *place) for unit, place in zip(units.tolist(), places.tolist(), strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Deconvolution(below).attribute(images.clone().requires_grad_(), target=targets)
 
 
 def _top9(model: ConvNet, images: Tensor, rounds: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Files that are written atomically."""
 
 import contextlib
-import glob
 import io
 import json
 import math
@@ -35,7 +34,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         with os_errors_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_unfinished(path)
             yield temporary
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
@@ -51,10 +49,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _remove_unfinished(path: Path) -> None:
-    """Remove the temporary files beside `path` of processes that were killed."""
-    for old in path.parent.glob(f".{glob.escape(path.stem)}.*.partial{glob.escape(path.suffix)}"):
-        process = old.name.removesuffix(f".partial{path.suffix}").rpartition(".")[2]
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that killed processes of this machine have left in `folder` and below it."""
+    for old in folder.rglob(".*.partial*"):
+        process = old.name.rpartition(".partial")[0].rpartition(".")[2]
         with contextlib.suppress(OSError):
             if process.isdecimal() and not _is_alive(int(process)):
                 old.unlink()

@@ -40,12 +40,13 @@ def trained_elsewhere(
     """The folder in which stage train or ensemble has done the same training, or None."""
     from zfnet.training.run import is_trained
 
-    main_folder, ensemble_folder = context.folder("train"), context.folder("ensemble") / f"seed_{recipe.seed}"
-    with_snapshots = replace(recipe, snapshots=context.config.train.snapshots)
-    for folder, same_recipe in ((main_folder, with_snapshots), (ensemble_folder, recipe)):
-        if is_trained(_job(context, model, same_recipe, folder, caches or context.image_cache)):
-            return folder
-    return None
+    main = context.config.train
+    if model != context.config.model or replace(recipe, seed=main.seed, snapshots=main.snapshots) != main:
+        return None
+    folder = context.folder("ensemble") / f"seed_{recipe.seed}"
+    if recipe.seed == main.seed:
+        folder, recipe = context.folder("train"), main
+    return folder if is_trained(_job(context, model, recipe, folder, caches or context.image_cache)) else None
 
 
 def _job(context: Context, model: ModelOptions, recipe: TrainOptions, out: Path, caches: Path) -> Job:

@@ -102,6 +102,10 @@ class Network:
             raise UserError(f"layer {number}: {self.title or 'this network'} has layers {known}")
         return self.layers[number]
 
+    def maps_of(self, number: int) -> str:
+        """The module whose output are the layer's feature maps, or its output where it has none. Raises as `layer`."""
+        return self.feature_maps.get(number) or self.layer(number)
+
     def scores(self, inputs: Tensor) -> Tensor:
         """Class scores (b, classes) of inputs (b, 3, crop, crop)."""
         return self.module(inputs.to(self.device))

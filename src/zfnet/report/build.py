@@ -26,7 +26,7 @@ from zfnet.core.files import atomic_write
 from zfnet.pipeline.record import RESULT, Outcome
 from zfnet.report import atlas
 from zfnet.report.export import TIDY, write_tidy
-from zfnet.report.page import Figure, copy_figures, write_page
+from zfnet.report.page import Figure, Report, copy_figures, write_page
 from zfnet.report.paper import Artefact, Paper, papers
 from zfnet.report.results import Result, borrowed_network, needs_training, read
 from zfnet.report.scale import describe
@@ -36,15 +36,6 @@ from zfnet.report.verdict import Judged, judge_all, tally
 
 FILES = {"ZF13": "zeiler-fergus.html", "SVZ13": "simonyan.html", "K17": "kindermans.html"}
 HERO = ("top_activations", "evolution", "saliency", "class_model", "occlusion")  # whose last picture opens the overview
-
-
-@dataclass(frozen=True)
-class Report:
-    """What every page needs to know."""
-
-    title: str
-    profile: str
-    pages: tuple[tuple[str, str], ...]  # file and name, in the order of the menu
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,7 @@ def build(outputs: Path, out: Path, title: str = "Inside a convnet", as_one_file
     single_file(out, outputs.name).unlink(missing_ok=True)
     if as_one_file:
         sections = [("index.html", title), *(page for page in pages if page not in listed)]
-        file = write_single_file(out, title, outputs.name, sections)
+        file = write_single_file(out, shared["report"], sections)
         headline += f" · {file} ({file.stat().st_size / 1e6:.1f} MB)"
     return Outcome(numbers, {}, headline)
 

@@ -1,7 +1,7 @@
 """Two or more runs side by side on one page, so that a sweep can be read without any service.
 
     zfnet compare outputs/menagerie outputs/tiny_imagenet
-    zfnet compare outputs/sweeps/2026-01-31_12-00-00 out=outputs/compare
+    zfnet compare outputs/sweeps/seed-lr-1a2b3c4d out=outputs/compare
 
 A run is a folder that holds the stages' result.json; any other folder stands for all runs below it. The page opens with
 a table of one row a run (zfnet.report.run_table), which lies beside it as runs.csv and runs.tex. Then follow, for the
@@ -24,9 +24,9 @@ from typing import Any
 from zfnet.core.errors import UserError, exit_code
 from zfnet.pipeline.record import RESULT
 from zfnet.plots import chart
-from zfnet.report.build import Report, copy_style, in_order
+from zfnet.report.build import copy_style, in_order
 from zfnet.report.evidence import minus
-from zfnet.report.page import Figure, copy_figures, inline, write_page
+from zfnet.report.page import Figure, Report, copy_figures, inline, write_page
 from zfnet.report.paper import papers
 from zfnet.report.results import Result, find, read
 from zfnet.report.run_table import CSV, LATEX, Compared, differing, run_table, write_tables

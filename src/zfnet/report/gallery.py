@@ -6,27 +6,27 @@ A photograph has the address index.html#<its name>, and its picture pictures/<it
 from pathlib import Path
 from urllib.parse import quote
 
-from zfnet.report.build import Report, copy_style
-from zfnet.report.page import write_page
-from zfnet.report.results import read
+from zfnet.pipeline.record import read_result
+from zfnet.report.build import copy_style
+from zfnet.report.page import Report, write_page
 
 PAGE = "index.html"
 
 
 def write_gallery(folder: Path) -> Path | None:
     """Write the page of an explained folder and return it; None where `folder` holds other results."""
-    result = read(folder.parent).get(folder.name)
-    if result is None or "photographs" not in result.numbers:
+    result = read_result(folder) or {}
+    numbers = result.get("numbers", {})
+    if "photographs" not in numbers:
         return None
-    photographs = result.numbers["photographs"]
+    photographs = numbers["photographs"]
+    pictures = zip(photographs, result["figures"], strict=True)
     values = {
-        "report": Report("Photographs explained", result.numbers["network"], ()),
-        "photographs": [
-            (name, quote(picture), photographs[name]) for name, picture in zip(photographs, result.figures, strict=True)
-        ],
-        "unreadable": result.numbers["unreadable"],
-        "passed_over": result.numbers["passed_over"],
-        "network": result.numbers["network"],
+        "report": Report("Photographs explained", numbers["network"], ()),
+        "photographs": [(name, quote(picture), photographs[name]) for name, picture in pictures],
+        "unreadable": numbers["unreadable"],
+        "passed_over": numbers["passed_over"],
+        "network": numbers["network"],
     }
     write_page(folder, PAGE, "gallery.html", **values)
     copy_style(folder)

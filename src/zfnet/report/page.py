@@ -31,6 +31,15 @@ ACTIVE = re.compile(
 
 
 @dataclass(frozen=True)
+class Report:
+    """What every page needs to know."""
+
+    title: str
+    profile: str
+    pages: tuple[tuple[str, str], ...]  # file and name, in the order of the menu
+
+
+@dataclass(frozen=True)
 class Figure:
     """A picture of a stage, copied into the report."""
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from markupsafe import Markup
 
-from zfnet.report.page import write_page
+from zfnet.report.page import Report, write_page
 
 CONTENT = re.compile(r'<main id="content">\n(.*)</main>', re.DOTALL)
 ID = re.compile(r'(?<=\s)(id|aria-labelledby)="([^"]*)"')
@@ -37,7 +37,7 @@ def single_file(out: Path, profile: str) -> Path:
     return out / f"zfnet-{profile}.html"
 
 
-def write_single_file(out: Path, title: str, profile: str, pages: Sequence[tuple[str, str]]) -> Path:
+def write_single_file(out: Path, report: Report, pages: Sequence[tuple[str, str]]) -> Path:
     """Write the one file from the pages (file, name) that lie in `out`, and return it."""
     ids = {file: Path(file).stem for file, _ in pages}
     sections = []
@@ -46,8 +46,8 @@ def write_single_file(out: Path, title: str, profile: str, pages: Sequence[tuple
         content = _rewritten(match[1] if match else "", ids[file], ids, out)
         sections.append(Section(ids[file], name, Markup(content)))
     style = Markup((out / "style.css").read_text(encoding="utf-8"))
-    path = single_file(out, profile)
-    write_page(out, path.name, "single_file.html", title=title, profile=profile, sections=sections, style=style)
+    path = single_file(out, report.profile)
+    write_page(out, path.name, "single_file.html", report=report, sections=sections, style=style)
     return path
 
 

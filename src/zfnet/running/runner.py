@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zfnet.core.errors import LacksData, LacksLayer, UserError
+from zfnet.core.files import remove_unfinished
 from zfnet.core.lock import lock_folder
 from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
@@ -199,6 +200,9 @@ def run(config: Settings, command: str) -> list[Path]:
 def _run_planned(planned: list[Stage], config: Settings, command: str) -> None:
     sources.forget_listings()
     _checksum_at.cache_clear()
+    if config.nodes == 1:  # else processes of another machine may be writing
+        for folder in {image_cache(config), *(stage_folder(stage, config) for stage in planned)}:
+            remove_unfinished(folder)
     pending = [stage for stage in planned if stage.of_photo or not result_of(stage, config)]
     passed_over = check_all(pending, config)
     for reason in passed_over.values():

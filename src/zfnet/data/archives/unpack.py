@@ -2,9 +2,9 @@
 
 Files are written under .unpacking/ in the folder that receives them, which is renamed when it is complete: ILSVRC's
 training images class by class, everything else at once. An interrupted run resumes: members whose file exists with the
-right size are skipped. A member whose name or link leads out of its folder is an error before it is written; other
-links and devices are skipped (no dataset has any). So are two members of one name, in any case, and an expansion beyond
-all datasets'.
+right size are skipped. Refused before they are written are members whose name or link leads out of their folder, two of
+one name in any case, and more bytes than any dataset unpacks to; other links and devices are skipped (no dataset has
+any).
 
 Damage is noticed by the checksums of gzip and zip, by the zeros that end a tar, and by the published MD5 where the size
 is the published one; an archive of another size is taken for a selection, and said to be one.
@@ -127,15 +127,13 @@ def _members(row: Archive, file: Path) -> Iterator[Iterator[Member]]:
 
 
 class _Stream:
-    """A stream that is read once, with the MD5 and the last bytes of what was read."""
+    """A stream that is read once, with its size and the last bytes of what was read."""
 
     def __init__(self, data: IO[bytes]) -> None:
         self._data, self.size, self.last = data, 0, b""
-        self.md5 = hashlib.md5(usedforsecurity=False)
 
     def read(self, size: int = -1) -> bytes:
         block = self._data.read(size)
-        self.md5.update(block)
         self.size += len(block)
         self.last = (self.last + block)[-len(_END) :]
         return block
@@ -146,9 +144,22 @@ class _Stream:
             pass
 
 
+class _Hashed(_Stream):
+    """Such a stream with the MD5 of what was read."""
+
+    def __init__(self, data: IO[bytes]) -> None:
+        super().__init__(data)
+        self.md5 = hashlib.md5(usedforsecurity=False)
+
+    def read(self, size: int = -1) -> bytes:
+        block = super().read(size)
+        self.md5.update(block)
+        return block
+
+
 def _published(row: Archive, file: Path, data: IO[bytes]) -> Iterator[Member]:
     """The files of a tar, after which its MD5 is compared with the published one."""
-    stream = _Stream(data)
+    stream = _Hashed(data)
     yield from _tarred(stream, file)
     stream.finish()
     if row.md5 and stream.md5.hexdigest() != row.md5:

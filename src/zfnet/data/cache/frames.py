@@ -213,8 +213,8 @@ def in_order(function: Callable[[int], T], rows: Iterable[int], ahead: int = 256
 class StoredFrames:
     """Frames in one file that read like an array (n, size, size, 3) uint8.
 
-    Indexing by a row or an array of rows decodes them, in threads; the first time in a process their CRC-32 is
-    compared. Slices and `take` are views. Raises UserError when a frame is damaged.
+    Indexing by a row or an array of rows copies raw frames, and decodes JPEG ones in threads; the first time in a
+    process their CRC-32 is compared. Slices and `take` are views. Raises UserError when a frame is damaged.
     """
 
     data: np.ndarray  # (bytes,) uint8, memory map
@@ -242,6 +242,8 @@ class StoredFrames:
         if np.ndim(rows) == 0:
             return self._decode(int(rows))
         rows = np.arange(len(self))[rows]
+        if self.kind == "raw":
+            return self._gather(rows)
         return fill(np.empty((len(rows), *self.shape[1:]), np.uint8), lambda i: self._decode(rows[i]))
 
     def take(self, rows: Any, axis: int = 0) -> StoredFrames:
@@ -263,16 +265,32 @@ class StoredFrames:
         """Whether the stored bytes have the checksum of the frame."""
         return zlib.crc32(self.bytes_of(row).data) == int(self.checksums[row])
 
+    def _gather(self, rows: np.ndarray) -> np.ndarray:
+        """Raw frames in one copy, (b, size, size, 3)."""
+        for row in rows[~self.whole[rows]]:
+            self._require_whole(row)
+        n_bytes = int(np.prod(self.shape[1:]))
+        first = int(self.starts[0]) % n_bytes if len(self) else 0
+        stored = self.data[first:].reshape(-1, *self.shape[1:])
+        return stored[(self.starts[rows] - first) // n_bytes]
+
     def _decode(self, row: int) -> np.ndarray:
+        self._require_whole(row)
+        stored = self.bytes_of(row)
+        frame = stored.reshape(self.shape[1:]) if self.kind == "raw" else cv2.imdecode(stored, _FLAGS)
+        if frame is None or frame.shape != self.shape[1:]:
+            raise self._damaged(row)
+        return frame
+
+    def _require_whole(self, row: int) -> None:
+        """Compare the checksum of a frame, once. Raises UserError where it differs."""
         if not self.whole[row]:
             self.whole[row] = self.is_whole(row)
-        frame = None
-        if self.whole[row]:
-            stored = self.bytes_of(row)
-            frame = stored.reshape(self.shape[1:]) if self.kind == "raw" else cv2.imdecode(stored, _FLAGS)
-        if frame is None or frame.shape != self.shape[1:]:
-            raise UserError(f"{self.file}: frame {row} is damaged; {DELETE}")
-        return frame
+        if not self.whole[row]:
+            raise self._damaged(row)
+
+    def _damaged(self, row: int) -> UserError:
+        return UserError(f"{self.file}: frame {row} is damaged; {DELETE}")
 
 
 def open_frames(folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray) -> StoredFrames:

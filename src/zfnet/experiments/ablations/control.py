@@ -29,8 +29,8 @@ def initial_errors(context: Context, numbers: Mapping[str, Any], caches: Path) -
     rows: dict[str, dict[str, Any]] = {}
     for row in numbers["rows"]:
         networks = [_initial(context, train, row, seed) for seed in numbers["seeds"]]
-        on_val = error_measure([_error(network, val) for network in networks], N_IMAGES)
-        on_train = error_measure([_error(network, train) for network in networks], N_IMAGES)
+        on_val = error_measure([_error(network, val) for network in networks], min(N_IMAGES, len(val)))
+        on_train = error_measure([_error(network, train) for network in networks], min(N_IMAGES, len(train)))
         errors = {"val_top1_error": on_val, "center_top1_error": on_val, "train_top1_error": on_train}
         rows[row] = {"converged": True} | errors
     return {"rows": rows, "seeds": numbers["seeds"]}

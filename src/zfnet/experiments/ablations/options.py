@@ -11,6 +11,4 @@ class AblationsOptions:
     paperscale_epochs: int = number(0, at_least=0)  # of two rows at the paper's input scale, Fig. 6a; 0: none
     epochs: int = number(0, at_least=0)  # 0: as train.epochs
     n_classes: int = number(0, at_least=0)  # the first classes in order; 0: all
-    seeds: list[int] = number(
-        [0], at_least=0, nonempty=True, distinct=True
-    )  # one training a seed; mean and std over them
+    seeds: list[int] = number([0], at_least=0, nonempty=True, distinct=True)  # one training each

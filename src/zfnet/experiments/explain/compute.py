@@ -176,7 +176,7 @@ def chosen_units(network: Network, x: Tensor, layer: int, unit: int) -> tuple[li
     refused: dict[str, str] = {}
     numbers = [layer] if layer else list(network.feature_maps)
     for number in numbers:
-        module = network.feature_maps.get(number) or network.layer(number)
+        module = network.maps_of(number)
         try:
             units += _units_of_layer(passes, x, number, module, SHOWN if layer else 1, unit)
         except UserError as error:

@@ -1,7 +1,9 @@
 """Every photograph of a folder through every method: a picture each, resumed photograph by photograph.
 
-<out>/pictures/<name of the photograph>.png
-<out>/photographs.jsonl    what is done, with the checksum of the photograph that it is of
+    <out>/pictures/<name of the photograph>.png
+    <out>/photographs.jsonl    what is done, with the checksum of the photograph that it is of
+
+Photographs that cannot be read are passed over by name.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ from typing import Any
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
-from zfnet.core.resume import Store, checksum
+from zfnet.core.resume import Part, Store, checksum, is_whole
 from zfnet.experiments.explain.compute import Estimated, explain
 from zfnet.experiments.explain.options import ExplainOptions
 from zfnet.experiments.explain.photo import read_photo
@@ -41,9 +43,17 @@ def run(
     numbers, unreadable = {}, {}
     for name, file in track(photos.items(), "photographs explained", len(photos)):
         try:
-            numbers[name] = _explain_once(options, network, name, file, out, estimated, done)
+            photo = read_photo(str(file))
         except UserError as error:
             unreadable[name] = str(error)
+            continue
+        identity, record = checksum(file), done.get(name)
+        if record is None or not _is_done(record, identity, out / _picture(name)):
+            explained = explain(options, network, photo, name, estimated)
+            write(out / _picture(name), explained.picture)
+            parts = {"photograph": identity, "picture": checksum(out / _picture(name))}
+            done.put(name, parts | {"numbers": explained.numbers})
+        numbers[name] = done.get(name)["numbers"]
     for reason in unreadable.values():
         print(f"  passed over: {reason}", flush=True)
     if not numbers:
@@ -55,25 +65,9 @@ def run(
     return Outcome(content, figures, f"{len(numbers)} photographs, {len(unreadable)} unreadable")
 
 
-def _explain_once(
-    options: ExplainOptions,
-    network: Network,
-    name: str,
-    file: Path,
-    out: Path,
-    estimated: Estimated | None,
-    done: Store,
-) -> dict[str, Any]:
-    """The numbers of a photograph; its picture is made unless that of the same photograph is there."""
-    photo = read_photo(str(file))
-    picture, identity = out / _picture(name), checksum(file)
-    record = done.get(name)
-    if record and record["photograph"] == identity and picture.is_file() and record["picture"] == checksum(picture):
-        return dict(record["numbers"])
-    explained = explain(options, network, photo, name, estimated)
-    write(picture, explained.picture)
-    done.put(name, {"photograph": identity, "picture": checksum(picture), "numbers": explained.numbers})
-    return explained.numbers
+def _is_done(record: Mapping[str, Any], photograph: Part, picture: Path) -> bool:
+    """Whether the record is of this photograph, and the picture is as it was written."""
+    return bool(record["photograph"] == photograph) and is_whole(picture, record["picture"])
 
 
 def _picture(name: str) -> str:

@@ -24,7 +24,7 @@ def run(context: Context) -> Outcome:
 
 
 def of_control(options: OcclusionOptions, numbers: Numbers) -> OcclusionOptions:
-    """A quarter of the images, at every other place."""
+    """Two fifths of the images, at every other place."""
     return replace(options, n_images=1, n_score=fewer(options.n_score, 0.4, 12), stride=2 * options.stride)
 
 

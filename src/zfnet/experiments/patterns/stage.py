@@ -16,7 +16,7 @@ def run(context: Context) -> Outcome:
 
 
 def of_control(options: PatternsOptions, numbers: Numbers) -> PatternsOptions:
-    """A quarter of the images for the patterns, a few neurons, and patches of the paper's size alone."""
+    """A quarter of the images for the patterns, a few neurons, and few images that lose patches."""
     return replace(
         options,
         n_images=fewer(numbers["n_images"], 0.25, 500),

@@ -18,6 +18,7 @@ def run(context: Context) -> Outcome:
     from zfnet.experiments.train.classes import by_class
     from zfnet.experiments.train.figure import draw_history
     from zfnet.experiments.train.pixels import pixel_baseline
+    from zfnet.networks.normalization import departures
     from zfnet.training.fit import MEASURED
 
     config = context.config
@@ -29,20 +30,12 @@ def run(context: Context) -> Outcome:
             part[kind] = error_measure([part[kind]], n_images)
     numbers |= by_class(context.network, context.val)
     numbers["linear_pixels"] = pixel_baseline(context.train, context.val, config.train.seed)
-    numbers["normalization_percent"] = _normalization(context)
+    pictures = context.network.center(context.val.frames(np.arange(min(NORMALIZED, len(context.val)))))
+    normalization = departures(context.network.module, pictures)
+    numbers["normalization_percent"] = max((100 * value for value in normalization.values()), default=None)
     numbers["clipped_conv1"] = 100 * numbers["history"][-1]["clipped_filters"]["conv1"]
     figures = draw_history(numbers["history"], context.out)
     return Outcome(numbers, figures, f"{errors} ({numbers['n_classes']} classes)")
-
-
-def _normalization(context: Context) -> float | None:
-    """How far the contrast normalization departs from a constant factor, in percent; None without any."""
-    from zfnet.networks.checkpoint import load_trained
-    from zfnet.networks.normalization import departures
-
-    network = load_trained(context.out / "model.pt", context.device)
-    pictures = network.center(context.val.frames(np.arange(min(NORMALIZED, len(context.val)))))
-    return max((100 * value for value in departures(network.module, pictures).values()), default=None)
 
 
 TRAIN = Stage(

@@ -19,6 +19,10 @@ Statistic = Callable[[Results], Measure | None]
 INITIAL = "the same networks with initial weights"
 
 
+ONE_NETWORK = "of one network"
+IMAGES = f"images, {ONE_NETWORK}"
+
+
 @dataclass(frozen=True)
 class Claim:
     """One sentence of a paper and how it is tested."""

@@ -1,10 +1,9 @@
 """Claims of [SVZ13]: class models, saliency, localization, and the deconvnet as a gradient."""
 
-from zfnet.report.claims.claim import Claim
+from zfnet.report.claims.claim import IMAGES, ONE_NETWORK, Claim
 from zfnet.report.evidence import at
 
 ROUNDING = 1e-4  # relative difference of two float32 passes
-ONE_NETWORK = "of one network"
 
 CLAIMS = (
     Claim(
@@ -20,7 +19,7 @@ CLAIMS = (
         "The gradient of the class score shows where in the image the object is.",
         "Share of saliency inside the true box minus the box's share of the image, minus the same with the boxes of "
         "the other images.",
-        "saliency", lambda r: at(r, "saliency", "above_others"), resampled=f"images, {ONE_NETWORK}",
+        "saliency", lambda r: at(r, "saliency", "above_others"), resampled=IMAGES,
         fails_if="the map fits the boxes of other images as well: it is drawn to the centre and not to the object",
     ),
     Claim(
@@ -28,7 +27,7 @@ CLAIMS = (
         "A classification network localises objects although it was never taught where they are.",
         "Error with the class known, saliency and graph cut minus the box in the centre, image by image.",
         "localization", lambda r: at(r, "localization", "differences.centre.known_error"),
-        resampled=f"images, {ONE_NETWORK}",
+        resampled=IMAGES,
         fails_if="a box in the centre, of a size chosen on other images, is as good",
         above=False, unit="points",
     ),
@@ -37,7 +36,7 @@ CLAIMS = (
         "Saliency may cover only the most telling part of an object; colour continuity carries it over the whole.",
         "Error with the class known, graph cut minus the box of the thresholded saliency, image by image.",
         "localization", lambda r: at(r, "localization", "differences.threshold.known_error"),
-        resampled=f"images, {ONE_NETWORK}", fails_if="the box of the thresholded map is as good",
+        resampled=IMAGES, fails_if="the box of the thresholded map is as good",
         above=False, unit="points",
     ),
     Claim(

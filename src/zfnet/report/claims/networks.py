@@ -55,7 +55,10 @@ def converged(*rows: str) -> Callable[[Results], str]:
         missing = [row for row in rows if evidence.raw(results, "ablations", f"rows.{row}.converged") is not True]
         if not missing:
             return ""
-        return f"Not converged, or not trained: {', '.join(missing)}. `make table3` trains every row to its end."
+        return (
+            f"Not converged, or not trained: {', '.join(missing)}. Rows are trained to their end by "
+            "`zfnet run stage=ablations train.schedule=plateau train.stop_after=3 ablations.epochs=100`."
+        )
 
     return untested
 

@@ -2,12 +2,11 @@
 
 from zfnet.core.statistics import Measure
 from zfnet.report import evidence
-from zfnet.report.claims.claim import Claim
+from zfnet.report.claims.claim import IMAGES, Claim
 from zfnet.report.evidence import Results, at
 
 HARDLY = MUCH = 0.1  # of rho
 NEURONS = "neurons of the layers with enough samples, of one network"
-IMAGES = "images, of one network"
 
 
 def at_every_patch(results: Results, method: str, key: str) -> Measure | None:

@@ -2,7 +2,7 @@
 
 from zfnet.core.statistics import Measure
 from zfnet.report import evidence
-from zfnet.report.claims.claim import Claim
+from zfnet.report.claims.claim import IMAGES, ONE_NETWORK, Claim
 from zfnet.report.evidence import Results, at, minus
 from zfnet.report.results import scaled
 
@@ -10,7 +10,6 @@ FEW_EPOCHS = 20.0  # percent of the training
 LINEAR = 0.9  # R^2
 STABLE = 50.0  # percent of images
 MEDIUM = 0.5  # Cohen's d
-ONE_NETWORK = "of one network"
 EQUAL_NOISE = "final weights with equal relative noise in all layers, as much as the snapshot has on average"
 PAPER_SCALE = "zfnet, paper's scale"
 CLIPPED_ROW = "zfnet-paperscale"
@@ -117,14 +116,14 @@ CLAIMS = (
         "Small transformations have a dramatic effect in the first layer and a lesser one at the top.",
         "Mean distance of the features over vertical shifts of at most a tenth, layer 1 minus layer 7, image by image; "
         "1 is the distance of two pictures.",
-        "invariance", lambda r: moved(r, "translation", 7, "layer1_further"), resampled=f"images, {ONE_NETWORK}",
+        "invariance", lambda r: moved(r, "translation", 7, "layer1_further"), resampled=IMAGES,
         fails_if="a small shift moves the features of layer 7 as far as those of layer 1",
     ),
     Claim(
         "quasi-linear-translation", "ZF13", "4", "Fig. 5",
         "At layer 7 the effect of translation is quasi-linear.",
         "R² of the mean distance at layer 7 against the size of the shift, on a line through the origin.",
-        "invariance", lambda r: moved(r, "translation", 7, "linearity"), resampled=f"images, {ONE_NETWORK}",
+        "invariance", lambda r: moved(r, "translation", 7, "linearity"), resampled=IMAGES,
         fails_if="the distance jumps at the first shift, or saturates",
         threshold=LINEAR, reason="“quasi-linear” is put at 0.9 (our choice)",
     ),
@@ -132,7 +131,7 @@ CLAIMS = (
         "quasi-linear-scale", "ZF13", "4", "Fig. 5",
         "At layer 7 the effect of scaling is quasi-linear.",
         "R² of the mean distance at layer 7 against the change of scale, on a line through the origin.",
-        "invariance", lambda r: moved(r, "scale", 7, "linearity"), resampled=f"images, {ONE_NETWORK}",
+        "invariance", lambda r: moved(r, "scale", 7, "linearity"), resampled=IMAGES,
         fails_if="the distance jumps at the first change of scale, or saturates",
         threshold=LINEAR, reason="“quasi-linear” is put at 0.9 (our choice)",
     ),
@@ -141,7 +140,7 @@ CLAIMS = (
         "The network's output is stable to translations and scalings.",
         "Share of the images classified correctly that keep their class when shifted by a tenth up and down, and when "
         "enlarged 1.2 times; both must be stable.",
-        "invariance", stable, resampled=f"images, {ONE_NETWORK}",
+        "invariance", stable, resampled=IMAGES,
         fails_if="half of the images that the network gets right are taken for another class after either",
         threshold=STABLE, reason="“stable” is put at half of the images (our choice)", unit="%",
     ),
@@ -150,7 +149,7 @@ CLAIMS = (
         "In general the output is not invariant to rotation.",
         "Share of transformed pictures that keep their class, shifted minus turned and enlarged minus turned, where "
         "both change the pixels equally (within a tenth), image by image; images classified correctly.",
-        "invariance", rotation_loses_more, resampled=f"images, {ONE_NETWORK}",
+        "invariance", rotation_loses_more, resampled=IMAGES,
         fails_if="a turn changes the class no more often than a shift or an enlargement that changes as many pixels",
         unit="points",
     ),
@@ -183,7 +182,7 @@ CLAIMS = (
         "When the object is covered, the probability of its class drops significantly.",
         "Fall of the true class's probability with the square inside a box minus outside it: the image's own box minus "
         "the boxes of the other images on the same fall, in standard deviations over images.",
-        "occlusion", lambda r: at(r, "occlusion", "drop_effect"), resampled=f"images, {ONE_NETWORK}",
+        "occlusion", lambda r: at(r, "occlusion", "drop_effect"), resampled=IMAGES,
         fails_if="boxes of other images, which are as central, explain the fall nearly as well",
         threshold=MEDIUM, reason="“significantly” is put at a medium effect, Cohen's d of 0.5 (convention)",
     ),
@@ -192,7 +191,7 @@ CLAIMS = (
         "The model locates the object in the scene and does not just use the context around it.",
         "How often the deepest fall lies inside the object's box, minus how often it lies inside the boxes of the "
         "other images.",
-        "occlusion", lambda r: at(r, "occlusion", "place_above_others"), resampled=f"images, {ONE_NETWORK}",
+        "occlusion", lambda r: at(r, "occlusion", "place_above_others"), resampled=IMAGES,
         fails_if="the deepest fall lies as often in another image's box: it is drawn to the centre, not to the object",
     ),
     Claim(
@@ -200,7 +199,7 @@ CLAIMS = (
         "Covering what the strongest layer-5 map is seen to show makes its activity drop: the projections are genuine.",
         "Share of the map's projection under the square where its activity is lowest, minus the share of the other "
         "images' projections at the same place.",
-        "occlusion", lambda r: at(r, "occlusion", "projection_above_others"), resampled=f"images, {ONE_NETWORK}",
+        "occlusion", lambda r: at(r, "occlusion", "projection_above_others"), resampled=IMAGES,
         fails_if="the place of the lowest activity covers as much of another image's projection",
     ),
     Claim(
