@@ -139,7 +139,7 @@ def test_the_older_commands_still_answer(old):
         (["run", "train", "seed=1"], ["train: not a setting", "key=value"]),
         (["run", "=3"], ["=3: not a setting"]),
         (["run", "~train"], ["~train", "cannot be left out"]),
-        (["profile=null"], ["profile: null is not a value", "a text"]),
+        (["profile=null"], ["profile: null is not a value", "it takes one of", "menagerie", "pretrained"]),
         (["train.lr=null"], ["train.lr: null is not a value", "a number, above 0"]),
         (["train=null"], ["train: null is not a value", "its keys one by one"]),
         (["network=null"], ["network: null is not a value", "a text"]),

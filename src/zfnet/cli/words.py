@@ -8,6 +8,7 @@ from typing import Any
 
 from zfnet.core import options
 from zfnet.core.errors import UserError
+from zfnet.core.resources import profiles
 from zfnet.experiments.table import Config
 
 # A key, or a group of keys, that has another name: what is typed -> what to type. The longest entry counts.
@@ -95,7 +96,7 @@ def _check_setting(word: str) -> None:
     if not equals or not key.strip("+ "):
         raise UserError(f"{word}: not a setting; settings are given as key=value, e.g. stage=train")
     if value.strip().lower() == "null":
-        allowed = options.takes(Config, SHORT.get(key, key))
+        allowed = f"one of {', '.join(profiles())}" if key == "profile" else options.takes(Config, SHORT.get(key, key))
         raise UserError(f"{key}: null is not a value" + (f"; it takes {allowed}" if allowed else ""))
 
 
