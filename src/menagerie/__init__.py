@@ -1,8 +1,9 @@
 """The menagerie: photographs-of-a-kind drawn by the program itself, so that the whole house runs without a download.
 
-Twenty-four classes (animals with faces, vehicles, buildings, plants, household things) stand in for ILSVRC, fourteen
-others for Caltech-101, scenes of both for PASCAL VOC; the files lie in those sets' own layouts and the ordinary loaders
-read them. Every picture is a function of (seed, set, class, number): any number of processes draws the same files.
+Twenty-four classes (animals with faces, vehicles, buildings, plants, household things) stand in for ILSVRC (or the
+first of them), fourteen others for Caltech-101, scenes of both for PASCAL VOC; the files lie in those sets' own layouts
+and the ordinary loaders read them. Every picture is a function of (seed, set, class, number): any number of processes
+draws the same files.
 
 Colour, pattern, pose, light and background vary far more within a class than between classes, several classes differ
 only in proportions (cat, fox, dog; car, van, bus), and a third of the pictures is partly covered: a linear classifier

@@ -26,7 +26,7 @@ from menagerie.casting import SETS, draw_caltech, draw_ilsvrc, draw_voc, is_fron
 from menagerie.catalogue import CALTECH_CLASSES, CLASSES, ILSVRC_CLASSES, VOC_CLASSES, WNIDS
 from menagerie.picture import Instance, Picture
 
-FORMAT = 1  # raise when the pictures or the layout change: folders drawn earlier are then refused
+FORMAT = 2  # raise when the pictures or the layout change: folders drawn earlier are then refused
 BOXED_OF_TEN = 6  # of ten training pictures; ILSVRC has boxes for at least 100 of a class's 1,300
 BACKGROUND = "BACKGROUND_Google"
 PARTS = ("left_eye", "right_eye", "nose")
@@ -58,16 +58,19 @@ def draw_menagerie(
     caltech_per_class: int,
     voc_images: int,
     processes: int,
+    n_classes: int = len(ILSVRC_CLASSES),
 ) -> None:
     """Draw the three sets into `root`; returns at once where they are there already, drawn with the same arguments.
 
-    The files do not depend on `processes`. Raises MenagerieError where `root` holds anything else.
+    n_classes: of the ILSVRC set, the first in order; fewer of them are the same pictures. The files do not depend on
+    `processes`. Raises MenagerieError where `root` holds anything else.
     """
     counts = {
         "train_per_class": train_per_class,
         "val_per_class": val_per_class,
         "caltech_per_class": caltech_per_class,
         "voc_images": voc_images,
+        "n_classes": n_classes,
     }
     card = {"format": FORMAT, "seed": seed, **counts}
     if is_drawn(root, card):
@@ -77,7 +80,7 @@ def draw_menagerie(
     try:
         draft.mkdir()
         jobs = [
-            *list_ilsvrc(seed, train_per_class, val_per_class),
+            *list_ilsvrc(seed, train_per_class, val_per_class, n_classes),
             *list_caltech(caltech_per_class),
             *list_voc(voc_images),
         ]
@@ -103,14 +106,11 @@ def is_drawn(root: Path, card: dict[str, int]) -> bool:
     return True
 
 
-def list_ilsvrc(seed: int, train_per_class: int, val_per_class: int) -> list[Job]:
+def list_ilsvrc(seed: int, train_per_class: int, val_per_class: int, n_classes: int) -> list[Job]:
     """The pictures of both splits; val is numbered in an order that mixes the classes."""
-    train = [
-        Job("train", kind, k, f"{WNIDS[kind]}/{WNIDS[kind]}_{k}")
-        for kind in ILSVRC_CLASSES
-        for k in range(train_per_class)
-    ]
-    pairs = [(kind, k) for kind in ILSVRC_CLASSES for k in range(val_per_class)]
+    kinds = ILSVRC_CLASSES[:n_classes]
+    train = [Job("train", kind, k, f"{WNIDS[kind]}/{WNIDS[kind]}_{k}") for kind in kinds for k in range(train_per_class)]
+    pairs = [(kind, k) for kind in kinds for k in range(val_per_class)]
     order = np.random.default_rng([seed, 0]).permutation(len(pairs))
     shuffled = [pairs[row] for row in order]
     val = [Job("val", kind, k, f"ILSVRC2012_val_{place:08d}") for place, (kind, k) in enumerate(shuffled, 1)]

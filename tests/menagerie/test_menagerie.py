@@ -60,6 +60,14 @@ def test_one_and_two_processes_write_the_same_bytes(drawn: Path, tmp_path: Path)
     assert digests(tmp_path / "one") == digests(drawn)
 
 
+def test_fewer_classes_are_the_first_ones_with_the_same_training_pictures(drawn: Path, tmp_path: Path) -> None:
+    draw_menagerie(tmp_path / "few", seed=5, **COUNTS | {"voc_images": 1}, n_classes=3, processes=1)
+    few = digests(tmp_path / "few" / "ilsvrc" / "train")
+    assert {path.split("/")[0] for path in few} == set(list(CLASSES)[:3])
+    assert few.items() <= digests(drawn / "ilsvrc" / "train").items()
+    assert len(list((tmp_path / "few" / "ilsvrc" / "val").iterdir())) == 3 * COUNTS["val_per_class"]
+
+
 def test_another_seed_gives_other_pictures_and_another_order() -> None:
     for draw in (
         lambda s: draw_ilsvrc(s, "val", "fox", 3),
@@ -69,7 +77,7 @@ def test_another_seed_gives_other_pictures_and_another_order() -> None:
         first, again, other = draw(1).pixels, draw(1).pixels, draw(2).pixels
         assert np.array_equal(first, again)
         assert first.shape != other.shape or not np.array_equal(first, other)
-    assert layouts.list_ilsvrc(1, 0, 3) != layouts.list_ilsvrc(2, 0, 3)
+    assert layouts.list_ilsvrc(1, 0, 3, 24) != layouts.list_ilsvrc(2, 0, 3, 24)
 
 
 def test_splits_and_numbers_of_a_class_never_share_a_picture(drawn: Path) -> None:
@@ -258,7 +266,7 @@ def test_a_drawn_folder_is_left_alone(drawn: Path) -> None:
     before = card.stat().st_mtime_ns
     draw_menagerie(drawn, seed=5, **COUNTS, processes=1)
     assert card.stat().st_mtime_ns == before
-    assert json.loads(card.read_text()) == {"format": layouts.FORMAT, "seed": 5, **COUNTS}
+    assert json.loads(card.read_text()) == {"format": layouts.FORMAT, "seed": 5, **COUNTS, "n_classes": len(CLASSES)}
 
 
 def test_other_arguments_or_a_foreign_folder_are_refused(drawn: Path, tmp_path: Path) -> None:

@@ -247,10 +247,14 @@ def parts_file(config: Settings) -> Path | None:
 
 
 def drawn_menagerie(config: Settings) -> Path:
-    """The folder of the drawn dataset, drawn if it is missing; its name holds a hash of the options."""
-    from menagerie import MenagerieError, draw_menagerie
+    """The folder of the drawn dataset, drawn if it is missing, with no more classes than wanted.
 
-    options = dataclasses.asdict(config.data.menagerie)
+    Its name holds a hash of the options.
+    """
+    from menagerie import CLASSES, MenagerieError, draw_menagerie
+
+    n_classes = config.data.n_classes or len(CLASSES)
+    options = {**dataclasses.asdict(config.data.menagerie), "n_classes": min(n_classes, len(CLASSES))}
     name = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     root = Path(config.paths.data) / f"menagerie-{name}"
     try:
