@@ -90,7 +90,7 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
 	$(if $(TORCH),awk '/^[^ ]/ {other = !/$(BUILDS)/} other' requirements.txt > $(VENV)/requirements.txt)
-	$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes \
+	$(BIN)/uv pip sync --quiet --compile-bytecode --system-certs --python $(BIN)/python --require-hashes \
 	    $(if $(TORCH),$(VENV)/)requirements.txt
 	$(if $(TORCH),$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps \
 	    --torch-backend $(TORCH) $$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.txt))
