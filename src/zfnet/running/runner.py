@@ -303,6 +303,7 @@ def _write_result(
         "numbers": outcome.numbers,
         "figures": outcome.figures,
         "steps": outcome.steps,
+        "examples": outcome.examples,
     }
     record.write_result(stage_folder(stage, config), result)
 
