@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zfnet.core.errors import UserError
 from zfnet.core.statistics import Measure
-from zfnet.experiments.context import Context
+from zfnet.experiments.context import Context, device_of
 from zfnet.networks.options import ModelOptions
 from zfnet.training.options import TrainOptions
 
@@ -88,10 +88,7 @@ def _trained_elsewhere(context: Context, training: Training) -> Path | None:
 def _job(context: Context, training: Training) -> Job:
     from zfnet.training.fit import Job
 
-    config = context.config
-    device = "cuda" if config.gpus else config.device
-    if not config.gpus and config.workers * config.nodes > 1:
-        device = "cpu"
+    config, device = context.config, device_of(context.config)
     train, val = str(training.caches / "train"), str(training.caches / "val")
     return Job(training.model, training.recipe, config.checkpoints, str(training.out), device, train, val)
 
@@ -104,10 +101,9 @@ def error_measure(percents: Sequence[float], n_images: int) -> dict[str, Any]:
 
 
 def check_training(context: Context, *rows: str) -> None:
-    """Raise UserError for a machine that cannot train as configured, and for an unknown network."""
+    """Raise UserError for a training that is impossible as configured, and for an unknown network."""
     from zfnet.data.crops import crop_size
     from zfnet.networks.table import architecture
-    from zfnet.training.run import check_machine
 
     config = context.config
     if config.train.stop_after and config.train.schedule != "plateau":
@@ -116,7 +112,6 @@ def check_training(context: Context, *rows: str) -> None:
         raise UserError(
             "data.source: photographs are for networks trained elsewhere; to train, give data.source=folder"
         )
-    check_machine(config.device, config.gpus, config.nodes, config.rendezvous)
     for row in (config.model.name, *rows):
         architecture(network_of(row), crop_size(config.data.size), config.model.width)
 

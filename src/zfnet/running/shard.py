@@ -18,7 +18,7 @@ from zfnet.experiments.config import Settings
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import Training, train_unless_elsewhere
 from zfnet.pipeline.record import Outcome
-from zfnet.running.runner import context_of, fingerprint, parse_stages, plan, result_of
+from zfnet.running.runner import check_all, context_of, fingerprint, parse_stages, plan, result_of
 from zfnet.running.wandb_logger import About, RunLogger
 
 
@@ -39,8 +39,7 @@ def run_shard(config: Settings, command: str) -> list[Path]:
     mark_outputs(Path(config.paths.outputs))
     sources.forget_listings()
     stages = _stages(config)
-    for stage in stages:
-        stage.check(context_of(stage, config))
+    check_all(stages, config)
     planned = distinct_trainings(stages, config)
     mine = planned[position - 1 :: count]
     print(f"shard {position} of {count}: {len(mine)} of {len(planned)} networks", flush=True)

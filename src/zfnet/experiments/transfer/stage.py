@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zfnet.experiments.context import CACHING, Context, is_borrowed
+from zfnet.experiments.context import CACHING, Context, device_of, is_borrowed
 from zfnet.experiments.control import Numbers, with_initial_weights
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.transfer.options import TransferOptions
@@ -53,7 +53,7 @@ def _own(context: Context, images: Images) -> Outcome:
     config, options, network = context.config, context.options, context.network
     trained = {}
     if options.trained_epochs:
-        recipe = Recipe.of(options, config.model, config.train, config.checkpoints, config.device)
+        recipe = Recipe.of(options, config.model, config.train, config.checkpoints, device_of(config))
         trained[SCRATCH] = trainer(recipe, images, network.inputs, context.out)
         trained[FINE_TUNED] = trainer(recipe, images, network.inputs, context.out, network)
     outcome = compute.run(options, network, images, context.out, context.seed, context.train, trained)
