@@ -105,6 +105,9 @@ class Workers:
         return self._file
 
 
+ALONE = Workers()  # this process
+
+
 def _are_same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 

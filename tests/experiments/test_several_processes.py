@@ -1,0 +1,41 @@
+"""Two processes give the numbers of one, to the last bit, in every stage that uses several.
+
+Each has one thread: torch splits some sums among threads.
+"""
+
+import pytest
+
+from zfnet.core.workers import Workers
+from zfnet.experiments.invariance import compute as invariance
+from zfnet.experiments.invariance.options import InvarianceOptions
+from zfnet.experiments.occlusion import compute as occlusion
+from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks.convnet import build
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with pytest.MonkeyPatch.context() as patch, Workers(2) as several:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield several
+
+
+@pytest.fixture
+def network(wrap):
+    module = build("zfnet", 3, 32, width=0.125)
+    module.initialize("he", 1)
+    return wrap(module)
+
+
+def test_occlusion(network, stores, tmp_path, workers):
+    options = OcclusionOptions(n_images=1, n_score=4, square=12, stride=10)
+    alone = occlusion.run(options, network, stores[0], tmp_path, seed=0)
+    assert alone.numbers == occlusion.run(options, network, stores[0], tmp_path, 0, workers).numbers
+
+
+def test_invariance(network, stores, tmp_path, workers):
+    options = InvarianceOptions(n_images=1, n_score=4, steps=5)
+    alone = invariance.run(options, network, stores[1], tmp_path, seed=0)
+    assert alone.numbers == invariance.run(options, network, stores[1], tmp_path, 0, workers).numbers
