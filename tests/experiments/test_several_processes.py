@@ -3,11 +3,18 @@
 Each has one thread: torch splits some sums among threads.
 """
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from zfnet.core.workers import Workers
 from zfnet.experiments.invariance import compute as invariance
 from zfnet.experiments.invariance.options import InvarianceOptions
+from zfnet.experiments.localization import compute as localization
+from zfnet.experiments.localization.options import LocalizationOptions
+from zfnet.experiments.localization.sources import make_source
+from zfnet.experiments.localization.tasks import TaskMaker, make_task
 from zfnet.experiments.occlusion import compute as occlusion
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.convnet import build
@@ -39,3 +46,16 @@ def test_invariance(network, stores, tmp_path, workers):
     options = InvarianceOptions(n_images=1, n_score=4, steps=5)
     alone = invariance.run(options, network, stores[1], tmp_path, seed=0)
     assert alone.numbers == invariance.run(options, network, stores[1], tmp_path, 0, workers).numbers
+
+
+@pytest.mark.parametrize("name", ["guided", "pattern_attribution", "occlusion"])
+def test_maps_and_guesses_of_localization(name, network, stores, workers):
+    train, val = stores
+    maker = TaskMaker(val, make_source(name, network, train, 0)(val), {4: [1], 0: [0, 2], 3: [2]}, seed=0)
+    for row, sent in zip(maker.asked, workers.map(make_task, maker.asked, maker), strict=True):
+        alone = maker.make(row)
+        assert replace(sent, maps=None) == replace(alone, maps=None) and np.array_equal(sent.maps, alone.maps)
+    options = LocalizationOptions(batch=20)
+    rows = np.arange(len(val))
+    alone = localization.guess(network, val, rows, options)
+    assert np.array_equal(alone, localization.guess(network, val, rows, options, workers))

@@ -96,7 +96,7 @@ class Workers:
             return self._file
         self._file = self._file.with_name(str(int(self._file.name) + 1))
         try:
-            self._file.write_bytes(pickle.dumps([_moved(value, "cpu") for value in shared]))
+            self._file.write_bytes(pickle.dumps([moved(value, "cpu") for value in shared]))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(
                 f"workers: the network cannot be sent to other processes ({error}); run with workers=1 and gpus=0"
@@ -118,10 +118,11 @@ def _call(function: Callable[..., R], item: Any, file: Path) -> R:
 
 @functools.lru_cache(maxsize=1)
 def _read_shared(file: Path) -> list[Any]:
-    return [_moved(value, _device) for value in pickle.loads(file.read_bytes())]
+    return [moved(value, _device) for value in pickle.loads(file.read_bytes())]
 
 
-def _moved(value: Any, device: str) -> Any:
+def moved(value: Any, device: Any) -> Any:
+    """value.to(device) where it has such a method, as networks and tensors have; else the value."""
     return value.to(device) if hasattr(value, "to") else value
 
 

@@ -18,7 +18,7 @@ from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task, loc
 
 def locate_all(
     rows: Sequence[int],
-    make_task: Callable[[int], Task],
+    make_tasks: Callable[[Sequence[int]], Iterator[Task]],
     methods: Methods,
     processes: int,
     partial: Path,
@@ -26,13 +26,13 @@ def locate_all(
 ) -> list[ImageBoxes]:
     """The boxes of each of `rows`, in their order; work starts in their order too, so put the largest first.
 
-    make_task(row) is called in the parent, when a process is about to be free. `partial` is left behind complete: the
-    same work asked for again is only read.
+    make_tasks(rows) gives the tasks of rows that are not done; each is drawn when a process is about to be free.
+    `partial` is left behind complete: the same work asked for again is only read.
     """
     done = open_partial(partial, key)
     todo = [row for row in rows if str(row) not in done]
-    tasks = (make_task(row) for row in todo)
-    for located in track(locate_each(tasks, methods, min(processes, len(todo))), "images localized", len(todo)):
+    located_each = locate_each(make_tasks(todo), methods, min(processes, len(todo)))
+    for located in track(located_each, "images localized", len(todo)):
         done.put(str(located.row), asdict(located))
     return [_from_record(done.get(str(row))) for row in rows]
 
