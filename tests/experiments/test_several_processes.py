@@ -17,6 +17,7 @@ from zfnet.experiments.localization.sources import make_source
 from zfnet.experiments.localization.tasks import TaskMaker, make_task
 from zfnet.experiments.occlusion import compute as occlusion
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.networks import features
 from zfnet.networks.convnet import build
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -59,3 +60,13 @@ def test_maps_and_guesses_of_localization(name, network, stores, workers):
     rows = np.arange(len(val))
     alone = localization.guess(network, val, rows, options)
     assert np.array_equal(alone, localization.guess(network, val, rows, options, workers))
+
+
+def test_features(network, stores, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(features, "SHARD", 5)
+    modules = ["pool5", "relu7"]
+    alone = features.extract(network, stores[0], modules, "ten", tmp_path / "alone", 4)
+    together = features.extract(network, stores[0], modules, "ten", tmp_path / "together", 4, workers)
+    assert all(np.array_equal(alone[name], together[name]) for name in modules)
+    records = [(tmp_path / name / "features.jsonl").read_bytes() for name in ("alone", "together")]
+    assert records[0] == records[1] and records[0].count(b"range") == 5
