@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from zfnet.core.workers import Workers
+from zfnet.experiments import strongest
 from zfnet.experiments.invariance import compute as invariance
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.experiments.localization import compute as localization
@@ -17,6 +19,8 @@ from zfnet.experiments.localization.sources import make_source
 from zfnet.experiments.localization.tasks import TaskMaker, make_task
 from zfnet.experiments.occlusion import compute as occlusion
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.experiments.patterns import compute as patterns
+from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.networks import features
 from zfnet.networks.convnet import build
 
@@ -70,3 +74,24 @@ def test_features(network, stores, tmp_path, workers, monkeypatch):
     assert all(np.array_equal(alone[name], together[name]) for name in modules)
     records = [(tmp_path / name / "features.jsonl").read_bytes() for name in ("alone", "together")]
     assert records[0] == records[1] and records[0].count(b"range") == 5
+
+
+def test_patterns(network, stores, tmp_path, workers):
+    options = PatternsOptions(
+        n_measure=4, n_neurons=2, n_degraded=4, n_swept=3, patch_sizes=[40], patch=40, points=2, n_shown=1, batch=2
+    )
+    alone = patterns.run(options, network, *stores, tmp_path, seed=0)
+    assert alone.numbers == patterns.run(options, network, *stores, tmp_path, 0, workers).numbers
+
+
+def test_strongest_activations(network, wrap, stores, workers, monkeypatch):
+    monkeypatch.setattr(strongest, "CHUNK", 2)
+    rows = np.arange(len(stores[0]))
+    other = build("zfnet", 3, 32, width=0.125)
+    other.initialize("he", 2)
+    networks = [network, wrap(other)]
+    alone = strongest.find_strongest(networks, stores[0], rows, 3, 4)
+    together = strongest.find_strongest(networks, stores[0], rows, 3, 4, workers)
+    for expected, given in zip(alone, together, strict=True):
+        for layer, best in expected.items():
+            assert all(torch.equal(value, vars(given[layer])[key]) for key, value in vars(best).items())

@@ -54,20 +54,21 @@ class Workers:
     def map(self, function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:
         """function(item, *shared) of every item, in their order.
 
-        function: of a module. shared: what has a method `to`, as networks and tensors, is on the process's device.
+        function: of a module; returns what lies in memory, not on a GPU. shared: what has a method `to`, as networks
+        and tensors, is on the process's device.
         Raises UserError where a process dies.
         """
         if self.count == 1:
             yield from (function(item, *shared) for item in items)
             return
-        running: deque[Future[R]] = deque()
+        running: deque[Future[bytes]] = deque()
         try:
             for item in items:
-                running.append(self._start().submit(_call, function, item, self._share(shared)))
+                running.append(self._start().submit(_call, function, pickle.dumps(item), self._share(shared)))
                 if len(running) >= WAITING * self.count:
-                    yield running.popleft().result()
+                    yield pickle.loads(running.popleft().result())
             while running:
-                yield running.popleft().result()
+                yield pickle.loads(running.popleft().result())
         except BrokenProcessPool as error:
             raise UserError(
                 f"workers: a process died ({error}), for want of memory perhaps; run again, with fewer processes"
@@ -112,8 +113,9 @@ def _are_same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
-def _call(function: Callable[..., R], item: Any, file: Path) -> R:
-    return function(item, *_read_shared(file))
+def _call(function: Callable[..., Any], item: bytes, file: Path) -> bytes:
+    """The pickled result of a pickled item: multiprocessing itself would send tensors as open files."""
+    return pickle.dumps(function(pickle.loads(item), *_read_shared(file)))
 
 
 @functools.lru_cache(maxsize=1)
