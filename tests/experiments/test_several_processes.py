@@ -95,3 +95,12 @@ def test_strongest_activations(network, wrap, stores, workers, monkeypatch):
     for expected, given in zip(alone, together, strict=True):
         for layer, best in expected.items():
             assert all(torch.equal(value, vars(given[layer])[key]) for key, value in vars(best).items())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_each_process_has_a_gpu(network, stores, tmp_path):
+    options = OcclusionOptions(n_images=1, n_score=4, square=12, stride=10)
+    alone = occlusion.run(options, network.to("cuda"), stores[0], tmp_path, seed=0)
+    with Workers(2, cuda=True) as several:
+        assert alone.numbers == occlusion.run(options, network.to("cuda"), stores[0], tmp_path, 0, several).numbers

@@ -129,12 +129,16 @@ def moved(value: Any, device: Any) -> Any:
 
 
 def _start_process(devices: Any, threads: int) -> None:
-    """Prepare this process; torch, which not every item needs, has not been imported."""
+    """Prepare this process, before torch is imported; on a CPU not every item needs it."""
     global _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     _device = devices.get()
+    if _device != "cpu":
+        import torch
+
+        torch.cuda.set_device(_device)
     import cv2
 
     cv2.setNumThreads(1)

@@ -25,6 +25,7 @@ def further_seeds(context: Context) -> list[int]:
 
 def run(context: Context) -> Outcome:
     from zfnet.core.precision import resolve
+    from zfnet.core.progress import track
     from zfnet.experiments.ensemble.compute import table2, ten_crop_probabilities
     from zfnet.networks.checkpoint import load_trained
 
@@ -35,10 +36,11 @@ def run(context: Context) -> Outcome:
     trained = [train_one(context, training) for training in planned]
 
     precision = resolve(config.train.precision, context.device)
-    probabilities = []
-    for folder in (context.folder("train"), *(training.out for training in planned)):
-        network = load_trained(folder / "model.pt", context.device)
-        probabilities.append(ten_crop_probabilities(network, context.val, precision))
+    folders = [context.folder("train"), *(training.out for training in planned)]
+    networks = [load_trained(folder / "model.pt", context.device) for folder in folders]
+    places = range(len(networks))
+    of_networks = context.workers.map(ten_crop_probabilities, places, context.val, precision, *networks)
+    probabilities = list(track(of_networks, "ten crops, network", len(networks)))
     other = probabilities.pop() if options.wide else None
     rows = table2(probabilities, other, context.val.index.labels)
     numbers = {
