@@ -78,12 +78,14 @@ def compose_and_run(typed: Sequence[str]) -> None:
             if isinstance(error, OSError) and error.errno not in {*DISK_ERRORS, errno.EPIPE}:
                 raise
             point = HydraConfig.get()
+            if point.mode is not RunMode.MULTIRUN:
+                failures.append(error)
+                return None
             name = f"point {point.job.num} ({point.job.override_dirname})"
             if os.getpid() != main_process:  # a launcher's job
                 raise UserError(f"{name}: {error}") from error
             failures.append(error)
-            if point.mode is RunMode.MULTIRUN:
-                print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
+            print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
             return None
 
     sys.argv[1:] = with_sweep_folder(prepare(typed))

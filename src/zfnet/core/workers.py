@@ -2,7 +2,8 @@
 
 What `Workers.map` computes of an item depends on the item and on what all items share, and results come in the order of
 the items. So every number is the same for any number of processes; where items are summed, they are chunks whose size
-does not depend on that number, and they are added in their order.
+does not depend on that number, and they are added in their order. (On a CPU torch splits some sums among its threads:
+the last digits are the same for the same OMP_NUM_THREADS.)
 
 Processes are spawned (the parent may hold a GPU) when the first items come, and stay for the next ones. What is shared
 is pickled once. At most `WAITING` items a process are made before they are asked for.
@@ -15,6 +16,7 @@ import functools
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import tempfile
 import threading
@@ -87,7 +89,7 @@ class Workers:
             threads = max(1, n_cores() // self.count)
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="zfnet-"))
             self._file = Path(folder) / "0"
-            self._pool = ProcessPoolExecutor(self.count, context, _start_process, (devices, threads))
+            self._pool = ProcessPoolExecutor(self.count, context, _start_process, (devices, threads, folder))
             self._stack.callback(self._pool.shutdown, cancel_futures=True)
         return self._pool
 
@@ -98,7 +100,7 @@ class Workers:
         self._file = self._file.with_name(str(int(self._file.name) + 1))
         try:
             self._file.write_bytes(pickle.dumps([moved(value, "cpu") for value in shared]))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+        except (pickle.PicklingError, AttributeError, TypeError, RuntimeError) as error:
             raise UserError(
                 f"workers: the network cannot be sent to other processes ({error}); run with workers=1 and gpus=0"
             ) from error
@@ -128,11 +130,11 @@ def moved(value: Any, device: Any) -> Any:
     return value.to(device) if hasattr(value, "to") else value
 
 
-def _start_process(devices: Any, threads: int) -> None:
+def _start_process(devices: Any, threads: int, folder: str) -> None:
     """Prepare this process, before torch is imported; on a CPU not every item needs it."""
     global _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     _device = devices.get()
     if _device != "cpu":
@@ -145,9 +147,10 @@ def _start_process(devices: Any, threads: int) -> None:
     keep_memory()
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent has ended, which has no time to see to it when it is killed."""
+def _end_with_parent(folder: str) -> None:
+    """End this process and remove the parent's temporary folder when the parent has been killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
