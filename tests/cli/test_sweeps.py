@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from zfnet.cli import run
 from zfnet.cli.main import main
+from zfnet.core.errors import UserError
 from zfnet.core.resume import write_checked
 
 has_optuna = pytest.mark.skipif(
@@ -58,6 +59,24 @@ def test_each_point_returns_its_objective_and_the_same_command_takes_the_same_fo
 def test_a_plain_sweep_needs_no_objective(points, returned):
     assert main(["--multirun", "stage=train", "objective=loss,nothing"]) == 0
     assert returned == [3.0, None]
+
+
+def test_the_shards_of_a_sweep_work_in_one_folder(points):
+    assert main(["--multirun", "stage=ablations", "shard=1/2,2/2"]) == 0
+    assert [str(folder) for _, folder in points] == ["outputs", "outputs"]
+
+
+def test_a_point_that_fails_in_a_launchers_process_fails_the_sweep(points, monkeypatch, capsys):
+    """The process ends with the failures that it has noted; an error that it raises reaches the launcher."""
+    processes = iter([1, 2])
+    monkeypatch.setattr(run.os, "getpid", lambda: next(processes, 2))
+    monkeypatch.setattr(run, "run_config", lambda config, typed: fail(config.shard))
+    assert main(["--multirun", "stage=ablations", "shard=a"]) == 2
+    assert capsys.readouterr().err.endswith("zfnet: point 0 (shard=a,stage=ablations): a is none\n")
+
+
+def fail(name):
+    raise UserError(f"{name} is none")
 
 
 @pytest.mark.parametrize("word", ["hydra/sweeper=tpe", "hydra/sweeper=optuna", "hydra/launcher=slurm"])

@@ -77,7 +77,7 @@ def test_the_average_is_that_of_every_crop_of_every_network(stores, wrap):
         model = build("zfnet", 3, 32, width=0.125)
         model.initialize("he", seed)
         networks.append(wrap(model))
-    probabilities = [ten_crop_probabilities(network, images, "fp32") for network in networks]
+    probabilities = [ten_crop_probabilities(place, images, "fp32", *networks) for place in range(3)]
     assert probabilities[0].dtype == np.float64 and np.allclose(probabilities[0].sum(1), 1, atol=1e-12)
     rows = table2(probabilities[:2], probabilities[2], images.index.labels)
     assert rows["average"]["n_networks"] == 2 and rows["all"]["n_networks"] == 3

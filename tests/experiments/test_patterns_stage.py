@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from zfnet.attribution.patterns import load_patterns
+from zfnet.attribution.patterns import estimate, load_patterns
+from zfnet.core.workers import ALONE
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
-from zfnet.experiments.patterns.compute import run
+from zfnet.experiments.patterns.compute import _sum_moments, run
 from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.networks.convnet import build
 from zfnet.networks.network import Network
+from zfnet.networks.predict import center_batches
 
 
 def noise(n: int, seed: int) -> Images:
@@ -97,3 +99,15 @@ def test_images_that_are_all_the_same_end_in_numbers(wrap: Callable[..., Network
     options = PatternsOptions(n_neurons=2, patch=112, patch_sizes=[112], points=2, n_shown=1)
     outcome = run(options, wrap(model, train), train, val, tmp_path, seed=0)
     assert np.isfinite(outcome.numbers["degradation"]["a+"]["area"]["value"])
+
+
+def test_chunks_of_images_have_the_moments_of_all(wrap: Callable[..., Network]) -> None:
+    model, train = build("zfnet", 2, 56, width=0.05), noise(21, 0)
+    model.initialize("he", seed=0)
+    network, rows = wrap(model, train), np.arange(21)[::-1]
+    whole = estimate(model, center_batches(network, train, rows, 2))
+    chunked = _sum_moments(network, train, rows, 2, ALONE)
+    assert chunked.keys() == whole.keys()
+    for name, moments in chunked.items():
+        for key, total in vars(moments).items():
+            torch.testing.assert_close(total, vars(whole[name])[key], rtol=1e-12, atol=1e-9)

@@ -12,11 +12,12 @@ import torch
 
 from zfnet.attribution.engine import Target, project
 from zfnet.attribution.fields import receptive_field
-from zfnet.attribution.strongest import Strongest, choose_maps, strongest, update
+from zfnet.attribution.strongest import Strongest, choose_maps, merge, strongest, update
 from zfnet.attribution.units import in_place, patches, project_units
 from zfnet.attribution.window import cut
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
+from zfnet.experiments import strongest as chunked
 from zfnet.experiments.top_activations.compute import purity, run
 from zfnet.experiments.top_activations.options import TopActivationsOptions
 from zfnet.networks.convnet import ConvNet, build
@@ -223,3 +224,20 @@ def test_a_dead_layer_has_numbers_and_no_figure(module, network, tmp_path):
     assert "layer2.png" in outcome.figures and "layer3.png" not in outcome.figures
     layer = outcome.numbers["layers"]["3"]
     assert layer["n_dead"] == module.conv3.out_channels
+
+
+@pytest.mark.parametrize("first", [1, 3, 9])
+def test_parts_of_the_images_merge_into_one_pass_ties_included(first: int) -> None:
+    maps = torch.randint(0, 4, (12, 5, 2, 3), generator=torch.Generator().manual_seed(first)).float()
+    rows = torch.arange(12) * 2
+    whole = update(None, maps, rows, 4)
+    merged = merge(update(None, maps[:first], rows[:first], 4), update(None, maps[first:], rows[first:], 4))
+    for key, value in vars(whole).items():
+        assert torch.equal(value, vars(merged)[key])
+
+
+def test_a_search_in_chunks_is_one_pass(network: Network, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked, "CHUNK", 2)
+    (by_layer,) = chunked.find_strongest([network], images, np.arange(len(images)), 3, 4)
+    whole = search(network, images, "relu5", 3, batch=4)
+    assert all(torch.equal(value, vars(by_layer["relu5"])[key]) for key, value in vars(whole).items())

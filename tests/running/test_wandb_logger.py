@@ -204,6 +204,7 @@ def test_pictures_with_their_predictions_and_the_confusion_matrix_are_tables(sta
     written = [json.loads(path.read_text()) for path in stage.parent.rglob("media/**/*.table.json")]
     by_columns = {tuple(table["columns"]): table["data"] for table in written}
     assert by_columns["Actual", "Predicted", "nPredictions"][1] == ["cat", "dog", 1]
+    assert any(key.startswith("confusion_table") for line in history for key in line)  # as the dashboard names it
     (row,) = by_columns["image", "class", "predicted"]
     assert row[1:] == ["cat", "dog"] and b"examples.table.json" in whole_file(stage.parent)
 

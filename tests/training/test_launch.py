@@ -144,7 +144,7 @@ def test_a_second_command_waits_for_the_processes_of_one_that_was_killed(tmp_pat
         assert orphan.stdout.readline() == b"holds\n"
         second = threading.Thread(target=run.run_job, args=[job])
         second.start()
-        wait_until(lambda: "of an earlier command are ending; waiting" in capfd.readouterr().err)
+        wait_until(lambda: "another command is training this network; waiting" in capfd.readouterr().err)
         assert not order
         orphan.communicate(b"\n")
         second.join(60)

@@ -58,6 +58,10 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def to(self, device: torch.device | str) -> Moments:
+        """The same sums on a device."""
+        return Moments(*(getattr(self, f.name).to(device) for f in fields(self)))
+
 
 @dataclass(frozen=True)
 class Patterns:
@@ -65,6 +69,13 @@ class Patterns:
 
     kinds: dict[str, dict[str, Tensor]]
     fallbacks: dict[str, dict[str, int]]
+
+    def to(self, device: torch.device | str) -> Patterns:
+        """The same patterns on a device."""
+        kinds = {}
+        for kind, by_name in self.kinds.items():
+            kinds[kind] = {name: pattern.to(device) for name, pattern in by_name.items()}
+        return Patterns(kinds, self.fallbacks)
 
 
 def positive_patterns(module: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tensor]:

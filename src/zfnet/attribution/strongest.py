@@ -71,6 +71,16 @@ def update(best: Strongest | None, activations: Tensor, rows: Tensor, top: int) 
     return Strongest(values, kept_rows, places)
 
 
+def merge(first: Strongest, second: Strongest) -> Strongest:
+    """The strongest of two parts of the images, of which those of `second` follow those of `first`: as in one pass."""
+    top = first.values.shape[1]
+    values, order = torch.cat([first.values, second.values], 1).sort(dim=1, descending=True, stable=True)
+    order = order[:, :top]
+    rows = torch.cat([first.rows, second.rows], 1).gather(1, order)
+    places = torch.cat([first.places, second.places], 1).gather(1, order[..., None].expand(-1, -1, 2))
+    return Strongest(values[:, :top], rows, places)
+
+
 def _nothing(c: int, top: int, like: Tensor) -> Strongest:
     values = torch.full((c, top), float("-inf"), dtype=like.dtype, device=like.device)
     rows = torch.full((c, top), -1, dtype=torch.int64, device=like.device)

@@ -17,12 +17,13 @@ import numpy as np
 
 from zfnet.bench.row import ROUNDS, medians, rate_row, timed
 from zfnet.core.machine import n_cores
+from zfnet.core.workers import WAITING
 from zfnet.data.crops import Frame
 from zfnet.data.decode import read_rgb
 from zfnet.experiments.localization.boxes import iou, mask_box, whole_box
 from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task, locate, whole_map
 from zfnet.experiments.localization.options import LocalizationOptions
-from zfnet.experiments.localization.pool import WAITING, locate_each
+from zfnet.experiments.localization.pool import locate_each
 from zfnet.experiments.localization.score import ENOUGH
 from zfnet.experiments.localization.segment import (
     BACKGROUND,

@@ -19,11 +19,11 @@ from zfnet.core.metrics import METRICS, STEPS, read_metrics
 from zfnet.core.resources import CONF
 from zfnet.pipeline.options import WandbOptions
 from zfnet.pipeline.record import RESULT, read_result
-from zfnet.running.wandb_logger import keyed, scalars, tables
+from zfnet.running.wandb_logger import CONFUSION, CONFUSION_FIELDS, keyed, scalars, tables
 
 DEFINITION = CONF / "dashboard.yaml"
 OUTPUTS = Path("outputs")
-KINDS = ("lines", "bars", "pictures", "table")
+KINDS = ("lines", "bars", "pictures", "table", "confusion")
 MISSING = "the package wandb-workspaces is not installed: `.venv/bin/uv pip install wandb-workspaces`"
 LOGIN = "not logged in to Weights & Biases: run `.venv/bin/wandb login` (or set WANDB_API_KEY), then `make dashboard`"
 
@@ -60,6 +60,8 @@ def logged_keys(outputs: Path) -> set[str]:
             keys |= set(scalars(result["numbers"])) | {f"tables/{name}" for name in tables(result["numbers"])}
             keys |= {f"figures/{Path(name).stem}" for name in result.get("figures", {})}
             keys |= {f"{result.get('stage')}/{key}" for key in result.get("steps", {})}
+            keys |= {"examples"} if result.get("examples") else set()
+            keys |= {"confusion"} & set(result["numbers"])
     return keys
 
 
@@ -85,7 +87,13 @@ def workspace(definition: Mapping[str, Any], entity: str, project: str) -> Any:
             return [reports.BarPlot(title=title, metrics=keys)]
         if entry["kind"] == "pictures":
             return [reports.MediaBrowser(title=title, media_keys=keys, gallery_axis="step", mode="gallery")]
+        if entry["kind"] == "confusion":
+            return [confusion(title, key) for key in keys]
         return [reports.WeavePanelSummaryTable(table_name=key) for key in keys]
+
+    def confusion(title: str, key: str) -> Any:
+        query = {"summaryTable": {"tableKey": f"{key}_table"}}
+        return reports.CustomChart(query, CONFUSION, CONFUSION_FIELDS, {"title": title})
 
     sections = [
         workspaces.Section(name=section["title"], is_open=True, panels=[p for e in section["panels"] for p in panel(e)])

@@ -69,6 +69,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     failures: list[Exception] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
+    main_process = os.getpid()
 
     def job(composed: DictConfig) -> float | None:
         try:
@@ -76,11 +77,15 @@ def compose_and_run(typed: Sequence[str]) -> None:
         except (UserError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in {*DISK_ERRORS, errno.EPIPE}:
                 raise
-            failures.append(error)
             point = HydraConfig.get()
-            if point.mode is RunMode.MULTIRUN:
-                name = f"point {point.job.num} ({point.job.override_dirname})"
-                print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
+            if point.mode is not RunMode.MULTIRUN:
+                failures.append(error)
+                return None
+            name = f"point {point.job.num} ({point.job.override_dirname})"
+            if os.getpid() != main_process:  # a launcher's job
+                raise UserError(f"{name}: {error}") from error
+            failures.append(error)
+            print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
             return None
 
     sys.argv[1:] = with_sweep_folder(prepare(typed))
@@ -125,17 +130,22 @@ def run_point(config: Settings, typed: Sequence[str]) -> float | None:
 def run_config(config: Settings, typed: Sequence[str] = ()) -> Path | None:
     """Check the configuration, run its stages and print where the report is; returns the folder of the last stage.
 
-    typed: the words of the command.
+    None for a list of stages, and for a shard, which has no results. typed: the words of the command.
     """
     from zfnet.report.gallery import write_gallery
     from zfnet.running import runner
+    from zfnet.running.shard import run_shard
 
     options.check(config)
     expand_home(config)
     if config.stage == "list":
         print_stages()
         return None
-    folders = runner.run(config, shlex.join(["zfnet", "run", *typed]))
+    command = shlex.join(["zfnet", "run", *typed])
+    if config.shard:
+        run_shard(config, command)
+        return None
+    folders = runner.run(config, command)
     write_gallery(folders[-1])
     index = folders[-1] / "index.html"
     print(f"report: {index}" if index.exists() else f"results: {folders[-1]}")
@@ -195,7 +205,8 @@ def _validated(composed: DictConfig) -> Settings:
     point = HydraConfig.get()
     overrides = str(OmegaConf.to_container(point.overrides.task, resolve=False))
     names_folders = re.search(r"paths\.outputs=[^,]*\$\{", overrides)
-    if point.mode is RunMode.MULTIRUN and not names_folders:
+    shares_folder = bool(config.shard)  # of one profile
+    if point.mode is RunMode.MULTIRUN and not names_folders and not shares_folder:
         mark_outputs(Path(config.paths.outputs))
         config.paths.outputs = point.runtime.output_dir
         config.paths.cache = config.paths.cache or f"{point.sweep.dir}/images"

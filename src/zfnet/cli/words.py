@@ -28,7 +28,8 @@ WITH_VALUE = {  # options of Hydra that a value follows
     *("--cfg", "-c", "--package", "-p", "--info", "-i", "--shell-completion", "-sc", "--experimental-rerun"),
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
 }
-NO_NUMBERS = ("hydra", "wandb.", "paths.", "checkpoints.", "gpus=", "workers=", "nodes=", "rendezvous=", "device=")
+PROCESSES = ("gpus=", "workers=", "nodes=", "rendezvous=", "device=", "shard=")
+NO_NUMBERS = ("hydra", "wandb.", "paths.", "checkpoints.", *PROCESSES)
 
 
 def prepare(words: Sequence[str]) -> list[str]:

@@ -28,10 +28,11 @@ class Settings:
     objective: str = "top1_error"  # number of the last stage that a sweeper minimizes: its path in result.json
     seed: int = number(0, at_least=0)  # of the analyses
     device: str = choice("auto", "auto", "cpu", "cuda")
-    gpus: int = number(0, at_least=0, at_most=1024)  # training processes, one GPU each; 0: one process on `device`
-    workers: int = number(1, at_least=1, at_most=1024)  # training processes on the CPU, where gpus=0
-    nodes: int = number(1, at_least=1, at_most=4096)  # machines that train together; see docs/runs.md
+    gpus: int = number(0, at_least=0, at_most=1024)  # processes, one GPU each; 0: one process on `device`
+    workers: int = number(1, at_least=1, at_most=1024)  # processes on the CPU, where gpus=0
+    nodes: int = number(1, at_least=1, at_most=4096)  # machines that train together; see docs/cluster.md
     rendezvous: str = ""  # host:port at which several nodes meet
+    shard: str = ""  # i/n: only train the networks of the i-th of n parts, as one job of n; see docs/cluster.md
     paths: PathsOptions = field(default_factory=PathsOptions)
     data: DataOptions = field(default_factory=DataOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)

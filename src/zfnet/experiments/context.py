@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zfnet.core.errors import LacksData, LacksLayer
 from zfnet.core.machine import pick_device
+from zfnet.core.workers import Workers
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
 from zfnet.networks.options import TRAINED
@@ -29,6 +30,13 @@ CACHING = ("data.menagerie", "data.bad_limit", "data.cache", "data.quality")
 def is_borrowed(config: Settings) -> bool:
     """Whether the network that the configuration names was trained elsewhere."""
     return config.network.name != TRAINED
+
+
+def device_of(config: Settings) -> str:
+    """The device of trainings and analyses, as the key `device` has it."""
+    if config.gpus:
+        return "cuda"
+    return "cpu" if config.workers * config.nodes > 1 else config.device
 
 
 def folder_of(config: Settings, stage: str, shared: bool = False) -> Path:
@@ -55,6 +63,7 @@ class Context:
     out: the stage's folder. image_cache: the folder of the data stage's caches train/ and val/.
     result_of: the result of another stage where it is current, else None.
     initial: the network has its initial weights, for the null control of the stage whose folder is `kept`.
+    workers: the processes that compute independent items.
     """
 
     config: Settings
@@ -64,6 +73,7 @@ class Context:
     result_of: Callable[[str], dict[str, Any] | None]
     initial: bool = False
     kept: Path | None = None
+    workers: Workers = field(default_factory=Workers)
 
     @property
     def options(self) -> Any:
@@ -76,7 +86,7 @@ class Context:
 
     @cached_property
     def device(self) -> torch.device:
-        return pick_device(self.config.device)
+        return pick_device(device_of(self.config))
 
     def folder(self, stage: str) -> Path:
         """The folder of another stage that all networks share: data, train, ensemble, ablations, evolution."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from zfnet.experiments.context import Context
 from zfnet.experiments.control import Control
+from zfnet.experiments.trainings import Training
 from zfnet.pipeline.record import Outcome
 
 
@@ -31,6 +32,7 @@ class Stage:
     check: Callable[[Context], None] = nothing_to_check
     options: type[Any] | None = None  # dataclass of its section of the configuration, which has the stage's name
     control: Control | None = None  # the null control of its numbers, which runs after it
+    trainings: Callable[[Context], list[Training]] | None = None  # the networks that it trains, each in its folder
     needs: tuple[str, ...] = ()
     borrowed_needs: tuple[str, ...] = ("data",)
     reads: tuple[str, ...] = ()

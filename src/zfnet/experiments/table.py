@@ -44,3 +44,4 @@ TABLE: tuple[Stage, ...] = (
 STAGES: dict[str, Stage] = {stage.name: stage for stage in TABLE}
 
 Config = with_sections({stage.name: stage.options for stage in TABLE if stage.options})  # the schema of conf/
+Config.__module__ = __name__  # where a process that gets it pickled finds it

@@ -9,6 +9,8 @@ dropout off, the maps flattened. Crops are [NS] too: the center crop, or the mea
 One forward pass fills all layers, shard by shard of rows. A later run computes the shards that are missing or damaged.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from torch import Tensor
 from zfnet.core.files import npy_header, os_errors_named
 from zfnet.core.progress import track
 from zfnet.core.resume import Part, PartWriter, Store, is_whole, report_damage
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.networks.network import Network
 from zfnet.networks.walk import outputs
@@ -30,7 +33,13 @@ SHARD = 1024  # rows between two records in the resume store
 
 
 def extract(
-    network: Network, images: Images, modules: Sequence[str], crops: str, folder: Path, batch: int = 64
+    network: Network,
+    images: Images,
+    modules: Sequence[str],
+    crops: str,
+    folder: Path,
+    batch: int = 64,
+    workers: Workers = ALONE,
 ) -> dict[str, np.ndarray]:
     """(n, d) features of all images at the named modules, as read-only memory maps by module name.
 
@@ -44,14 +53,31 @@ def extract(
     if missing:
         for file in files.values():
             file.allocate()
-    for rows in track(missing, "features, shards:"):
-        with contextlib.ExitStack() as stack:
-            writers = {name: stack.enter_context(file.writer(rows.start)) for name, file in files.items()}
-            for _, features in _forward(network, images, modules, crops, np.array(rows), batch):
-                for name, values in features.items():
-                    writers[name].write(values.float().cpu().numpy().tobytes())
-            store.put(str(rows), {name: writer.finish() for name, writer in writers.items()})
+    plan = _Plan(tuple(modules), crops, files, batch)
+    written = track(workers.map(_write_shard, missing, network, images, plan), "features, shards:", len(missing))
+    for rows, parts in zip(missing, written, strict=True):
+        store.put(str(rows), parts)
     return {name: file.open() for name, file in files.items()}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which features are computed of all shards, and the file of each module."""
+
+    modules: tuple[str, ...]
+    crops: str
+    files: Mapping[str, _File]
+    batch: int
+
+
+def _write_shard(rows: range, network: Network, images: Images, plan: _Plan) -> dict[str, Part]:
+    """The parts of the files with the features of these rows, which are written there."""
+    with contextlib.ExitStack() as stack:
+        writers = {name: stack.enter_context(file.writer(rows.start)) for name, file in plan.files.items()}
+        for _, features in _forward(network, images, plan.modules, plan.crops, np.array(rows), plan.batch):
+            for name, values in features.items():
+                writers[name].write(values.float().cpu().numpy().tobytes())
+        return {name: writer.finish() for name, writer in writers.items()}
 
 
 @torch.inference_mode()

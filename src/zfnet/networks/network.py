@@ -6,12 +6,13 @@ of a network of torchvision or timm, or of anybody's `nn.Module`.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -113,6 +114,11 @@ class Network:
     def center(self, frames: np.ndarray) -> Tensor:
         """Inputs of the center crops of frames (b, side, side, 3), on the network's device."""
         return self.inputs.center(frames).to(self.device)
+
+    def to(self, device: torch.device | str) -> Network:
+        """The network on a device; the module is copied."""
+        chooser = self.chooser.to(device) if self.chooser else None
+        return replace(self, module=copy.deepcopy(self.module).to(device), chooser=chooser)
 
     def fingerprint(self) -> str:
         """Hash of the modules, the weights and the preprocessing."""

@@ -26,10 +26,11 @@ from zfnet.core.machine import device_name, keep_memory, pick_device
 from zfnet.core.options import flatten
 from zfnet.core.progress import duration
 from zfnet.core.resume import Part, checksum, read_checked
+from zfnet.core.workers import Workers
 from zfnet.data.listing import mark_outputs
 from zfnet.experiments import sources
 from zfnet.experiments.config import Settings
-from zfnet.experiments.context import Context, folder_of, is_borrowed, raw_files
+from zfnet.experiments.context import Context, device_of, folder_of, is_borrowed, raw_files
 from zfnet.experiments.control import add_control
 from zfnet.experiments.explain.photo import folder_name
 from zfnet.experiments.stage import Stage
@@ -223,6 +224,10 @@ def check_all(stages: list[Stage], config: Settings) -> dict[str, str]:
     stage -> why.
     """
     named, passed_over = parse_stages(config.stage), {}
+    if any(stage.uses_network or stage.trains for stage in stages):
+        from zfnet.training.run import check_machine
+
+        check_machine(config.device, config.gpus, config.nodes, config.rendezvous)
     if is_borrowed(config) and any(stage.uses_network for stage in stages):
         from zfnet.networks.load import check_network
 
@@ -264,9 +269,10 @@ def _run_stage(stage: Stage, config: Settings, command: str, logged: bool, passe
     commit = record.commit()  # of the code that runs, even if the checkout changes meanwhile
     outcome, started = None, time.monotonic()
     try:
-        context = context_of(stage, config)
-        outcome = record.skipped(passed_over) if passed_over else stage.run(context)
-        add_control(stage.control, context, outcome)
+        with Workers(config.gpus or config.workers, cuda=config.gpus > 0) as workers:
+            context = dataclasses.replace(context_of(stage, config), workers=workers)
+            outcome = record.skipped(passed_over) if passed_over else stage.run(context)
+            add_control(stage.control, context, outcome)
     finally:
         logger.finish(outcome)
     seconds = time.monotonic() - started
@@ -294,7 +300,7 @@ def _write_result(
         "versions": record.versions(),
         "commit": commit[0],
         "dirty": commit[1],
-        "device": device_name(pick_device(config.device)),
+        "device": device_name(pick_device(device_of(config))),
         "training": _training(stage, config),
         "seconds": round(seconds, 2),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -303,6 +309,7 @@ def _write_result(
         "numbers": outcome.numbers,
         "figures": outcome.figures,
         "steps": outcome.steps,
+        "examples": outcome.examples,
     }
     record.write_result(stage_folder(stage, config), result)
 

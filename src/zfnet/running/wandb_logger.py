@@ -34,6 +34,9 @@ PATIENCE = 20.0  # seconds that the service may take to answer the first call
 BY_IMAGES = ("loss", "val_loss", "step_loss", "lr", "images_per_second")  # metrics drawn against the images seen
 BY_CLASS = ("per_class", "ap")  # mappings class -> number that become tables
 
+CONFUSION = "wandb/confusion_matrix/v1"  # W&B's chart, and the columns of its table by the names that it has for them
+CONFUSION_FIELDS = {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
+
 _unreachable = False  # no answer or no login in this process: later runs stay offline
 
 
@@ -248,9 +251,8 @@ def _confusion(classes: list[str], counts: list[list[int]]) -> Any:
     data = []
     for actual, row in zip(classes, counts, strict=True):
         data += [[actual, predicted, count] for predicted, count in zip(classes, row, strict=True)]
-    table = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=data)
-    fields = {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
-    return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, {"title": "Confusion"})
+    table = wandb.Table(columns=list(CONFUSION_FIELDS), data=data)
+    return wandb.plot_table(CONFUSION, table, CONFUSION_FIELDS, {"title": "Confusion"})
 
 
 def _open(

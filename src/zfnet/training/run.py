@@ -16,8 +16,8 @@ from zfnet.training.distributed import join_world, launch
 from zfnet.training.ended import has_ended, read_numbers
 from zfnet.training.fit import Job, fit, measured_hash
 
-# The training processes of a command that was killed write a checkpoint before they end.
-_ENDING = "training processes of an earlier command are ending; waiting for them"
+# Also the processes of a command that was killed: they write a checkpoint before they end.
+_BUSY = "another command is training this network; waiting for it"
 
 
 def train_network(job: Job, processes: int = 1, nodes: int = 1, rendezvous: str = "") -> dict[str, Any]:
@@ -38,7 +38,7 @@ def run_job(job: Job) -> dict[str, Any]:
     train, val, inputs = _images(job)
     with join_world(job.device) as world, contextlib.ExitStack() as locked:
         if world.is_main:
-            locked.enter_context(lock_folder(Path(job.out) / "training", f"{job.out}: {_ENDING}", wait=True))
+            locked.enter_context(lock_folder(Path(job.out) / "training", f"{job.out}: {_BUSY}", wait=True))
         return fit(job, world, train, val, inputs)
 
 

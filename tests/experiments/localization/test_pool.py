@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,11 +33,22 @@ def task(photo: Path, row: int) -> Task:
     return Task(row, photo, np.random.default_rng(row).random((1, 16, 16)).astype(np.float32), seed=row)
 
 
+def making(photo: Path, made: list[int]) -> Callable[[Sequence[int]], Iterator[Task]]:
+    """Makes the tasks of rows, which are added to `made`."""
+
+    def make(rows: Sequence[int]) -> Iterator[Task]:
+        for row in rows:
+            made.append(row)
+            yield task(photo, row)
+
+    return make
+
+
 def test_results_come_in_the_order_of_the_rows_however_they_were_found(photo: Path, tmp_path: Path) -> None:
     partial = tmp_path / "partial.jsonl"
-    first = locate_all([5, 2], lambda row: task(photo, row), METHODS, 1, partial, "key")
+    first = locate_all([5, 2], making(photo, []), METHODS, 1, partial, "key")
     made: list[int] = []
-    located = locate_all([2, 9, 5], lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
+    located = locate_all([2, 9, 5], making(photo, made), METHODS, 1, partial, "key")
     assert made == [9] and [image.row for image in located] == [2, 9, 5]
     assert located[0].boxes == first[1].boxes and located[2].seconds == first[0].seconds
 
@@ -47,7 +59,7 @@ def test_an_unreadable_image_is_named_from_any_process(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"broken\.jpg"):
             locate_all(
                 range(3),
-                lambda row: task(tmp_path / "broken.jpg", row),
+                making(tmp_path / "broken.jpg", []),
                 METHODS,
                 processes,
                 tmp_path / "partial.jsonl",
@@ -64,7 +76,7 @@ def test_damage_is_named_and_only_the_images_it_hits_are_localized_again(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     partial, rows, random = tmp_path / "partial.jsonl", [5, 2, 7], np.random.default_rng(0)
-    whole = locate_all(rows, lambda row: task(photo, row), METHODS, 1, partial, "key")
+    whole = locate_all(rows, making(photo, []), METHODS, 1, partial, "key")
     good = partial.read_bytes()
     made: list[int] = []
     for i in range(40):
@@ -72,7 +84,7 @@ def test_damage_is_named_and_only_the_images_it_hits_are_localized_again(
         changed[random.integers(len(good))] ^= 1 << int(random.integers(8))
         partial.write_bytes(bytes(changed) if i % 2 else good[: random.integers(len(good))])
         resume.report_damage.cache_clear()
-        again = locate_all(rows, lambda row: made.append(row) or task(photo, row), METHODS, 1, partial, "key")  # type: ignore[func-returns-value]
+        again = locate_all(rows, making(photo, made), METHODS, 1, partial, "key")
         assert [replace(image, seconds=0) for image in again] == [replace(image, seconds=0) for image in whole]
         assert len(made) <= (2 if i % 2 else 3)
         assert str(partial) in capsys.readouterr().err or not i % 2  # a cut between two lines is only an interruption

@@ -246,6 +246,12 @@ class StoredFrames:
             return self._gather(rows)
         return fill(np.empty((len(rows), *self.shape[1:]), np.uint8), lambda i: self._decode(rows[i]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "data": None}  # the file is mapped again where this is unpickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, data=_map_bytes(state["file"]))
+
     def take(self, rows: Any, axis: int = 0) -> StoredFrames:
         """The frames of `rows`, still as stored."""
         if axis != 0:
@@ -293,13 +299,18 @@ class StoredFrames:
         return UserError(f"{self.file}: frame {row} is damaged; {DELETE}")
 
 
+def _map_bytes(file: Path) -> np.ndarray:
+    """The bytes of a file as a read-only memory map."""
+    return np.memmap(file, np.uint8, "r").view(np.ndarray) if file.stat().st_size else np.zeros(0, np.uint8)
+
+
 def open_frames(folder: Path, packing: Packing, lengths: np.ndarray, checksums: np.ndarray) -> StoredFrames:
     """The frames that `write_frames` wrote to `folder`. Raises OSError or ValueError when the file is incomplete."""
     file, header = folder / FILES[packing.kind], len(packing.header(0))
     expected = header + int(lengths.sum())
     if file.stat().st_size != expected:
         raise ValueError(f"{file.name} has {file.stat().st_size} bytes and should have {expected}")
-    data = np.memmap(file, np.uint8, "r").view(np.ndarray) if expected else np.zeros(0, np.uint8)
+    data = _map_bytes(file)
     starts, whole = header + np.cumsum(lengths) - lengths, np.zeros(len(lengths), bool)
     return StoredFrames(data, packing.kind, starts, lengths, checksums, whole, packing.size, file)
 

@@ -1,5 +1,6 @@
 """Stage ablations: [ZF13] Table 3, networks with layers removed or resized, all trained alike."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,12 @@ from zfnet.experiments.stage import Stage
 from zfnet.experiments.trainings import (
     NOCLIP,
     PAPERSCALE,
+    Training,
     check_training,
     error_measure,
-    train_one,
-    trained_elsewhere,
+    train_unless_elsewhere,
     variant,
 )
-from zfnet.networks.options import ModelOptions
 from zfnet.pipeline.record import Outcome
 from zfnet.training.options import TrainOptions
 
@@ -33,21 +33,38 @@ def check(context: Context) -> None:
     check_training(context, *options.rows)
 
 
+def trainings_by_row(context: Context) -> dict[str, list[Training]]:
+    """The trainings of each row, one a seed."""
+    config, options = context.config, context.options
+    caches = few_classes(context, options.n_classes, context.out / "images")
+    by_row = {}
+    for row in rows_of(options.rows, options.paperscale_epochs):
+        model, recipe = variant(config.model, _recipe(context), row, options.paperscale_epochs)
+        of_row = []
+        for seed in options.seeds:
+            of_row.append(Training(model, replace(recipe, seed=seed), context.out / row / f"seed_{seed}", caches))
+        by_row[row] = of_row
+    return by_row
+
+
+def trainings(context: Context) -> list[Training]:
+    """Those of all rows, row by row."""
+    return list(itertools.chain.from_iterable(trainings_by_row(context).values()))
+
+
 def run(context: Context) -> Outcome:
     from zfnet.networks.table import architecture
     from zfnet.training.fit import MEASURED
 
     config, options = context.config, context.options
-    recipe = replace(config.train, epochs=options.epochs or config.train.epochs, snapshots=[])
-    caches = few_classes(context, options.n_classes, context.out / "images")
+    recipe = _recipe(context)
     table: dict[str, Any] = {}
     train_seconds = 0.0
-    rows = rows_of(options.rows, options.paperscale_epochs)
-    for row in rows:
-        model, changed = variant(config.model, recipe, row, options.paperscale_epochs)
-        trained = [_train(context, row, model, replace(changed, seed=seed), caches) for seed in options.seeds]
-        folders, runs = zip(*trained, strict=True)
-        table[row] = summary(runs) | {"folders": list(folders)}
+    for row, of_row in trainings_by_row(context).items():
+        trained = [train_unless_elsewhere(context, training) for training in of_row]
+        folders = [folder.relative_to(context.out.parent).as_posix() for folder, _ in trained]
+        runs = [numbers_of_run for _, numbers_of_run in trained]
+        table[row] = summary(runs) | {"folders": folders}
         train_seconds += sum(run["train_seconds"] for run in runs)
         print(f"  {row:22} val top-1 error {table[row]['val_top1_error']['value']:.1f} %", flush=True)
     last = runs[0]
@@ -66,22 +83,13 @@ def run(context: Context) -> Outcome:
     best = min(table, key=lambda row: table[row]["val_top1_error"]["value"])
     unfinished = [row for row, numbers_of_row in table.items() if not numbers_of_row["converged"]]
     ended = f"not converged: {', '.join(unfinished)}" if unfinished else "all converged"
-    return Outcome(numbers, {}, f"{len(rows)} networks, best {best}; {ended}")
+    return Outcome(numbers, {}, f"{len(table)} networks, best {best}; {ended}")
 
 
-def _train(
-    context: Context, row: str, model: ModelOptions, recipe: TrainOptions, caches: Path
-) -> tuple[str, dict[str, Any]]:
-    """(folder below the profile's, numbers) of one training, which may be that of stage train or ensemble."""
-    from zfnet.training.ended import read_numbers
-
-    folder = trained_elsewhere(context, model, recipe, caches)
-    if folder is not None:
-        numbers = read_numbers(folder)
-    else:
-        folder = context.out / row / f"seed_{recipe.seed}"
-        numbers = train_one(context, model, recipe, folder, caches)
-    return folder.relative_to(context.out.parent).as_posix(), numbers
+def _recipe(context: Context) -> TrainOptions:
+    """The recipe of all rows but for what is peculiar to one."""
+    recipe = context.config.train
+    return replace(recipe, epochs=context.options.epochs or recipe.epochs, snapshots=[])
 
 
 def _rule(recipe: TrainOptions) -> str:
@@ -154,6 +162,7 @@ ABLATIONS = Stage(
     check,
     options=AblationsOptions,
     control=control,
+    trainings=trainings,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
     version=5,

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from zfnet.core.progress import track
 from zfnet.data.cache.images import Images
 from zfnet.experiments.trainings import error_measure
 from zfnet.networks.network import Network
 from zfnet.networks.predict import predict
 
 
-def ten_crop_probabilities(network: Network, images: Images, precision: str) -> np.ndarray:
-    """Probabilities of every image averaged over its ten crops, (n, classes) float64."""
-    rows = np.arange(len(images))
+def ten_crop_probabilities(place: int, images: Images, precision: str, *networks: Network) -> np.ndarray:
+    """Probabilities of every image averaged over its ten crops, (n, classes) float64, by the network at a place."""
+    network, rows = networks[place], np.arange(len(images))
     probabilities = np.zeros((len(images), len(network.classes)))
-    for part, batch in track(predict(network, images, rows, "ten", precision), "ten crops, batch"):
+    for part, batch in predict(network, images, rows, "ten", precision):
         probabilities[part] = batch.cpu().numpy()
     return probabilities
 

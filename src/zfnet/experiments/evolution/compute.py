@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from zfnet.attribution.fields import receptive_field
-from zfnet.attribution.strongest import Strongest, strongest
+from zfnet.attribution.strongest import Strongest
 from zfnet.attribution.units import CHUNK, project_units
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.evolution.alone import project_alone, project_noise, relative_changes
 from zfnet.experiments.evolution.figure import draw, draw_chart, pictures, write_steps
 from zfnet.experiments.evolution.options import EvolutionOptions
+from zfnet.experiments.strongest import find_strongest
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome, skipped
@@ -44,6 +46,7 @@ def run(
     out: Path,
     seed: int,
     load: Callable[[Path], Network],
+    workers: Workers = ALONE,
 ) -> Outcome:
     """Figure 4 from (epoch, file) snapshots, a picture a layer, and the epoch at which each layer has settled.
 
@@ -54,7 +57,7 @@ def run(
     epochs = [epoch for epoch, _ in checkpoints]
     networks = [load(path) for _, path in checkpoints]
     rows = _drawn_rows(len(images), options.n_images, seed)
-    by_snapshot = [_strongest(network, images, rows, options.batch) for network in networks]
+    by_snapshot = find_strongest(networks, images, rows, 1, options.batch, workers)
     numbers: dict[str, Any] = {"epochs": epochs, "n_images": len(rows), "layers": {}}
     numbers["control"] = {"epochs": epochs, "relative_changes": relative_changes(networks), "layers": {}}
     figures: dict[str, str] = {}
@@ -91,11 +94,6 @@ def run(
     settled = {n: values["settled"]["value"] for n, values in numbers["layers"].items()}
     headline = "settled at epoch " + ", ".join(f"{epoch:.1f} (layer {n})" for n, epoch in settled.items())
     return Outcome(numbers, figures, headline, steps)
-
-
-def _strongest(network: Network, images: Images, rows: np.ndarray, batch: int) -> dict[str, Strongest]:
-    batches = center_batches(network, images, rows, batch, "strongest activations: batch")
-    return strongest(network.module, batches, rows, list(network.feature_maps.values()), top=1)
 
 
 def project_snapshots(

@@ -27,7 +27,8 @@ def run(context: Context) -> Outcome:
     def load(path: Path) -> Network:
         return load_trained(path, context.device)
 
-    return compute.run(context.options, checkpoints, context.train, context.out, context.seed, load)
+    out, seed, workers = context.out, context.seed, context.workers
+    return compute.run(context.options, checkpoints, context.train, out, seed, load, workers)
 
 
 EVOLUTION = Stage(

@@ -29,6 +29,7 @@ Images whose class the network does not know have no probability of the true cla
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from torch import Tensor
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
 from zfnet.experiments.invariance.curves import Curves
@@ -117,6 +119,46 @@ def respond(network: Network, inputs: Tensor, layers: tuple[int, ...]) -> tuple[
     return features, kept[WHOLE].double().softmax(1).cpu()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One image, its class (-1: unknown), and how it is transformed; `unit` is D_l by layer."""
+
+    row: int
+    label: int
+    kind: str
+    amounts: np.ndarray
+    unit: dict[int, float]
+    batch: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """The curves of one image over the amounts (a,), as in Curves."""
+
+    distances: dict[int, np.ndarray]
+    straightness: dict[int, float]
+    probability: np.ndarray
+    kept: np.ndarray
+    change: np.ndarray
+
+
+def examine(asked: Asked, network: Network, images: Images) -> Response:
+    """The response of one image."""
+    shown = pictures(network.inputs, images, asked.row, asked.kind, [IDENTITY[asked.kind], *asked.amounts])
+    inputs = network.inputs.prepare(shown).split(asked.batch)
+    parts = [respond(network, part, tuple(asked.unit)) for part in inputs]
+    distances, straight = {}, {}
+    for n, unit in asked.unit.items():
+        features = torch.cat([part[n] for part, _ in parts])
+        distances[n] = (features[1:] - features[0]).norm(dim=1).cpu().numpy() / unit
+        straight[n] = straightness(features[1:])
+    answers = torch.cat([part for _, part in parts]).numpy()
+    classes, guesses = answers[1:], answers.argmax(1)
+    unknown = np.full(len(asked.amounts), np.nan)
+    probability = classes[:, asked.label] if asked.label >= 0 else unknown
+    return Response(distances, straight, probability, guesses[1:] == guesses[0], pixel_change(shown))
+
+
 def measure(
     network: Network,
     images: Images,
@@ -125,31 +167,19 @@ def measure(
     amounts: np.ndarray,
     unit: dict[int, float],
     batch: int = 128,
+    workers: Workers = ALONE,
 ) -> Curves:
     """Canonical distances and the true class's probability of each image under each amount; `unit` is D_l."""
-    distances: dict[int, list[np.ndarray]] = {n: [] for n in unit}
-    straight: dict[int, list[float]] = {n: [] for n in unit}
-    probability, kept, change = [], [], []
     labels = network.classes.labels(images.index)
-    for row in track(rows, f"invariance, {kind}"):
-        shown = pictures(network.inputs, images, row, kind, [IDENTITY[kind], *amounts])
-        parts = [respond(network, part, tuple(unit)) for part in network.inputs.prepare(shown).split(batch)]
-        for n in unit:
-            features = torch.cat([part[n] for part, _ in parts])
-            distances[n].append((features[1:] - features[0]).norm(dim=1).cpu().numpy() / unit[n])
-            straight[n].append(straightness(features[1:]))
-        answers = torch.cat([part for _, part in parts]).numpy()
-        classes, guesses = answers[1:], answers.argmax(1)
-        kept.append(guesses[1:] == guesses[0])
-        change.append(pixel_change(shown))
-        probability.append(classes[:, labels[row]] if labels[row] >= 0 else np.full(len(amounts), np.nan))
+    asked = [Asked(int(row), int(labels[row]), kind, amounts, unit, batch) for row in rows]
+    responses = list(track(workers.map(examine, asked, network, images), f"invariance, {kind}", len(asked)))
     return Curves(
         amounts,
-        {n: np.stack(values) for n, values in distances.items()},
-        {n: np.array(values) for n, values in straight.items()},
-        np.stack(probability),
-        np.stack(kept),
-        np.stack(change),
+        {n: np.stack([response.distances[n] for response in responses]) for n in unit},
+        {n: np.array([response.straightness[n] for response in responses]) for n in unit},
+        np.stack([response.probability for response in responses]),
+        np.stack([response.kept for response in responses]),
+        np.stack([response.change for response in responses]),
     )
 
 
@@ -175,17 +205,21 @@ def equally_far(moved: Curves, turned: Curves) -> np.ndarray:
     return np.array(differences)
 
 
-def stability(network: Network, images: Images, rows: np.ndarray) -> dict[str, np.ndarray]:
+def stability(network: Network, images: Images, rows: np.ndarray, workers: Workers = ALONE) -> dict[str, np.ndarray]:
     """Whether the most probable class stays under each of STABILITY, 0 or 1, (n,) each."""
-    kept: dict[str, list[bool]] = {name: [] for name in STABILITY}
-    for row in track(rows, "stability of the answer"):
-        moved = [
-            views(network.inputs, images, row, kind, [IDENTITY[kind], *amounts]) for kind, amounts in STABILITY.values()
-        ]
-        _, classes = respond(network, torch.cat(moved), ())
-        for name, part in zip(STABILITY, classes.argmax(1).split([len(m) for m in moved]), strict=True):
-            kept[name].append(bool((part[1:] == part[0]).all()))
-    return {name: np.array(values, dtype=np.float64) for name, values in kept.items()}
+    of_images = track(workers.map(stays, rows.tolist(), network, images), "stability of the answer", len(rows))
+    kept = np.array(list(of_images), dtype=np.float64).reshape(-1, len(STABILITY))
+    return dict(zip(STABILITY, kept.T, strict=True))
+
+
+def stays(row: int, network: Network, images: Images) -> list[bool]:
+    """Whether the most probable class of one image stays, under each of STABILITY."""
+    moved = []
+    for kind, amounts in STABILITY.values():
+        moved.append(views(network.inputs, images, row, kind, [IDENTITY[kind], *amounts]))
+    _, classes = respond(network, torch.cat(moved), ())
+    parts = classes.argmax(1).split([len(part) for part in moved])
+    return [bool((part[1:] == part[0]).all()) for part in parts]
 
 
 def is_correct(network: Network, images: Images, rows: np.ndarray) -> np.ndarray:
@@ -235,7 +269,9 @@ def area(amounts: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.trapezoid(values, amounts, axis=-1) / (amounts[-1] - amounts[0])
 
 
-def run(options: InvarianceOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
+def run(
+    options: InvarianceOptions, network: Network, images: Images, out: Path, seed: int, workers: Workers = ALONE
+) -> Outcome:
     """Fig. 5 for `n_images` and the measures over `n_score`; writes invariance.svg and invariance_images.jpg."""
     layers = (1, network.depth)
     unit = mean_distance(network, images, layers, seed)
@@ -251,15 +287,15 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
     shown_curves: dict[str, Curves] = {}
     scored_curves: dict[str, Curves] = {}
     for kind, amounts in axes.items():
-        shown_curves[kind] = measure(network, images, shown, kind, amounts, unit, options.batch)
-        scored_curves[kind] = measure(network, images, rows, kind, amounts, unit, options.batch)
+        shown_curves[kind] = measure(network, images, shown, kind, amounts, unit, options.batch, workers)
+        scored_curves[kind] = measure(network, images, rows, kind, amounts, unit, options.batch, workers)
     names = _names(images, shown)
     invariance_figure.draw_curves(shown_curves, scored_curves, names, layers, out / FIGURE)
     extremes = _extremes(options, network.inputs, images, shown)
     invariance_figure.draw_images(network.inputs, images, shown, extremes, names, out / PICTURES)
     known = network.classes.labels(images.index)[rows] >= 0
     correct = is_correct(network, images, rows)
-    stays = stability(network, images, rows)
+    stable = stability(network, images, rows, workers)
     turned = scored_curves["rotation"]
     far = {kind: equally_far(scored_curves[kind], turned)[correct] for kind in ("translation", "scale")}
     numbers: dict[str, Any] = {
@@ -269,8 +305,8 @@ def run(options: InvarianceOptions, network: Network, images: Images, out: Path,
         "unit": {f"layer{n}": value for n, value in unit.items()},
         **{kind: summarize(kind, curves, seed) for kind, curves in scored_curves.items()},
         "n_correct": int(correct.sum()),
-        "stability": _shares(stays, seed),
-        "stability_of_correct": _shares({name: values[correct] for name, values in stays.items()}, seed),
+        "stability": _shares(stable, seed),
+        "stability_of_correct": _shares({name: values[correct] for name, values in stable.items()}, seed),
         "equally_far": _shares({f"{kind} minus rotation": _known(values) for kind, values in far.items()}, seed),
     }
     return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))

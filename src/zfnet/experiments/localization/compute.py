@@ -26,6 +26,7 @@ import numpy as np
 
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.locate import Methods
 from zfnet.experiments.localization.measure import measure, truth_of, write_files, write_picture
@@ -51,7 +52,8 @@ class Work:
     source: Source
     name: str  # of the source
     seed: int
-    processes: int
+    processes: int  # that make boxes
+    workers: Workers  # that run the network
 
 
 def run(
@@ -64,6 +66,7 @@ def run(
     seed: int,
     processes: int,
     further: Images | None = None,
+    workers: Workers = ALONE,
 ) -> Outcome:
     """Errors in percent and mean IoU of the method and the baselines, each a measure, and the picture.
 
@@ -71,7 +74,7 @@ def run(
     their numbers are in "images". Raises UserError when no image has a box, a blacklist names none of the images, or a
     map is not finite.
     """
-    work = Work(network, sources[options.saliency], options.saliency, seed, processes)
+    work = Work(network, sources[options.saliency], options.saliency, seed, processes, workers)
     choosing = images if options.tune_on == "val" else train
     options, numbers = _tune(options, work, choosing, sources, out)
     used = np.zeros(0, np.int64)
@@ -110,7 +113,8 @@ def _tune(
         return options, {}
     names = dict.fromkeys([options.saliency, *options.compare])
     tuned = {
-        name: tune(options, work.network, images, sources[name], name, out, work.seed, work.processes) for name in names
+        name: tune(options, work.network, images, sources[name], name, out, work.seed, work.processes, work.workers)
+        for name in names
     }
     chosen, numbers = tuned[options.saliency]
     if not options.compare:
@@ -132,26 +136,34 @@ def score_set(
     if len(rows) == 0:
         raise UserError(f"localization.tune: {len(used)} images choose, and none is left to be scored; ask for fewer")
     labels = work.network.classes.labels(images.index)[rows]
-    guesses = guess(work.network, images, rows, options)
+    guesses = guess(work.network, images, rows, options, work.workers)
     asked = {int(row): _asked(guessed, label) for row, guessed, label in zip(rows, guesses, labels, strict=True)}
     truth = truth_of(images, rows, labels, options.blacklist)
     tasks = TaskMaker(images, work.source(images), asked, work.seed)
     cuts, paper = {"grabcut": options}, published(options)
     methods = Methods(cuts if paper == options else cuts | {"svz13": paper}, {"threshold": options})
-    located = tasks.locate_all(methods, work.network, work.name, out / "partial.jsonl", work.processes)
+    located = tasks.locate_all(methods, work.network, work.name, out / "partial.jsonl", work.processes, work.workers)
     write_files(out, images, rows, guesses, located, truth)
     write_picture(out / "localization.png", tasks, work.network.classes.names, guesses, truth, options)
     numbers = measure(located, list(asked.values()), guesses, truth, options, work.seed)
     return numbers | {"n_without_boxes": len(images.index) - sum(len(boxes) > 0 for boxes in images.index.boxes)}
 
 
-def guess(network: Network, images: Images, rows: np.ndarray, options: LocalizationOptions) -> np.ndarray:
+def guess(
+    network: Network, images: Images, rows: np.ndarray, options: LocalizationOptions, workers: Workers = ALONE
+) -> np.ndarray:
     """The most probable outputs (n, j) of the images, best first; j = `options.guesses`, or all classes if fewer."""
-    count = min(options.guesses, len(network.classes))
     n_images = max(1, options.batch // (10 if options.crops == "ten" else 1))
-    batches = predict(network, images, rows, options.crops, batch=options.batch)
-    tracked = track(batches, f"classifying images x{n_images}", -(-len(rows) // n_images))
-    return np.concatenate([probabilities.topk(count, dim=1).indices.cpu().numpy() for _, probabilities in tracked])
+    batches = np.split(rows, range(n_images, len(rows), n_images))
+    guessed = workers.map(_guess, batches, network, images, options)
+    return np.concatenate(list(track(guessed, f"classifying images x{n_images}", len(batches))))
+
+
+def _guess(rows: np.ndarray, network: Network, images: Images, options: LocalizationOptions) -> np.ndarray:
+    """The guesses of one batch."""
+    count = min(options.guesses, len(network.classes))
+    ((_, probabilities),) = predict(network, images, rows, options.crops, batch=options.batch)
+    return probabilities.topk(count, dim=1).indices.cpu().numpy()
 
 
 def _asked(guessed: np.ndarray, true: int) -> list[int]:

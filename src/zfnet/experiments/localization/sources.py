@@ -9,7 +9,10 @@
 the patterns take up to N_PATTERN_IMAGES training images (center crops, drawn by the seed).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +22,7 @@ from zfnet.attribution.incremental import Grid, covered_probabilities
 from zfnet.attribution.maps import saliency_maps
 from zfnet.attribution.patterns import positive_patterns
 from zfnet.data.cache.images import Images
-from zfnet.experiments.localization.tasks import Saliency, Source
+from zfnet.experiments.localization.tasks import Source
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
 
@@ -28,17 +31,31 @@ N_PATTERN_IMAGES = 2000
 PATTERN_BATCH = 100  # images
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Maps (b, frame, frame) of some images by one of the ways, as a function of rows (b,) and outputs (b,)."""
+
+    name: str  # of options.SALIENCY
+    network: Network
+    images: Images
+    patterns: Mapping[str, Tensor] | None = None
+
+    def __call__(self, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        if self.name == "occlusion":
+            return occlusion_maps(self.network, self.images, rows, classes)
+        method = self.name.replace("_", "")
+        return _maps(self.network, self.images, rows, classes, method, self.patterns)
+
+    def to(self, device: torch.device | str) -> Maps:
+        """The same on a device."""
+        patterns = self.patterns and {name: pattern.to(device) for name, pattern in self.patterns.items()}
+        return replace(self, network=self.network.to(device), patterns=patterns)
+
+
 def make_source(name: str, network: Network, train: Images, seed: int) -> Source:
     """The source `name` of options.SALIENCY for this network; patterns are estimated here, once."""
-    if name == "occlusion":
-        return lambda images: lambda rows, classes: occlusion_maps(network, images, rows, classes)
     patterns = _patterns(network, train, seed) if name == "pattern_attribution" else None
-    method = name.replace("_", "")
-
-    def source(images: Images) -> Saliency:
-        return lambda rows, classes: _maps(network, images, rows, classes, method, patterns)
-
-    return source
+    return lambda images: Maps(name, network, images, patterns)
 
 
 def _maps(

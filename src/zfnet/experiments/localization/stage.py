@@ -58,7 +58,8 @@ def run(context: Context) -> Outcome:
     options = replace(options, blacklist=blacklist_file(context.config, val.index))
     names = sorted({options.saliency, *options.compare})
     sources = {name: make_source(name, network, train, context.seed) for name in names}
-    return compute.run(options, network, train, val, sources, context.out, context.seed, n_cores(), further)
+    out, seed, workers = context.out, context.seed, context.workers
+    return compute.run(options, network, train, val, sources, out, seed, n_cores(), further, workers)
 
 
 def _further_images(context: Context) -> Images:

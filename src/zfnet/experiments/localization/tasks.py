@@ -1,14 +1,18 @@
 """The tasks of the pool: which images, for which classes, and with which maps."""
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zfnet.core.errors import UserError
+from zfnet.core.workers import ALONE, Workers, moved
 from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.locate import ImageBoxes, Methods, Task
 from zfnet.experiments.localization.pool import locate_all
@@ -54,13 +58,30 @@ class TaskMaker:
         seed = int(np.random.default_rng([self.seed, row]).integers(2**31))
         return Task(row, file, np.asarray(maps, np.float32), seed, self.images.index.upright)
 
+    def to(self, device: Any) -> TaskMaker:
+        """The same with its maps made on a device."""
+        return replace(self, saliency=moved(self.saliency, device))
+
     def locate_all(
-        self, methods: Methods, network: Network, source: str, partial: Path, processes: int
+        self,
+        methods: Methods,
+        network: Network,
+        source: str,
+        partial: Path,
+        processes: int,
+        workers: Workers = ALONE,
     ) -> list[ImageBoxes]:
-        """The boxes of every image of `asked`, in that order; those that `partial` lacks, largest first."""
+        """The boxes of every image of `asked`, in that order; those that `partial` lacks, largest first.
+
+        Maps are made by the workers, boxes in `processes` processes.
+        """
+
+        def make_tasks(rows: Sequence[int]) -> Iterator[Task]:
+            return workers.map(make_task, rows, self)
+
         largest_first = sorted(self.asked, key=lambda row: (-int(self.images.shapes[row].prod()), row))
         key = self._key(methods, network, source)
-        located = locate_all(largest_first, self.make, methods, processes, partial, key)
+        located = locate_all(largest_first, make_tasks, methods, processes, partial, key)
         by_row = {boxes.row: boxes for boxes in located}
         return [by_row[row] for row in self.asked]
 
@@ -70,3 +91,8 @@ class TaskMaker:
         images = [self.images.fingerprint(), str(self.images.index.root)]
         work = [network.fingerprint(), asdict(methods), source, images, asked, self.seed]
         return hashlib.sha256(json.dumps(work).encode()).hexdigest()
+
+
+def make_task(row: int, maker: TaskMaker) -> Task:
+    """The task of one image, as an item of work."""
+    return maker.make(row)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from zfnet.core.errors import UserError
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.localization.boxes import center_box, iou
 from zfnet.experiments.localization.locate import Methods
@@ -82,6 +83,7 @@ def tune(
     out: Path,
     seed: int,
     processes: int,
+    workers: Workers = ALONE,
 ) -> tuple[LocalizationOptions, dict[str, Any]]:
     """The options with the values chosen on `options.tune` of the images, and all that was tried.
 
@@ -95,7 +97,8 @@ def tune(
     cuts = {key: values for key, values in settings.items() if key.startswith("grabcut")}
     thresholds = {key: values for key, values in settings.items() if key.startswith("threshold")}
     maker = TaskMaker(images, source(images), asked, seed)
-    located = maker.locate_all(Methods(cuts, thresholds), network, name, out / f"tuning_{name}.jsonl", processes)
+    partial = out / f"tuning_{name}.jsonl"
+    located = maker.locate_all(Methods(cuts, thresholds), network, name, partial, processes, workers)
     boxes = {key: np.array([image.boxes[key][0] for image in located]) for key in (*cuts, *thresholds)}
     for key in settings.keys() - boxes.keys():
         boxes[key] = np.array([center_box(*image.shape, settings[key].centre) for image in located])

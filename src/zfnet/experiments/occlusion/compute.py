@@ -38,6 +38,7 @@ from zfnet.attribution.incremental import Grid, Occluder, Watch, respond
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
@@ -63,6 +64,19 @@ class Maps:
     clean_activity: float
     clean_probability: float
     projected: np.ndarray | None = None  # (r, c) share of the projection's energy under the square
+
+
+@dataclass(frozen=True)
+class Square:
+    """The gray square, the same for all images: its places and what it shows, an input (3, crop, crop).
+
+    layer: name of that whose strongest map is followed. batch: places at once.
+    """
+
+    places: Grid
+    fill: Tensor
+    layer: str
+    batch: int
 
 
 def grid(extent: int, size: int, stride: int) -> Grid:
@@ -96,6 +110,17 @@ def slide(module: nn.Module, image: Tensor, label: int, fill: Tensor, places: Gr
     )
 
 
+def examine(asked: tuple[int, int], network: Network, images: Images, square: Square) -> tuple[Maps, np.ndarray]:
+    """The maps of one image, asked for by its row and its class, and the projection (h, w, 3) of the strongest map."""
+    row, label = asked
+    image = network.center(images.frames([row]))
+    fill = square.fill.to(network.device)
+    maps = slide(network.module, image[0], label, fill, square.places, square.layer, square.batch)
+    projected = project(network.module, image, Target(maps.channel), square.layer)
+    projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
+    return replace(maps, projected=energy_under(projection, square.places)), projection
+
+
 def energy_under(projection: np.ndarray, places: Grid) -> np.ndarray:
     """Share (r, c) of the sum of squares of a projection (h, w, 3) that lies under the square; 0 where it is 0."""
     energy = np.square(projection, dtype=np.float64).sum(2)
@@ -105,7 +130,9 @@ def energy_under(projection: np.ndarray, places: Grid) -> np.ndarray:
     return under / (sums[-1, -1] or 1.0)
 
 
-def run(options: OcclusionOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
+def run(
+    options: OcclusionOptions, network: Network, images: Images, out: Path, seed: int, workers: Workers = ALONE
+) -> Outcome:
     """Fig. 7 for `n_images` and the score against the boxes for `n_score`; writes occlusion.png.
 
     Skipped where no image is classified correctly. Raises UserError where the square does not fit the crop.
@@ -114,21 +141,18 @@ def run(options: OcclusionOptions, network: Network, images: Images, out: Path, 
     places = grid(inputs.crop, options.square, options.stride)
     number = FOLLOWED if FOLLOWED in network.feature_maps else max(network.feature_maps)
     layer = network.layer(number)
-    fill = gray_input(inputs, options.gray).to(network.device)
+    square = Square(places, gray_input(inputs, options.gray), layer, options.batch)
     rows = list(correct_images(network, images, seed, max(options.n_images, options.n_score)))
     if not rows:
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
-    labels = dict(zip(rows, classes_or_guesses(network, images, np.array(rows)).tolist(), strict=True))
+    labels = classes_or_guesses(network, images, np.array(rows)).tolist()
+    asked = list(zip(rows, labels, strict=True))
     maps: list[Maps] = []
     cards: list[Card] = []
-    for row in track(rows, "occluding images"):
-        image = network.center(images.frames([row]))
-        answer = slide(network.module, image[0], labels[row], fill, places, layer, options.batch)
-        projected = project(network.module, image, Target(answer.channel), layer)
-        projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
-        answer = replace(answer, projected=energy_under(projection, places))
+    answers = track(workers.map(examine, asked, network, images, square), "occluding images", len(asked))
+    for (row, label), (answer, projection) in zip(asked, answers, strict=True):
         if len(cards) < options.n_images:
-            cards.append(_card(network, images, row, labels[row], answer, fill, places, projection))
+            cards.append(_card(network, images, row, label, answer, square, projection))
         maps.append(answer)
     inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -253,15 +277,15 @@ def _card(
     row: int,
     label: int,
     maps: Maps,
-    fill: Tensor,
-    places: Grid,
+    square: Square,
     projection: np.ndarray,
 ) -> Card:
+    places = square.places
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(places.tops[deepest[0]]), int(places.lefts[deepest[1]])
-    square = slice(top, top + places.size), slice(left, left + places.size)
+    covered = slice(top, top + places.size), slice(left, left + places.size)
     picture = network.inputs.center_pixels(images.frames([row]))[0].copy()
-    picture[square] = network.inputs.to_pixels(fill[None])[0][square]
+    picture[covered] = network.inputs.to_pixels(square.fill[None])[0][covered]
     return Card(
         picture=picture,
         boxes=crop_boxes(network.inputs, images, row),

@@ -20,7 +20,7 @@ def check(context: Context) -> None:
 def run(context: Context) -> Outcome:
     from zfnet.experiments.occlusion import compute
 
-    return compute.run(context.options, context.network, context.val, context.out, context.seed)
+    return compute.run(context.options, context.network, context.val, context.out, context.seed, context.workers)
 
 
 def of_control(options: OcclusionOptions, numbers: Numbers) -> OcclusionOptions:

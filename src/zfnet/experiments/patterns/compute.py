@@ -4,15 +4,19 @@ As the paper splits it: patterns from one random half of the training images, v 
 measurements on validation images, which neither has seen. All images are center crops.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from zfnet.attribution.patterns import KINDS, Patterns, estimate, fit, save_patterns
+from zfnet.attribution.patterns import KINDS, Moments, Patterns, estimate, fit, merge, save_patterns
+from zfnet.core.progress import track
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.patterns import degradation, rho, signal_quality, toy
 from zfnet.experiments.patterns import figure as patterns_figure
@@ -22,12 +26,21 @@ from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome, skipped
 
+CHUNKS = 8  # of the images for the patterns, whatever the number of processes
 PAPER_CROP = 224  # px, at which the patches are given
 CONVERGENCE = (1 / 8, 1 / 4, 1 / 2)  # of the images that v is fitted to, at which rho is measured too
 COMPARED = ("gradient x input", "a+")  # at every size of the patches
 
 
-def run(options: PatternsOptions, network: Network, train: Images, images: Images, out: Path, seed: int) -> Outcome:
+def run(
+    options: PatternsOptions,
+    network: Network,
+    train: Images,
+    images: Images,
+    out: Path,
+    seed: int,
+    workers: Workers = ALONE,
+) -> Outcome:
     """Patterns (saved as patterns.pt), rho by layer, image degradation, the methods side by side and the toy.
 
     Skipped where a half of the training images, or the validation images, are fewer than two.
@@ -43,7 +56,7 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
     held_out = np.random.default_rng([seed, 6]).permutation(len(images))
     first = first[: options.n_images or None]
     fitted, measured = second[: options.n_measure], held_out[: options.n_measure]
-    patterns = fit(module, estimate(module, center_batches(network, train, first, batch, "patterns: batch")))
+    patterns = fit(module, _sum_moments(network, train, first, batch, workers))
     save_patterns(out / "patterns.pt", patterns)
     parts = [round(len(fitted) * share) for share in CONVERGENCE]
     fitting = _batches(network, train, fitted, batch, "rho: fitting on batch")
@@ -52,7 +65,7 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
     qualities = by_count[max(by_count)]
     degraded = held_out[: options.n_degraded]
     side = _side(options.patch, network.inputs.crop)
-    counts, curves = _degrade(options, network, images, degraded, patterns, seed, side)
+    counts, curves = _degrade(options, network, images, degraded, patterns, seed, side, workers)
     numbers: dict[str, Any] = {
         "n_images": len(first),
         "n_fitted": len(fitted),
@@ -62,7 +75,7 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
         "counts": counts,
         "patch": side,
         "n_degraded": len(degraded),
-        "patch_sizes": _sweep(options, network, images, held_out[: options.n_swept], patterns, seed),
+        "patch_sizes": _sweep(options, network, images, held_out[: options.n_swept], patterns, seed, workers),
         "convergence": {str(count): rho.mean_rho(of_count, seed) for count, of_count in by_count.items()},
         "toy": toy.measure(seed=seed) | {"turned_further": toy.turned_further(seed=seed).to_json()},
         "fallbacks": {kind: sum(patterns.fallbacks[kind].values()) for kind in KINDS},
@@ -70,6 +83,24 @@ def run(options: PatternsOptions, network: Network, train: Images, images: Image
     figures = _draw(numbers, counts, out)
     figures |= _draw_methods(network, patterns, images, held_out[: options.n_shown], out)
     return Outcome(numbers, figures, _headline(numbers))
+
+
+def _sum_moments(
+    network: Network, images: Images, rows: np.ndarray, batch: int, workers: Workers
+) -> dict[str, Moments]:
+    """The moments over the rows: sums over at most `CHUNKS` chunks of whole batches, added in their order."""
+    size = batch * math.ceil(len(rows) / (batch * CHUNKS))
+    chunks = [(chunk, batch) for chunk in np.split(rows, range(size, len(rows), size))]
+    moments: dict[str, Moments] = {}
+    for of_chunk in track(workers.map(moments_of, chunks, network, images), "patterns, chunk", len(chunks)):
+        moments = merge(moments, of_chunk)
+    return {name: total.to(network.device) for name, total in moments.items()}
+
+
+def moments_of(chunk: tuple[np.ndarray, int], network: Network, images: Images) -> dict[str, Moments]:
+    """The moments over a chunk: its rows, and the images of a batch."""
+    moments = estimate(network.module, center_batches(network, images, *chunk))
+    return {name: total.to("cpu") for name, total in moments.items()}
 
 
 def _batches(network: Network, images: Images, rows: np.ndarray, batch: int, what: str) -> Batches:
@@ -82,14 +113,34 @@ def _side(patch: float, crop: int) -> int:
 
 
 def _sweep(
-    options: PatternsOptions, network: Network, images: Images, rows: np.ndarray, patterns: Patterns, seed: int
+    options: PatternsOptions,
+    network: Network,
+    images: Images,
+    rows: np.ndarray,
+    patterns: Patterns,
+    seed: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Side of the patches in px -> method -> its numbers, for the methods that are compared at every size."""
     by_side = {}
     for side in dict.fromkeys(_side(patch, network.inputs.crop) for patch in options.patch_sizes):
-        counts, curves = _degrade(options, network, images, rows, patterns, seed, side, COMPARED)
+        counts, curves = _degrade(options, network, images, rows, patterns, seed, side, workers, COMPARED)
         by_side[str(side)] = degradation.summarize(curves, counts, seed) | {"counts": counts}
     return by_side
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A batch of images that lose patches of `side` px by some methods, all where none is named.
+
+    random: scores (b, patches) of the random order. counts: how many patches have gone where curves are measured.
+    """
+
+    rows: np.ndarray
+    random: Tensor
+    side: int
+    counts: list[int]
+    methods: Sequence[str]
 
 
 def _degrade(
@@ -100,19 +151,29 @@ def _degrade(
     patterns: Patterns,
     seed: int,
     side: int,
+    workers: Workers,
     methods: Sequence[str] = (),
 ) -> tuple[list[int], dict[str, np.ndarray]]:
     """The n at which curves are measured, and method -> curves (b, len(n)); of all methods where none is named."""
-    module, crop = network.module, network.inputs.crop
-    patches = degradation.cut(crop, crop, side)
+    patches = degradation.cut(network.inputs.crop, network.inputs.crop, side)
     counts = degradation.same_share(patches, options.n_patches, options.patch, PAPER_CROP, options.points)
-    attributions = degradation.Attributions(module, patterns)
     generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for inputs in center_batches(network, images, rows, options.batch, "degradation: batch"):
-        orders = degradation.orders(module, inputs, attributions, patches, generator, methods)
-        parts.append(degradation.degrade(module, inputs, orders, patches, counts))
+    asked = []
+    for part in np.split(rows, range(options.batch, len(rows), options.batch)):
+        random = torch.rand(len(part), patches.count, generator=generator)
+        asked.append(Asked(part, random, side, counts, methods))
+    curves = workers.map(degrade, asked, network, images, patterns)
+    parts = list(track(curves, "degradation: batch", len(asked)))
     return counts, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def degrade(asked: Asked, network: Network, images: Images, patterns: Patterns) -> dict[str, np.ndarray]:
+    """Method -> curves (b, counts) of a batch."""
+    module, inputs = network.module, network.center(images.frames(asked.rows))
+    patches = degradation.cut(network.inputs.crop, network.inputs.crop, asked.side)
+    attributions = degradation.Attributions(module, patterns)
+    orders = degradation.orders(module, inputs, attributions, patches, asked.random, asked.methods)
+    return degradation.degrade(module, inputs, orders, patches, asked.counts)
 
 
 def _quality_numbers(qualities: dict[str, Quality], module: nn.Module, seed: int) -> dict[str, Any]:

@@ -124,17 +124,17 @@ def orders(
     images: Tensor,
     attributions: Attributions,
     patches: Patches,
-    generator: torch.Generator,
+    random: Tensor,
     methods: Sequence[str] = (),
 ) -> dict[str, Tensor]:
     """Method -> patches (b, patches), the most important first; ties by their number.
 
-    methods: those that are wanted; all where none is named.
+    random: scores (b, patches) of the random order. methods: those that are wanted; all where none is named.
     """
     classes = predict(module, images).argmax(1)
     scores = {name: patches.sum(m) for name, m in attributions.maps(images, classes, methods).items()}
     if not methods:
-        scores = {"random": torch.rand(len(images), patches.count, generator=generator)} | scores
+        scores = {"random": random} | scores
         scores["occlusion"] = occlusion(module, images, classes, patches)
     return {name: s.argsort(dim=1, descending=True, stable=True).to(images.device) for name, s in scores.items()}
 

@@ -12,7 +12,8 @@ from zfnet.pipeline.record import Outcome
 def run(context: Context) -> Outcome:
     from zfnet.experiments.patterns import compute
 
-    return compute.run(context.options, context.network, context.train, context.val, context.out, context.seed)
+    train, val = context.images
+    return compute.run(context.options, context.network, train, val, context.out, context.seed, context.workers)
 
 
 def of_control(options: PatternsOptions, numbers: Numbers) -> PatternsOptions:

@@ -24,24 +24,31 @@ from typing import Any
 import numpy as np
 
 from zfnet.attribution.fields import receptive_field
-from zfnet.attribution.strongest import Strongest, choose_maps, strongest
+from zfnet.attribution.strongest import Strongest, choose_maps
 from zfnet.core.files import atomic_write
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
+from zfnet.experiments.strongest import find_strongest
 from zfnet.experiments.top_activations.atlas import write_atlas
 from zfnet.experiments.top_activations.figure import draw
 from zfnet.experiments.top_activations.options import TopActivationsOptions
 from zfnet.networks.network import Network
-from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome
 from zfnet.plots.grid import write
 
 
-def run(options: TopActivationsOptions, network: Network, images: Images, out: Path, seed: int) -> Outcome:
+def run(
+    options: TopActivationsOptions,
+    network: Network,
+    images: Images,
+    out: Path,
+    seed: int,
+    workers: Workers = ALONE,
+) -> Outcome:
     """Figure 2: a picture a layer, the atlas of all maps and their `top9.npz`, and the purity of every layer."""
     top, rows = min(options.top, len(images)), np.arange(len(images))
-    batches = center_batches(network, images, rows, options.batch, "strongest activations: batch")
-    by_module = strongest(network.module, batches, rows, list(network.feature_maps.values()), top)
+    (by_module,) = find_strongest([network], images, rows, top, options.batch, workers)
     save(by_module, out / "top9.npz")
     layers = {number: by_module[name] for number, name in network.feature_maps.items()}
     numbers: dict[str, Any] = {"top": top, "n_images": len(images), "layers": {}}

@@ -4,7 +4,7 @@ import numpy as np
 
 from zfnet.experiments.context import Context
 from zfnet.experiments.stage import Stage
-from zfnet.experiments.trainings import check_training, error_measure, train_one
+from zfnet.experiments.trainings import Training, check_training, error_measure, network_of_seed, train_one
 from zfnet.pipeline.record import Outcome
 
 NORMALIZED = 16  # validation images on which the contrast normalization is measured
@@ -12,6 +12,11 @@ NORMALIZED = 16  # validation images on which the contrast normalization is meas
 
 def check(context: Context) -> None:
     check_training(context)
+
+
+def trainings(context: Context) -> list[Training]:
+    """The network of the profile."""
+    return [network_of_seed(context, context.config.train.seed)]
 
 
 def run(context: Context) -> Outcome:
@@ -22,7 +27,8 @@ def run(context: Context) -> Outcome:
     from zfnet.training.fit import MEASURED
 
     config = context.config
-    numbers = train_one(context, config.model, config.train, context.out)
+    (training,) = trainings(context)
+    numbers = train_one(context, training)
     errors = f"ten-crop error top-1 {numbers['top1_error']:.1f} %, top-5 {numbers['top5_error']:.1f} %"
     n_val, n_train = numbers["n_val"], min(numbers["n_train"], MEASURED)
     for part, n_images in ((numbers, n_val), (numbers["center"], n_val), (numbers["train"], n_train)):
@@ -43,6 +49,7 @@ TRAIN = Stage(
     "[ZF13] Table 2, single net; snapshots",
     run,
     check,
+    trainings=trainings,
     needs=("data",),
     reads=("model", "train"),
     version=3,

@@ -27,6 +27,7 @@ from zfnet.core.files import atomic_write, write_json
 from zfnet.core.progress import track
 from zfnet.core.resume import Store
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.transfer.duplicates import Pairs, find_pairs
@@ -52,6 +53,7 @@ def run(
     seed: int,
     duplicates_of: Images | None = None,
     trained: Mapping[str, Train] | None = None,
+    workers: Workers = ALONE,
 ) -> Outcome:
     """Tables, curve and figures of a frozen network on the transfer set `images`.
 
@@ -65,7 +67,10 @@ def run(
     protocol = choose_protocol(options.source, options.per_class, options.test_per_class, options.folds)
     splits = _draw_splits(options, index, protocol, seed)
     write_splits(out / "splits.json", index, protocol, seed, [split for folds in splits.values() for split in folds])
-    table7, few_shot, per_class = _score_layers(options, network, images, splits, out)
+    chosen = [n for n in sorted(network.layers) if n in options.layers or n == network.depth]
+    names = [network.layer(n) for n in chosen]
+    features = extract(network, images, names, options.crops, out / "features", options.batch, workers)
+    table7, few_shot, per_class = _score_layers(options, network, images, splits, features, out)
     table4 = {"pretrained": {str(size): few_shot[str(size)] for size in protocol.per_class}}
     for name, train in (trained or {}).items():
         table4[name] = {
@@ -99,19 +104,21 @@ def _draw_splits(options: TransferOptions, index: Index, protocol: Protocol, see
 
 
 def _score_layers(
-    options: TransferOptions, network: Network, images: Images, splits: Splits, out: Path
+    options: TransferOptions,
+    network: Network,
+    images: Images,
+    splits: Splits,
+    features: Mapping[str, np.ndarray],
+    out: Path,
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
     """(table7, few_shot, accuracy of each class); one Gram matrix a layer serves all that is fitted on it.
 
     cells.jsonl, beside the features, keeps each cell as it is made.
     """
-    chosen = [n for n in sorted(network.layers) if n in options.layers or n == network.depth]
-    layers = {n: network.layer(n) for n in chosen}
-    names, folder = list(layers.values()), out / "features"
-    features = extract(network, images, names, options.crops, folder, options.batch)
+    layers = {n: name for n, name in sorted(network.layers.items()) if name in features}
     used = np.concatenate([rows for folds in splits.values() for split in folds for rows in (split.train, split.test)])
-    origin = _origin(options, splits, feature_key(network, images, names, options.crops))
-    cells = Store(folder / "cells.jsonl", origin)
+    origin = _origin(options, splits, feature_key(network, images, list(features), options.crops))
+    cells = Store(out / "features" / "cells.jsonl", origin)
     svm, softmax, few_shot, largest = {}, {}, {}, max(splits)
     for n, name in track(layers.items(), "transfer, layers:", total=len(layers)):
         labels, n_classes = images.index.labels, len(images.index.classes)

@@ -15,6 +15,7 @@ import numpy as np
 
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.transfer.experiment import Task, make_task, score
 from zfnet.experiments.transfer.options import TransferOptions
@@ -34,6 +35,7 @@ def serve(
     test_per_class: int,
     out: Path,
     seed: int,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """{"networks": name -> classifier -> layer -> a measure and "c"} and how many classes and images.
 
@@ -51,7 +53,7 @@ def serve(
     for name, network in track(networks.items(), "transfer, the other way round:", total=len(networks)):
         layers = {n: network.layer(n) for n in options.softmax_layers if n in network.layers}
         features = [
-            extract(network, images, list(layers.values()), options.crops, out / name / part, options.batch)
+            extract(network, images, list(layers.values()), options.crops, out / name / part, options.batch, workers)
             for part, images in parts.items()
         ]
         scores[name] = {classifier: {} for classifier in CLASSIFIERS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zfnet.experiments.context import CACHING, Context, is_borrowed
+from zfnet.experiments.context import CACHING, Context, device_of, is_borrowed
 from zfnet.experiments.control import Numbers, with_initial_weights
 from zfnet.experiments.stage import Stage
 from zfnet.experiments.transfer.options import TransferOptions
@@ -42,7 +42,7 @@ def _borrowed(context: Context, images: Images) -> Outcome:
     """Frozen features alone: everything else is about networks and images of this profile."""
     from zfnet.experiments.transfer import compute
 
-    outcome = compute.run(context.options, context.network, images, context.out, context.seed)
+    outcome = compute.run(context.options, context.network, images, context.out, context.seed, workers=context.workers)
     return replace(outcome, headline=f"{outcome.headline}; {context.network.title}")
 
 
@@ -53,10 +53,11 @@ def _own(context: Context, images: Images) -> Outcome:
     config, options, network = context.config, context.options, context.network
     trained = {}
     if options.trained_epochs:
-        recipe = Recipe.of(options, config.model, config.train, config.checkpoints, config.device)
+        recipe = Recipe.of(options, config.model, config.train, config.checkpoints, device_of(config))
         trained[SCRATCH] = trainer(recipe, images, network.inputs, context.out)
         trained[FINE_TUNED] = trainer(recipe, images, network.inputs, context.out, network)
-    outcome = compute.run(options, network, images, context.out, context.seed, context.train, trained)
+    out, seed, workers = context.out, context.seed, context.workers
+    outcome = compute.run(options, network, images, out, seed, context.train, trained, workers)
     if options.reverse:
         outcome.numbers["reverse"] = _reverse(context, outcome.numbers["protocol"])
     return outcome
@@ -79,8 +80,8 @@ def _reverse(context: Context, protocol: dict[str, Any]) -> dict[str, Any]:
     scratch = model_file(context.out, SCRATCH, max(protocol["per_class"]), fold=0)
     if options.trained_epochs and scratch.is_file():
         networks["scratch"] = load_trained(scratch, context.device)
-    tested = protocol["test_per_class"]
-    return serve(options, networks, context.train, context.val, tested, context.out / "reverse", context.seed)
+    tested, out = protocol["test_per_class"], context.out / "reverse"
+    return serve(options, networks, context.train, context.val, tested, out, context.seed, context.workers)
 
 
 def control(context: Context, numbers: Numbers) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from zfnet.core.statistics import Measure
+from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.voc.options import VocOptions
 from zfnet.linear.average_precision import average_precision, bootstrap_precisions, write_results
@@ -35,13 +36,21 @@ WRONG = (200, 60, 40)  # color of the frame of an image that does not show the c
 
 
 def run(
-    options: VocOptions, network: Network, train: Images, test: Images, out: Path, seed: int, year: int, split: str
+    options: VocOptions,
+    network: Network,
+    train: Images,
+    test: Images,
+    out: Path,
+    seed: int,
+    year: int,
+    split: str,
+    workers: Workers = ALONE,
 ) -> Outcome:
     """AP by class of the softmax and the SVM on the last hidden layer, by the rule of `year`, and result files.
 
     `split` is what the result files call the test images.
     """
-    products = _products(options, network, train, test, out)
+    products = _products(options, network, train, test, out, workers)
     targets, classes = _targets(train), test.index.classes
     eleven = year < ALL_POINTS_SINCE
     stems = [Path(str(path)).stem for path in test.index.paths]
@@ -57,11 +66,13 @@ def run(
     return Outcome(numbers, figures, _headline(numbers))
 
 
-def _products(options: VocOptions, network: Network, train: Images, test: Images, out: Path) -> Tensor:
+def _products(
+    options: VocOptions, network: Network, train: Images, test: Images, out: Path, workers: Workers
+) -> Tensor:
     """Inner products of the features of the training images, then the test images."""
     name = network.layer(network.depth)
     features = [
-        extract(network, images, [name], options.crops, out / "features" / part, options.batch)[name]
+        extract(network, images, [name], options.crops, out / "features" / part, options.batch, workers)[name]
         for part, images in {"train": train, "test": test}.items()
     ]
     both = np.concatenate(features)

@@ -24,7 +24,7 @@ def run(context: Context) -> Outcome:
     folder, frame = context.out / "images", network.inputs.frame
     train = context.cache("voc", train_index, folder / "train", size=frame)
     test = context.cache("voc", test_index, folder / "test", size=frame)
-    return compute.run(options, network, train, test, context.out, context.seed, year, split)
+    return compute.run(options, network, train, test, context.out, context.seed, year, split, context.workers)
 
 
 VOC = Stage(
