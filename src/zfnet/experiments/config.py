@@ -30,7 +30,7 @@ class Settings:
     device: str = choice("auto", "auto", "cpu", "cuda")
     gpus: int = number(0, at_least=0, at_most=1024)  # training processes, one GPU each; 0: one process on `device`
     workers: int = number(1, at_least=1, at_most=1024)  # training processes on the CPU, where gpus=0
-    nodes: int = number(1, at_least=1, at_most=4096)  # machines that train together; see docs/runs.md
+    nodes: int = number(1, at_least=1, at_most=4096)  # machines that train together; see docs/cluster.md
     rendezvous: str = ""  # host:port at which several nodes meet
     paths: PathsOptions = field(default_factory=PathsOptions)
     data: DataOptions = field(default_factory=DataOptions)

@@ -6,9 +6,11 @@ Evaluation is exact: shards are strided without padding and counts are summed.
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from zfnet.core.errors import TERMINATIONS, UserError
+from zfnet.core.files import os_errors_named
 from zfnet.core.machine import n_cores, pick_device
 
 # Each restart meets in a store of its own: in the launcher's, restarted processes find the addresses of the dead ones.
@@ -30,6 +33,7 @@ ONE_MACHINE = ["--standalone", "--local-addr=127.0.0.1"]
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 LAUNCHED = "TORCHELASTIC_RUN_ID"  # set by torch's launcher
 REFUSAL = "refused.txt"  # beside the argument of a worker whose work cannot be done
+MEETING_ID = "rendezvous_id.txt"  # beside the argument of workers on several nodes
 PATIENCE = 10.0  # seconds for the other workers to end by themselves
 
 
@@ -93,19 +97,22 @@ def launch(
 ) -> None:
     """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
 
-    nodes: machines with `processes` each, which meet at `rendezvous` (host:port); the launcher is started on each.
+    nodes: machines with `processes` each, which meet at `rendezvous` (host:port); the launcher is started on each, with
+    an `argument` in the same folder.
     When a worker dies, all are restarted from the last checkpoint, up to `restarts` times. Ctrl-C or SIGTERM reaches
     the workers once, as SIGINT; they write a checkpoint before they end.
     Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
     threads = max(1, n_cores() // processes)
-    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
+    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}"]
     command = [
         *(sys.executable, "-m", "zfnet.training.distributed", *(meeting if nodes > 1 else ONE_MACHINE)),
         *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
     ]
     loopback = LOOPBACK if nodes == 1 else {}
     environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **loopback, **os.environ}
+    if nodes > 1:  # as --rdzv-id, which the list of processes would show to every user of the machine
+        environment["PET_RDZV_ID"] = shared_id(argument.with_name(MEETING_ID))
     refusal = argument.with_name(REFUSAL)
     refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
@@ -117,6 +124,20 @@ def launch(
         raise UserError(refusal.read_text(encoding="utf-8"))
     if code:
         raise UserError(f"{module}: a training process failed for good (exit code {code}); see above")
+
+
+def shared_id(file: Path) -> str:
+    """The id in `file`, which the first of the nodes that share its folder draws; only their user can read it."""
+    with os_errors_named(file):
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
+        try:
+            with os.fdopen(descriptor, "w") as drawn:
+                drawn.write(secrets.token_hex(16))
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, file)
+        finally:
+            os.unlink(draft)
+        return file.read_text()
 
 
 def _wait(launcher: subprocess.Popen, refusal: Path) -> int:
