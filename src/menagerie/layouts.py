@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +74,7 @@ def draw_menagerie(
     if is_drawn(root, card):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = root.parent / f".{root.name}.{os.getpid()}"
+    draft = root.parent / f".{root.name}.{os.getpid()}.partial"
     try:
         draft.mkdir()
         jobs = [
@@ -140,8 +141,13 @@ def draw_all(root: Path, seed: int, jobs: list[Job], processes: int) -> list[dic
     work = partial(draw_one, root, seed)
     if processes <= 1:
         return list(tqdm(map(work, jobs), "drawing", len(jobs), disable=None, leave=False))
-    with multiprocessing.get_context("spawn").Pool(processes, cv2.setNumThreads, (0,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _start_process) as pool:
         return list(tqdm(pool.imap(work, jobs, CHUNK), "drawing", len(jobs), disable=None, leave=False))
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(0)
 
 
 def picture_path(root: Path, job: Job) -> Path:

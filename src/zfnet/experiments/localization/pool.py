@@ -79,6 +79,10 @@ def locate_each(tasks: Iterator[Task], methods: Methods, processes: int) -> Iter
             yield from (future.result() for future in finished)
     except BrokenProcessPool as error:
         raise UserError(f"localization: a process died ({error}); run again, finished images are kept") from error
+    except BaseException:  # Ctrl-C as well: tasks that run are not waited for
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
