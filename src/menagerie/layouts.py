@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -76,7 +77,7 @@ def draw_menagerie(
     if is_drawn(root, card):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = root.parent / f".{root.name}.{os.getpid()}"
+    draft = root.parent / f".{root.name}.{os.getpid()}.partial"
     try:
         draft.mkdir()
         jobs = [
@@ -109,7 +110,9 @@ def is_drawn(root: Path, card: dict[str, int]) -> bool:
 def list_ilsvrc(seed: int, train_per_class: int, val_per_class: int, n_classes: int) -> list[Job]:
     """The pictures of both splits; val is numbered in an order that mixes the classes."""
     kinds = ILSVRC_CLASSES[:n_classes]
-    train = [Job("train", kind, k, f"{WNIDS[kind]}/{WNIDS[kind]}_{k}") for kind in kinds for k in range(train_per_class)]
+    train = [
+        Job("train", kind, k, f"{WNIDS[kind]}/{WNIDS[kind]}_{k}") for kind in kinds for k in range(train_per_class)
+    ]
     pairs = [(kind, k) for kind in kinds for k in range(val_per_class)]
     order = np.random.default_rng([seed, 0]).permutation(len(pairs))
     shuffled = [pairs[row] for row in order]
@@ -140,8 +143,13 @@ def draw_all(root: Path, seed: int, jobs: list[Job], processes: int) -> list[dic
     work = partial(draw_one, root, seed)
     if processes <= 1:
         return list(tqdm(map(work, jobs), "drawing", len(jobs), disable=None, leave=False))
-    with multiprocessing.get_context("spawn").Pool(processes, cv2.setNumThreads, (0,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _start_process) as pool:
         return list(tqdm(pool.imap(work, jobs, CHUNK), "drawing", len(jobs), disable=None, leave=False))
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(0)
 
 
 def picture_path(root: Path, job: Job) -> Path:

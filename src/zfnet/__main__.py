@@ -5,4 +5,5 @@ import sys
 from zfnet.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["run"]))
+    sys.argv[1:] = sys.argv[1:] or ["run"]
+    sys.exit(main())

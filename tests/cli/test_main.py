@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from zfnet.cli.run import expand_home
 from zfnet.cli.sweep import multirun_words
 from zfnet.core import options
 from zfnet.core.errors import UserError
+from zfnet.core.interrupt import ONE_PRESS
 from zfnet.core.resources import CONF, profiles
 from zfnet.experiments import table as schema
 from zfnet.experiments.table import Config
@@ -287,6 +289,7 @@ def test_being_ended_from_outside_is_answered_like_ctrl_c(number, before):
             if told == "at work":
                 command.send_signal(number)
         assert command.stdout.readline() == "after it\n"
+        time.sleep(ONE_PRESS)
         command.send_signal(number)
         _, said = command.communicate(timeout=60)
     assert command.returncode == 130 and "interrupted" in said and "Traceback" not in said

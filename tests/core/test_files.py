@@ -31,12 +31,12 @@ def test_a_file_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path):
     dead, alive = tmp_path / ".x.99999999.partial.json", tmp_path / f".x.{os.getpid()}.partial.json"
-    deeper, other = tmp_path / "a" / ".y.99999999.partial", tmp_path / ".y.partial.json"
-    deeper.parent.mkdir()
+    deeper, other = tmp_path / "a" / ".y.99999999.partial" / "z", tmp_path / ".y.partial.json"
+    deeper.parent.mkdir(parents=True)
     for file in (dead, alive, deeper, other):
         file.touch()
     files.remove_unfinished(tmp_path)
-    assert not dead.exists() and not deeper.exists() and alive.exists() and other.exists()
+    assert not dead.exists() and not deeper.parent.exists() and alive.exists() and other.exists()
 
 
 def test_json_is_strict(tmp_path):

@@ -26,7 +26,7 @@ from zfnet.networks.options import ModelOptions
 from zfnet.networks.predict import predict
 from zfnet.training import fit as module
 from zfnet.training import health
-from zfnet.training.distributed import FRESH_STORE, World, launch
+from zfnet.training.distributed import World, launch
 from zfnet.training.evaluate import errors
 from zfnet.training.fit import Job, fit
 from zfnet.training.interrupt import StopOnInterrupt
@@ -170,10 +170,12 @@ def test_two_nodes_equal_one_process(trained, store_folders, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         meeting = f"localhost:{free.getsockname()[1]}"
-    words = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}", "--rdzv-id=zfnet"]
-    second = [sys.executable, "-m", "torch.distributed.run", *words, "-m", "zfnet.training.worker"]
-    environment = {"OMP_NUM_THREADS": "1", **FRESH_STORE, **os.environ}
-    with subprocess.Popen([*second, str(tmp_path / "job.json")], env=environment) as other:
+    argument = str(tmp_path / "job.json")
+    code = (
+        "import pathlib; from zfnet.training.distributed import launch\n"
+        f"launch('zfnet.training.worker', pathlib.Path({argument!r}), 1, nodes=2, rendezvous={meeting!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
         launch("zfnet.training.worker", tmp_path / "job.json", processes=1, nodes=2, rendezvous=meeting)
         assert other.wait(60) == 0
     assert json.loads((tmp_path / "trained.json").read_text())["processes"] == 2

@@ -15,7 +15,7 @@ from zfnet.cli.main import main as command
 from zfnet.core.errors import UserError
 from zfnet.networks.options import ModelOptions
 from zfnet.training import distributed, run
-from zfnet.training.distributed import join_world, launch
+from zfnet.training.distributed import join_world, launch, shared_id
 from zfnet.training.fit import Job
 from zfnet.training.options import CheckpointOptions, TrainOptions
 
@@ -62,8 +62,29 @@ def test_processes_of_one_machine_meet_at_the_loopback_address_whatever_the_sche
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     for name, value in {"WORLD_SIZE": "8", "RANK": "3", "MASTER_ADDR": "no.such.host"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
     launch("meets", tmp_path / "job.json", processes=2)
+    assert not list((tmp_path / "temporary").iterdir())
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["3.0 127.0.0.1"] * 2
+
+
+def test_nodes_share_a_random_id_that_no_command_line_shows(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, again, other = (shared_id(tmp_path / folder / "id.txt") for folder in "aab")
+    assert first == again != other and len(first) == 32
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["id.txt"]
+    assert (tmp_path / "a" / "id.txt").stat().st_mode & 0o077 == 0
+
+    started = []
+    monkeypatch.setattr(distributed, "_wait", lambda *_: 0)
+    monkeypatch.setattr(subprocess, "Popen", lambda words, env, **_: started.append((words, env)))
+    for _ in range(2):
+        launch("worker", tmp_path / "job.json", processes=1, nodes=2, rendezvous="node1:29500")
+    ids = {environment["PET_RDZV_ID"] for _, environment in started}
+    assert len(ids) == 1 and not ids & {"zfnet", "none", ""}
+    assert not any(word in " ".join(words) for words, _ in started for word in ids)
 
 
 @pytest.mark.parametrize("killed", ["command", "launcher"])
@@ -71,9 +92,9 @@ def test_no_process_outlives_a_command_or_launcher_that_was_killed(tmp_path, kil
     write_module(
         tmp_path,
         "works",
-        "from zfnet.training import distributed",
-        "distributed.PATIENCE = 1.0",
-        "distributed.end_with_parent()",
+        "from zfnet.core import interrupt",
+        "interrupt.watch_interrupts()",
+        "interrupt.end_with_parent()",
         "Path(sys.argv[1]).with_name(os.environ['RANK']).write_text(f'{os.getpid()} {os.getppid()}')",
         "try:",
         "    time.sleep(600)",
@@ -116,7 +137,7 @@ def test_a_run_under_torchrun_is_refused(monkeypatch, capsys):
 
 def test_an_interrupted_launcher_prints_no_traceback(tmp_path):
     write_module(tmp_path, "waits", "Path(sys.argv[1]).touch()", "time.sleep(600)")
-    words = [sys.executable, "-m", "zfnet.training.distributed", "--standalone", "--nproc-per-node=1", "-m", "waits"]
+    words = [sys.executable, "-m", "zfnet.training.launcher", "--standalone", "--nproc-per-node=1", "-m", "waits"]
     started = tmp_path / "started"
     search_path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": search_path}

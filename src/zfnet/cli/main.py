@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zfnet import __version__
 from zfnet.core.errors import UserError, exit_code
+from zfnet.core.interrupt import INTERRUPTED, end_process, watch_interrupts
 from zfnet.core.resources import profiles
 
 EXPLAIN_STAGE = "explain"
@@ -127,9 +128,14 @@ COMMANDS = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command that the words name (default: those of the process); returns the exit code."""
-    typed = list(sys.argv[1:] if words is None else words)
-    return exit_code(lambda: dispatch(typed))
+    """Run the command that the words name; returns the exit code. Without words, those of the process."""
+    if words is not None:
+        return exit_code(lambda: dispatch(list(words)))
+    watch_interrupts()
+    code = exit_code(lambda: dispatch(sys.argv[1:]))
+    if code == INTERRUPTED:
+        end_process(code)
+    return code
 
 
 def dispatch(words: list[str]) -> int | None:

@@ -3,12 +3,11 @@
 import contextlib
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
-TERMINATIONS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from zfnet.core.interrupt import INTERRUPTED, MESSAGE, treat_terminations_as_interrupts
+
 DISK_ERRORS = {
     *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC),
     *(errno.ENOTDIR, errno.EPERM, errno.EROFS),
@@ -31,7 +30,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
     """The exit code of a command: what `work` returns (None: 0), 2 for bad input, printed as one line to stderr,
     130 for Ctrl-C and termination signals, 141 for a closed pipe.
     """
-    _treat_signals_as_interrupts()
+    treat_terminations_as_interrupts()
     _make_streams_safe()
     try:
         code = work() or 0
@@ -49,8 +48,8 @@ def exit_code(work: Callable[[], int | None]) -> int:
         print(f"zfnet: {error.filename or 'standard output or a file'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nzfnet: interrupted; the same command resumes from here", file=sys.stderr)
-        return 130
+        print(MESSAGE, end="", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _make_streams_safe() -> None:
@@ -60,16 +59,3 @@ def _make_streams_safe() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         with contextlib.suppress(AttributeError, ValueError):  # a stream of another kind
             getattr(sys, name).reconfigure(errors="backslashreplace")
-
-
-def _treat_signals_as_interrupts() -> None:
-    """Handle a time limit, a scheduler's SIGTERM and a closed terminal as Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        handler = signal.getsignal(signal.SIGINT)
-        (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
-
-    with contextlib.suppress(ValueError):  # not in the main thread, which alone gets signals
-        for number in TERMINATIONS:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, interrupt)

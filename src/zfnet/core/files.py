@@ -49,13 +49,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that killed processes of this machine have left in `folder` and below it."""
-    for old in folder.rglob(".*.partial*"):
+def remove_unfinished(folder: Path, pattern: str = "**/.*.partial*") -> None:
+    """Remove what killed processes of this machine have left: temporary files and folders in `folder` and below it."""
+    for old in list(folder.glob(pattern)):
         process = old.name.rpartition(".partial")[0].rpartition(".")[2]
         with contextlib.suppress(OSError):
             if process.isdecimal() and not _is_alive(int(process)):
-                old.unlink()
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def _is_alive(process: int) -> bool:

@@ -49,7 +49,10 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and self._pool is not None:  # Ctrl-C as well: items that run are not waited for
+            for process in multiprocessing.active_children():
+                process.kill()
         self._stack.close()
         self._pool = self._shared = None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zfnet.core.errors import UserError
+from zfnet.core.files import remove_unfinished
 from zfnet.core.machine import n_cores
 from zfnet.core.resources import CONF
 from zfnet.data.index import Index
@@ -257,6 +258,7 @@ def drawn_menagerie(config: Settings) -> Path:
     options = {**dataclasses.asdict(config.data.menagerie), "n_classes": min(n_classes, len(CLASSES))}
     name = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     root = Path(config.paths.data) / f"menagerie-{name}"
+    remove_unfinished(root.parent, f".{root.name}.*.partial")
     try:
         draw_menagerie(root, processes=n_cores(), **options)
     except MenagerieError as error:

@@ -6,11 +6,11 @@ Evaluation is exact: shards are strided without padding and counts are summed.
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zfnet.core.errors import TERMINATIONS, UserError
+from zfnet.core.errors import UserError
+from zfnet.core.files import os_errors_named
+from zfnet.core.interrupt import TERMINATIONS, unhurried
 from zfnet.core.machine import n_cores, pick_device
 
 # Each restart meets in a store of its own: in the launcher's, restarted processes find the addresses of the dead ones.
@@ -30,6 +32,7 @@ ONE_MACHINE = ["--standalone", "--local-addr=127.0.0.1"]
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 LAUNCHED = "TORCHELASTIC_RUN_ID"  # set by torch's launcher
 REFUSAL = "refused.txt"  # beside the argument of a worker whose work cannot be done
+MEETING_ID = "rendezvous_id.txt"  # beside the argument of workers on several nodes
 PATIENCE = 10.0  # seconds for the other workers to end by themselves
 
 
@@ -93,19 +96,23 @@ def launch(
 ) -> None:
     """Run `python -m module argument` in `processes` processes under torch's elastic launcher, and wait.
 
-    nodes: machines with `processes` each, which meet at `rendezvous` (host:port); the launcher is started on each.
+    nodes: machines with `processes` each, which meet at `rendezvous` (host:port); the launcher is started on each, with
+    an `argument` in the same folder.
     When a worker dies, all are restarted from the last checkpoint, up to `restarts` times. Ctrl-C or SIGTERM reaches
-    the workers once, as SIGINT; they write a checkpoint before they end.
+    the workers, which write a checkpoint before they end; a second Ctrl-C ends them at once.
     Raises UserError when the work fails for good, KeyboardInterrupt when it was interrupted.
     """
     threads = max(1, n_cores() // processes)
-    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=zfnet"]
+    meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}"]
     command = [
-        *(sys.executable, "-m", "zfnet.training.distributed", *(meeting if nodes > 1 else ONE_MACHINE)),
-        *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", "-m", module, str(argument)),
+        *(sys.executable, "-m", "zfnet.training.launcher", *(meeting if nodes > 1 else ONE_MACHINE)),
+        *(f"--nproc-per-node={processes}", f"--max-restarts={restarts}", f"--log-dir={os.devnull}"),
+        *("-m", module, str(argument)),
     ]
     loopback = LOOPBACK if nodes == 1 else {}
     environment = {"OMP_NUM_THREADS": str(threads), **FRESH_STORE, **loopback, **os.environ}
+    if nodes > 1:  # as --rdzv-id, which the list of processes would show to every user of the machine
+        environment["PET_RDZV_ID"] = shared_id(argument.with_name(MEETING_ID))
     refusal = argument.with_name(REFUSAL)
     refusal.unlink(missing_ok=True)
     launcher = subprocess.Popen(command, env=environment, start_new_session=True)  # the terminal's Ctrl-C is ours alone
@@ -117,6 +124,20 @@ def launch(
         raise UserError(refusal.read_text(encoding="utf-8"))
     if code:
         raise UserError(f"{module}: a training process failed for good (exit code {code}); see above")
+
+
+def shared_id(file: Path) -> str:
+    """The id in `file`, which the first of the nodes that share its folder draws; only their user can read it."""
+    with os_errors_named(file):
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
+        try:
+            with os.fdopen(descriptor, "w") as drawn:
+                drawn.write(secrets.token_hex(16))
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, file)
+        finally:
+            os.unlink(draft)
+        return file.read_text()
 
 
 def _wait(launcher: subprocess.Popen, refusal: Path) -> int:
@@ -135,55 +156,23 @@ def refuse(argument: Path, error: UserError) -> None:
     argument.with_name(REFUSAL).write_text(str(error), encoding="utf-8")
 
 
-def end_with_parent() -> None:
-    """Start a thread that interrupts this process when its parent has gone, as after kill -9, and then ends it."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)  # a checkpoint is written
-        time.sleep(PATIENCE)
-        os._exit(1)  # it waits for a process that has gone, too
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
 @contextlib.contextmanager
 def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
-    """Context in which the first interrupting signal reaches `launcher` as SIGINT, and a second one ends it.
-
-    Yields the list of signals received.
-    """
+    """Context in which interrupting signals reach `launcher` instead of this process; yields those received."""
     received: list[int] = []
 
     def forward(number: int, frame: object) -> None:
+        if number == signal.SIGINT or number not in received:
+            launcher.send_signal(number)
         received.append(number)
-        launcher.send_signal(signal.SIGINT if len(received) == 1 else signal.SIGTERM)
 
     try:
         before = {number: signal.signal(number, forward) for number in (signal.SIGINT, *TERMINATIONS)}
     except ValueError:  # not in the main thread, which alone gets signals
         before = {}
     try:
-        yield received
+        with unhurried:  # the workers have a limit of their own
+            yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _elastic(words: list[str]) -> int:
-    """torch's elastic launcher with an exit code in place of its traceback for a signal."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.run import main
-
-    end_with_parent()
-    try:
-        main(words)
-    except SignalException as error:
-        return 128 + error.sigval
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_elastic(sys.argv[1:]))

@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
+from zfnet.core.interrupt import unhurried
 from zfnet.core.machine import device_name, keep_memory
 from zfnet.core.metrics import log_metrics, log_step, restart_metrics, restart_steps
 from zfnet.core.precision import autocast, resolve
@@ -169,7 +170,8 @@ def fit(
                     step_loss = float(world.sum(loss.detach().double())) / batch.whole
                     if world.is_main:
                         log_step(out, images=place.epoch * len(train) + place.step * config.batch, step_loss=step_loss)
-                if place.step % check_every == 0 or place.step == n_steps:
+                asked_alone = stop.asked and world.size == 1  # several processes decide together
+                if place.step % check_every == 0 or place.step == n_steps or asked_alone:
                     due = time.monotonic() - saved_at > 60 * job.checkpoints.minutes
                     broken, stopping, due = world.any(not math.isfinite(loss_sum), stop.asked, due)
                     if broken:
@@ -177,11 +179,12 @@ def fit(
                     if stopping or due:
                         place.loss_sum = float(world.sum(loss_sum.clone()))
                         place.seconds += time.monotonic() - counted
-                        if world.is_main:
-                            checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
+                        with unhurried:
+                            if world.is_main:
+                                checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
+                            world.wait()
                         saved_at = counted = time.monotonic()
                     if stopping:
-                        world.wait()  # for the checkpoint
                         raise KeyboardInterrupt
 
             # ---- after an epoch -------------------------------------------------------------------------------
@@ -207,11 +210,12 @@ def fit(
             place.step, place.loss_sum = 0, 0.0
             if world.is_main:
                 log_metrics(out, **line)
-                if place.epoch in kept or _is_over(config, place):
-                    snapshot = checkpoint.snapshot_file(out, place.epoch)
-                    _save(snapshot, network, job)
-                    place.snapshots[place.epoch] = checksum(snapshot)
-                checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
+                with unhurried:
+                    if place.epoch in kept or _is_over(config, place):
+                        snapshot = checkpoint.snapshot_file(out, place.epoch)
+                        _save(snapshot, network, job)
+                        place.snapshots[place.epoch] = checksum(snapshot)
+                    checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                 saved_at = time.monotonic()
 
     # ---- the numbers --------------------------------------------------------------------------------------

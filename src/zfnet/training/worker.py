@@ -3,23 +3,37 @@
 A UserError, the same at every restart, is left in a file for `launch` to raise, and the process exits with 0.
 """
 
+import signal
 import sys
 from pathlib import Path
 
 from zfnet.core.errors import UserError
-from zfnet.training.distributed import end_with_parent, refuse
-from zfnet.training.fit import Job
-from zfnet.training.run import run_job
+from zfnet.core.interrupt import (
+    INTERRUPTED,
+    end_process,
+    end_with_parent,
+    treat_terminations_as_interrupts,
+    watch_interrupts,
+)
 
 
 def main(path: str) -> int:
+    """Train the job in the file; returns the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without the traceback of an import
     end_with_parent()
+    from zfnet.training.distributed import refuse
+    from zfnet.training.fit import Job
+    from zfnet.training.run import run_job
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    watch_interrupts()
+    treat_terminations_as_interrupts()
     try:
         run_job(Job.read(Path(path)))
     except UserError as error:
         refuse(Path(path), error)
     except KeyboardInterrupt:
-        return 130
+        end_process(INTERRUPTED)
     return 0
 
 
