@@ -14,6 +14,7 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide
+from zfnet.experiments.occlusion.elsewhere import map_totals, project_map, strongest_others
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.checkpoint import trained_network
@@ -210,3 +211,27 @@ def test_photographs_without_labels_are_followed_by_the_class_that_the_network_g
     assert "its guess stands for the class" in numbers["selection"] and len(numbers["shown"]) == 2
     labeled = run(options, network(model), images, tmp_path / "b", seed=0).numbers
     assert "classified correctly" in labeled["selection"]
+
+
+# --- the map in other images --------------------------------------------------------------------------------------
+
+
+def test_the_other_images_are_those_of_the_largest_total_but_the_image_itself() -> None:
+    totals, rows = np.array([3.0, 0.0, 9.0, 5.0, 5.0, 1.0, 2.0]), np.array([2, 3, 5, 8, 13, 21, 34])
+    assert strongest_others(totals, rows, own=5).tolist() == [8, 13, 2, 34]
+    assert strongest_others(totals[:2], rows[:2], own=2).tolist() == []
+
+
+def test_totals_and_projections_of_a_map_are_those_of_one_image_at_a_time() -> None:
+    model = module()
+    images, looked_at = dataset(model, np.array([[8, 8, 40, 40]])), network(model)
+    rows = np.arange(len(images))
+    totals = map_totals(looked_at, images, rows, "relu1", batch=2)
+    for row in rows:
+        x = looked_at.center(images.frames([row]))
+        assert np.allclose(totals[row], model.relu1(model.conv1(x)).sum((2, 3))[0].detach(), rtol=1e-4)
+    channel = int(totals.sum(0).argmax())
+    together = project_map(looked_at, images, rows, channel, "relu1")
+    alone = np.concatenate([project_map(looked_at, images, [row], channel, "relu1") for row in rows])
+    assert together.shape == (len(rows), looked_at.inputs.crop, looked_at.inputs.crop, 3)
+    assert np.allclose(together, alone, atol=1e-5) and np.abs(together).max() > 0

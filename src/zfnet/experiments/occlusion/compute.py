@@ -4,7 +4,8 @@ A gray square slides over the image. With the square at place q, and u the layer
 response in the *unoccluded* image (of the last layer with maps, where the network has no layer 5),
 
     (b) activity(q)    = sum over h w of map u            (d) probability(q) = softmax(scores)[true class]
-    (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet
+    (e) label(q)       = argmax over k of scores          (c) map u projected to pixels by the deconvnet, and in
+                                                              the other images in which it responds most
 
 [NS] and our choices: the square's side and stride; its color, the mean image (0 after the mean is subtracted) or
 plain 128; "layer 5" is the last module of layer 5 (its pool where it has one). Places lie on a regular grid wholly
@@ -40,6 +41,7 @@ from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
 from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
+from zfnet.experiments.occlusion.elsewhere import map_totals, project_map, search_rows, strongest_others
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
 from zfnet.networks.boxes import crop_boxes
@@ -147,12 +149,16 @@ def run(
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
     labels = classes_or_guesses(network, images, np.array(rows)).tolist()
     asked = list(zip(rows, labels, strict=True))
+    searched = search_rows(len(images), seed)
+    totals = map_totals(network, images, searched, layer, options.batch)
     maps: list[Maps] = []
     cards: list[Card] = []
     answers = track(workers.map(examine, asked, network, images, square), "occluding images", len(asked))
     for (row, label), (answer, projection) in zip(asked, answers, strict=True):
         if len(cards) < options.n_images:
-            cards.append(_card(network, images, row, label, answer, square, projection))
+            others = strongest_others(totals[:, answer.channel], searched, row)
+            elsewhere = project_map(network, images, others, answer.channel, layer)
+            cards.append(_card(network, images, row, label, answer, square, projection, elsewhere))
         maps.append(answer)
     inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -168,8 +174,9 @@ def run(
         "shown": [_facts(network, images, row, answer) for row, answer in shown],
     }
     alt = (
-        f"{len(cards)} images with a gray square, the activity of the strongest layer-{number} map, the probability of "
-        "the true class and the most probable class for each place of the square."
+        f"{len(cards)} images with a gray square; the strongest layer-{number} map projected to pixels, here and in "
+        "other images; for each place of the square its activity, the probability of the true class and the most "
+        "probable class."
     )
     return Outcome(numbers, {FIGURE: alt}, _headline(numbers))
 
@@ -279,6 +286,7 @@ def _card(
     maps: Maps,
     square: Square,
     projection: np.ndarray,
+    elsewhere: np.ndarray,
 ) -> Card:
     places = square.places
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
@@ -292,6 +300,7 @@ def _card(
         centers=places.centers,
         channel=maps.channel,
         projection=projection,
+        elsewhere=elsewhere,
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,

@@ -1,9 +1,9 @@
 """The picture of occlusion, as [ZF13] Fig. 7: a row an image, its maps over the places of the square.
 
 (a) the image with its box and the gray square where it hurts most; (c) the strongest layer-5 map projected to pixels,
-where a projection is given; (b) that map's activity and (d) the true class's probability, dark for low, with their
-range written below; (e) the most probable class, in colors named beside it. The box is drawn on the maps too, in
-the coordinates of the square's center.
+where a projection is given, and the same map in other images; (b) that map's activity and (d) the true class's
+probability, dark for low, with their range written below; (e) the most probable class, in colors named beside it. The
+box is drawn on the maps too, in the coordinates of the square's center.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ class Card:
     centers: tuple[np.ndarray, np.ndarray]  # rows and columns of the square's center
     channel: int
     projection: np.ndarray | None  # (crop, crop, 3) signed
+    elsewhere: np.ndarray  # (k, crop, crop, 3) signed, of other images
     activity: np.ndarray  # (r, c), like the next two
     probability: np.ndarray
     label: np.ndarray
@@ -42,10 +43,11 @@ class Card:
 
 def draw(cards: Sequence[Card], path: Path) -> None:
     """Write the figure."""
-    columns = ["most harmful square", "strongest map", "its activity", "p(true class)", "likeliest class", ""]
+    columns = ["most harmful square", "strongest map", "in other images"]
+    columns += ["its activity", "p(true class)", "likeliest class", ""]
     rows = [_tiles(card) for card in cards]
     if all(row[1] is None for row in rows):
-        rows, columns = [[row[0], *row[2:]] for row in rows], [columns[0], *columns[2:]]
+        rows, columns = [[row[0], *row[3:]] for row in rows], [columns[0], *columns[3:]]
     grid.write(path, grid.mosaic(rows, gap=8, column_labels=columns))
 
 
@@ -56,11 +58,26 @@ def _tiles(card: Card) -> list[np.ndarray | None]:
     return [
         _captioned(_image(card), card.names[card.truth]),
         None if projection is None else _captioned(projection, f"map {card.channel} projected"),
+        None if projection is None else _captioned(_others(card), _responding(card)),
         _captioned(_boxed(grid.heatmap(card.activity), card), _range(card.activity)),
         _captioned(_boxed(grid.heatmap(card.probability), card), _range(card.probability)),
         _captioned(_boxed(labels, card), _count(card.label)),
         _legend(card, colors),
     ]
+
+
+def _others(card: Card) -> np.ndarray:
+    """The projections of other images as a block of two by two."""
+    tile = np.full((SIDE, SIDE, 3), grid.PAPER, dtype=np.uint8)
+    half = SIDE // 2
+    for i, projection in enumerate(card.elsewhere[:4]):
+        y, x = half * (i // 2), half * (i % 2)
+        tile[y : y + half, x : x + half] = grid.fit(grid.contrast(projection, grid.CUT), half)
+    return tile
+
+
+def _responding(card: Card) -> str:
+    return f"map {card.channel}, most active" if len(card.elsewhere) else "silent in other images"
 
 
 def _image(card: Card) -> np.ndarray:
