@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -16,9 +18,7 @@ from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.invariance.compute import (
     IDENTITY,
-    Curves,
     area,
-    equally_far,
     linearity,
     mean_distance,
     measure,
@@ -30,6 +30,7 @@ from zfnet.experiments.invariance.compute import (
     transform,
     whole_shifts,
 )
+from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_likeness, symmetry
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import build
@@ -129,7 +130,27 @@ def test_distances_and_probability_equal_a_literal_computation() -> None:
 
 
 def hand_made(kept: list[list[int]], change: list[list[float]]) -> Curves:
-    return Curves(np.arange(len(kept[0])), {}, {}, np.zeros(0), np.array(kept, bool), np.array(change, float))
+    return Curves(
+        np.arange(len(kept[0])), {}, {}, np.zeros(0), np.array(kept, bool), np.array(change, float), np.zeros(0)
+    )
+
+
+def test_pictures_that_resemble_their_turned_ones_and_keep_their_class_are_correlated() -> None:
+    curves = hand_made([[1, 1], [1, 0], [0, 0], [1, 0], [0, 1]], [[0.0, 0.0]] * 5)
+    likeness = np.array([[0.9, 0.7], [0.4, 0.6], [0.1, 0.3], [0.5, 0.2], [-9.0, 9.0]])
+    correct = np.array([True, True, True, True, False])
+    measured = symmetry(replace(curves, likeness=likeness), correct, seed=0)
+    kept = curves.kept.mean(1)[correct]
+    assert measured.value == pytest.approx(spearmanr(likeness.mean(1)[correct], kept).statistic) and measured.n == 4
+    alike = symmetry(replace(hand_made([[1, 1]] * 3, [[0.0, 0.0]] * 3), likeness=likeness[:3]), correct[:3], seed=0)
+    assert alike.to_json()["value"] is None
+
+
+def test_the_likeness_of_pictures_is_their_correlation() -> None:
+    shown = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
+    shown[2], shown[3] = shown[0], 7
+    expected = np.corrcoef(shown[0].ravel(), shown[1].ravel())[0, 1]
+    np.testing.assert_allclose(pixel_likeness(shown), [expected, 1.0, 0.0])
 
 
 def test_transformations_are_compared_where_they_change_the_pixels_alike() -> None:
@@ -212,7 +233,7 @@ def test_a_picture_whose_features_do_not_move_leaves_the_mean_of_the_others(tmp_
 def test_small_shifts_alone_say_how_much_further_layer_1_moves() -> None:
     amounts = np.array([-60.0, -16.0, 0.0, 16.0, 60.0])
     first, last = np.array([[9.0, 3, 0, 1, 9], [9, 2, 0, 2, 9]]), np.array([[9.0, 1, 0, 1, 9], [9, 1, 0, 1, 9]])
-    curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, *[np.ones((2, 5))] * 3)
+    curves = Curves(amounts, {1: first, 7: last}, {1: np.ones(2), 7: np.ones(2)}, *[np.ones((2, 5))] * 4)
     numbers = summarize("translation", curves, seed=0)
     assert numbers["layer7"]["layer1_further"]["low"] == 1.0 == numbers["layer7"]["layer1_further"]["high"]
 

@@ -158,6 +158,7 @@ def all_numbers() -> dict[str, dict[str, Any]]:
             },
             "stability_of_correct": {"translation of 10 %": interval(0.9, 0.04), "scale 1.2": interval(0.85, 0.05)},
             "equally_far": {f"{kind} minus rotation": interval(0.2, 0.05) for kind in ("translation", "scale")},
+            "symmetry": interval(0.3, 0.1),
         },
         "occlusion": {
             "n_scored": 48, "drop_effect": interval(0.9, 0.2), "place_above_others": interval(0.31, 0.11),

@@ -25,6 +25,9 @@ all images and of those that are classified correctly, as the paper's are.
 A shift by a tenth and a turn by 90 degrees are not alike. `equally_far` compares a shift (an enlargement) with the turn
 of the curve that changes the pixels most nearly as much, as the root mean square over the crop; pairs that differ by
 more than a tenth are left out. It is the share of them that keep their class moved, minus turned, image by image.
+Objects that look the same when they are turned are the paper's exception. `symmetry` is Spearman's rank correlation,
+over images that are classified correctly, of how much a picture resembles its turned ones (the mean correlation of
+their pixels) with how many of the turns keep its class.
 Images whose class the network does not know have no probability of the true class; all else is measured on them too.
 """
 
@@ -44,7 +47,7 @@ from zfnet.core.statistics import Measure
 from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
-from zfnet.experiments.invariance.curves import Curves
+from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_change, pixel_likeness, symmetry
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
@@ -65,7 +68,6 @@ STABILITY = {  # share of images keeping their class: (kind, amounts; kept means
     "rotation by 90 degrees": ("rotation", (90.0,)),
     "rotation by 180 degrees": ("rotation", (180.0,)),
 }
-ALIKE = 0.1  # pixel changes of two transformations that differ by no more than this share are equally far
 
 
 def transform(frame: np.ndarray, kind: str, amounts: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -140,6 +142,7 @@ class Response:
     probability: np.ndarray
     kept: np.ndarray
     change: np.ndarray
+    likeness: np.ndarray
 
 
 def examine(asked: Asked, network: Network, images: Images) -> Response:
@@ -156,7 +159,8 @@ def examine(asked: Asked, network: Network, images: Images) -> Response:
     classes, guesses = answers[1:], answers.argmax(1)
     unknown = np.full(len(asked.amounts), np.nan)
     probability = classes[:, asked.label] if asked.label >= 0 else unknown
-    return Response(distances, straight, probability, guesses[1:] == guesses[0], pixel_change(shown))
+    kept = guesses[1:] == guesses[0]
+    return Response(distances, straight, probability, kept, pixel_change(shown), pixel_likeness(shown))
 
 
 def measure(
@@ -180,29 +184,8 @@ def measure(
         np.stack([response.probability for response in responses]),
         np.stack([response.kept for response in responses]),
         np.stack([response.change for response in responses]),
+        np.stack([response.likeness for response in responses]),
     )
-
-
-def pixel_change(shown: np.ndarray) -> np.ndarray:
-    """Root mean square of the pixels' change (a,) from the first of the pictures (1 + a, h, w, 3) to each other one."""
-    pixels = shown.astype(np.float64)
-    return np.sqrt(np.square(pixels[1:] - pixels[0]).mean((1, 2, 3)))
-
-
-def equally_far(moved: Curves, turned: Curves) -> np.ndarray:
-    """Share that keep their class moved minus turned, over pairs that change the pixels alike: (n,), nan without any.
-
-    Each amount of `moved` is paired with the amount of `turned` whose pixel change is nearest, image by image.
-    """
-    differences = []
-    for kept, change, kept_turned, change_turned in zip(
-        moved.kept, moved.change, turned.kept, turned.change, strict=True
-    ):
-        nearest = np.abs(change[:, None] - change_turned[None]).argmin(1)
-        alike = (change > 0) & (np.abs(change_turned[nearest] - change) <= ALIKE * change)
-        pairs = kept[alike].astype(float) - kept_turned[nearest[alike]]
-        differences.append(pairs.mean() if len(pairs) else np.nan)
-    return np.array(differences)
 
 
 def stability(network: Network, images: Images, rows: np.ndarray, workers: Workers = ALONE) -> dict[str, np.ndarray]:
@@ -308,6 +291,7 @@ def run(
         "stability": _shares(stable, seed),
         "stability_of_correct": _shares({name: values[correct] for name, values in stable.items()}, seed),
         "equally_far": _shares({f"{kind} minus rotation": _known(values) for kind, values in far.items()}, seed),
+        "symmetry": symmetry(turned, correct, seed).to_json(),
     }
     return Outcome(numbers, _figures(len(shown), len(rows), layers), _headline(numbers, layers))
 

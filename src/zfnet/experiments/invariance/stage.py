@@ -33,5 +33,5 @@ INVARIANCE = Stage(
     control=with_initial_weights(run, of_control),
     needs=("train",),
     reads=("network", "invariance", "seed"),
-    version=5,
+    version=6,
 )

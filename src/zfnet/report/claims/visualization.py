@@ -154,6 +154,14 @@ CLAIMS = (
         unit="points",
     ),
     Claim(
+        "symmetric-objects", "ZF13", "4", "Fig. 5",
+        "Objects with rotational symmetry are the exception: their output is stable when they are turned.",
+        "Spearman's rank correlation of how much a picture resembles its turned ones (correlation of the pixels) with "
+        "the share of turns that keep its class; images classified correctly.",
+        "invariance", lambda r: at(r, "invariance", "symmetry"), resampled=IMAGES,
+        fails_if="pictures that look the same when turned lose their class as often as others",
+    ),
+    Claim(
         "clipping", "ZF13", "3", "Fig. 6a",
         "Without renormalising the filters, a few of them dominate the first layer.",
         "Share of the filters' energy in the strongest tenth, trained without renormalisation minus trained with it.",
