@@ -138,9 +138,19 @@ def test_the_table_of_artefacts_has_times_and_key_numbers(run: Path) -> None:
     assert "| 3 h 00 min: ten" in reference.renewed(table, run.parent)
 
 
+def test_the_table_of_times_has_those_of_one_profile(run: Path) -> None:
+    change(run, seconds=65.2)
+    table = f"<!-- times: {run.name} -->\n| what | target | stage | time |\n|---|---|---|---|\n"
+    table += "| errors | `make a` | `train` | 9 s |\n| nothing | `make b` | `never_run` |\n<!-- end of times -->\n"
+    lines = reference.renewed(table, run.parent).splitlines()
+    assert lines[1:3] == ["| what | target | stage | time |", "|---|---|---|---|"]
+    assert lines[3:5] == ["| errors | `make a` | `train` | 1 min 05 s |", "| nothing | `make b` | `never_run` | |"]
+
+
 def test_the_readme_says_what_is_published() -> None:
-    text = reference.RESULTS.read_text(encoding="utf-8")
-    assert reference.BLOCK.search(text)
+    text, readme = (page.read_text(encoding="utf-8") for page in (reference.RESULTS, reference.README))
+    assert reference.BLOCK.search(text) and reference.TIMES.search(readme)
     assert reference.renewed(text, reference.REFERENCE) == text, "make reference writes docs/results.md"
+    assert reference.renewed(readme, reference.REFERENCE) == readme, "make reference writes the times of the README"
     for picture in re.findall(r"!\[[^\]]*\]\((outputs/reference/[^)]+)\)", text):
         assert (reference.REPOSITORY / picture).is_file()

@@ -1,7 +1,7 @@
-"""Results we stand by: a recorded run as small files for the repository, and docs/results.md written from them.
+"""Results we stand by: a recorded run as small files for the repository, and the pages that are written from them.
 
-    zfnet reference outputs/tiny_imagenet      publish a run, then write docs/results.md
-    zfnet reference                            write docs/results.md again from what is published
+    zfnet reference outputs/tiny_imagenet      publish a run, then write docs/results.md and the times of README.md
+    zfnet reference                            write them again from what is published
 
 outputs/reference/<profile>/<stage>/ holds result.json (with seed, spread, device, versions, commit and command) and
 the figures, photographs as JPEG, so it is itself a folder from which the report can be made. Only a run whose code
@@ -32,8 +32,10 @@ from zfnet.report.verdict import counted, judge_all, tally
 
 REFERENCE = REPOSITORY / "outputs" / "reference"
 RESULTS = REPOSITORY / "docs" / "results.md"
+README = REPOSITORY / "README.md"
 BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)", re.S)
 MADE = re.compile(r"(<!-- artefacts -->\n)(.*?)(<!-- end of artefacts -->)", re.S)
+TIMES = re.compile(r"(<!-- times: (\w+) -->\n)(.*?)(<!-- end of times -->)", re.S)
 LIMIT = 5 * 2**20  # bytes of one profile
 WIDEST, QUALITY = 1200, 82  # of a published picture
 PLACE = re.compile(r"(?<![\w./<])[~/][\w.~-]*(?:/[\w.~-]+)+")  # a path from the root or from home
@@ -74,14 +76,18 @@ def place_of(outputs: Path) -> Path:
 
 
 def write_results(page: Path, reference: Path) -> None:
-    """Write every marked block of docs/results.md again from what is published."""
+    """Write every marked block of a page again from what is published."""
     text = page.read_text(encoding="utf-8")
     with atomic_write(page) as part:
         part.write_text(renewed(text, reference), encoding="utf-8")
 
 
 def renewed(text: str, reference: Path) -> str:
-    """The page's text with its blocks `<!-- results: profile -->` and the table of `<!-- artefacts -->` filled."""
+    """The page's text with its blocks filled.
+
+    `<!-- results: profile -->` holds all of a profile, the table of `<!-- artefacts -->` what each stage found in all
+    profiles, that of `<!-- times: profile -->` how long each stage of one took.
+    """
     profiles = {block[2]: read(reference / block[2]) for block in BLOCK.finditer(text)}
     published = {profile: results for profile, results in profiles.items() if results}
 
@@ -94,7 +100,14 @@ def renewed(text: str, reference: Path) -> str:
         lines += [_row(row, [_made(results, _stage(row)) for results in published.values()]) for row in rows]
         return "\n".join([f"{block[1]}{lines[0]}", *lines[1:], block[3]])
 
-    return MADE.sub(fill_made, BLOCK.sub(fill, text))
+    def fill_times(block: re.Match[str]) -> str:
+        results = read(reference / block[2])
+        head, rule, *rows = block[3].splitlines()
+        lines = [_row(head, [" time "]), _row(rule, ["---"])]
+        lines += [_row(row, [_time(results, _stage(row))]) for row in rows]
+        return "\n".join([f"{block[1]}{lines[0]}", *lines[1:], block[4]])
+
+    return TIMES.sub(fill_times, MADE.sub(fill_made, BLOCK.sub(fill, text)))
 
 
 def _row(line: str, cells: Iterable[str]) -> str:
@@ -111,6 +124,11 @@ def _made(results: Mapping[str, Result], stage: str) -> str:
     if stage not in results or results[stage].skipped:
         return " · "
     return f" {duration(_seconds(results[stage]))}: {_cell(results[stage].content['headline'])} "
+
+
+def _time(results: Mapping[str, Result], stage: str) -> str:
+    """How long a stage took."""
+    return f" {duration(_seconds(results[stage]))} " if stage in results else " "
 
 
 def _seconds(result: Result) -> float:
@@ -237,7 +255,8 @@ def main(words: list[str]) -> None:
         target = place_of(outputs)
         publish(outputs, target)
         print(f"published: {target}")
-    write_results(RESULTS, REFERENCE)
+    for page in (RESULTS, README):
+        write_results(page, REFERENCE)
 
 
 if __name__ == "__main__":
