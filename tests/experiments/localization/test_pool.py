@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from zfnet.core import resume
 from zfnet.core.errors import UserError
+from zfnet.experiments.localization import pool
 from zfnet.experiments.localization.locate import Methods, Task
 from zfnet.experiments.localization.options import LocalizationOptions
 from zfnet.experiments.localization.pool import locate_all, open_partial
@@ -107,3 +109,22 @@ def test_the_processes_end_with_a_parent_that_is_killed(photo: Path) -> None:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(parent.pid, signal.SIGKILL)
+
+
+def test_few_tasks_are_drawn_before_their_turn(monkeypatch) -> None:
+    """Their maps are what takes memory."""
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", lambda processes, **_: ThreadPoolExecutor(processes))
+    monkeypatch.setattr(pool, "locate", lambda task, methods: task)
+    drawn = 0
+
+    def tasks():
+        nonlocal drawn
+        while drawn < 100:
+            drawn += 1
+            yield drawn
+
+    done = 0
+    for _ in pool.locate_each(tasks(), Methods({}, {}), 2):
+        done += 1
+        assert drawn <= done + pool.WAITING * 2
+    assert done == 100
