@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from zfnet.core.lock import lock_folder
 from zfnet.core.machine import one_thread as one_thread_of_torch
 from zfnet.core.resume import Store, read_checked
 from zfnet.experiments.table import Config
+from zfnet.pipeline.record import read_result
 
 SETTINGS = [
     *("profile=folder", "data.root=pictures", "data.size=36", "model.width=0.125", "train.epochs=3", "train.batch=6"),
@@ -40,6 +41,22 @@ SETTINGS = [
 ]
 TRAINED = ["train/model.pt", "train/snapshots/epoch_0001.pt", "train/snapshots/epoch_0003.pt"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(package.__file__).parents[1])}
+DRAWN = [  # every stage, on few drawn images
+    *("profile=menagerie", "data.menagerie.train_per_class=4", "data.menagerie.val_per_class=3", "data.size=36"),
+    *("data.menagerie.caltech_per_class=6", "data.menagerie.voc_images=6", "paths.data=drawn", "model.width=0.125"),
+    *("train.epochs=2", "train.snapshots=[1,2]", "wandb.mode=disabled", "device=cpu", "ablations.epochs=1"),
+    *("ablations.rows=[zfnet,zfnet-noclip]", "invariance.n_score=6", "invariance.steps=5", "occlusion.n_score=3"),
+    *("occlusion.square=8", "occlusion.stride=4", "patterns.n_measure=20", "patterns.n_degraded=4"),
+    *("patterns.n_swept=4", "patterns.points=2", "transfer.per_class=[2]", "transfer.few_shot=[1]"),
+    *("transfer.folds=2", "transfer.trained_epochs=1", "localization.n_images=4", "localization.tune=4"),
+    *("localization.grid.smoothing=[0.03]", "localization.grid.least_size=[0]", "image=pictures/class_0/0.png"),
+]
+KILLED = [  # stages that are long or that resume
+    *("localization", "transfer", "data", "train", "ablations", "evolution", "invariance", "occlusion", "patterns"),
+    *("voc", "report", "explain"),
+]
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+TIMES = ("second", "made_by")  # in the names of what differs between runs
 READ_BACK = [  # every file that a run leaves and reads again
     *("data/result.json", "data/train/cache.json", "data/train/index.npz", "data/train/pixels.npy"),
     *("data/train/mean.npy", "data/val/cache.json", "data/val/pixels.npy"),
@@ -58,17 +75,41 @@ def make_pictures(folder: Path) -> None:
             cv2.imwrite(str(folder / "pictures" / f"class_{k}" / f"{i}.png"), image.astype(np.uint8))
 
 
-def run(folder: Path, *words: str) -> tuple[int, str]:
+def run(folder: Path, *words: str, settings: Sequence[str] = SETTINGS) -> tuple[int, str]:
     """(exit code, what was printed) of a run in this process."""
     printed = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = zfnet(["run", "stage=train", *SETTINGS, "paths.outputs=out", *words])
+        code = zfnet(["run", "stage=train", *settings, "paths.outputs=out", *words])
     return code, printed.getvalue()
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "zfnet", "run", "stage=train", *SETTINGS, "paths.outputs=out", *words]
-    return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(folder: Path, *words: str, settings: Sequence[str] = SETTINGS) -> subprocess.Popen:
+    """A run in a process of its own; the environment of all its processes names the folder."""
+    command = [sys.executable, "-m", "zfnet", "run", "stage=train", *settings, "paths.outputs=out", *words]
+    environment = ENVIRONMENT | {"ZFNET_FAULT": str(folder)}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Processes of this machine that runs of the folder have started and that have not ended."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"ZFNET_FAULT={folder}\0" in environment.read_text(errors="replace"):
+                found.append(int(environment.parent.name))
+    return found
+
+
+def wait_for_end(folder: Path, seconds: float = 15) -> bool:
+    """Whether all processes of the folder end within the time."""
+    deadline = time.monotonic() + seconds
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not processes_of(folder)
+
+
+def left_behind(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*.partial*") if path.exists()]
 
 
 def trained(folder: Path) -> dict[str, Any]:
@@ -78,6 +119,19 @@ def trained(folder: Path) -> dict[str, Any]:
     history = [{k: v for k, v in line.items() if k != "images_per_second"} for line in numbers.pop("history", [])]
     numbers.pop("train_seconds", None)
     return {name: (home / name).read_bytes() for name in TRAINED} | {"numbers": numbers, "history": history}
+
+
+def numbers_of(folder: Path, stage: str) -> Any:
+    """The numbers of a stage but for times."""
+    results = sorted((folder / "out" / "menagerie" / stage).rglob("result.json"))
+    return [_without_times((read_checked(result) or {}).get("numbers")) for result in results]
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = [key for key in value if not any(word in key for word in TIMES)]
+        return {key: _without_times(value[key]) for key in kept}
+    return [_without_times(inner) for inner in value] if isinstance(value, list) else value
 
 
 def whole_run(folder: Path) -> dict[str, Any]:
@@ -100,13 +154,65 @@ def killed(folder: Path, count: int, rng: random.Random) -> Iterator[bool]:
         process = start(folder)
         time.sleep(rng.uniform(0.3, 0.95) * longest)
         was_running = process.poll() is None
-        process.send_signal(rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+        process.send_signal(rng.choice(SIGNALS))
         process.wait()
         code, _ = run(folder)
         left = [file for file in (folder / "out").rglob("*.partial*") if file.is_file()]
         if was_running:  # else the kill came too late
             injected += 1
             yield code == 0 and trained(folder) == wanted and len(left) <= 1
+
+
+def stages_killed(folder: Path, count: int, rng: random.Random) -> Iterator[bool]:
+    """A stage killed at a random moment; its next start ends in the same numbers and leaves nothing behind."""
+    make_pictures(folder)
+    stages = KILLED[:count]
+    assert run(folder, f"stage={','.join(stages)}", settings=DRAWN)[0] == 0
+    wanted = {stage: numbers_of(folder, stage) for stage in stages}
+    home = folder / "out" / "menagerie"
+    for number in range(count):
+        stage = stages[number % len(stages)]
+        took = sum(read_result(result.parent)["seconds"] for result in (home / stage).rglob("result.json"))
+        shutil.rmtree(home / stage)
+        process = start(folder, f"stage={stage}", settings=DRAWN)
+        time.sleep(rng.uniform(2, 4 + took))
+        process.send_signal(rng.choice(SIGNALS))
+        process.wait()
+        has_ended = wait_for_end(folder)
+        code, _ = run(folder, f"stage={stage}", settings=DRAWN)
+        yield has_ended and code == 0 and numbers_of(folder, stage) == wanted[stage] and not left_behind(folder)
+
+
+def same_seed(folder: Path, count: int, rng: random.Random) -> Iterator[bool]:
+    """Every stage once more from the beginning: the same numbers."""
+    make_pictures(folder)
+    wanted = []
+    for _ in range(2):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        assert run(folder, "stage=report,explain", settings=DRAWN)[0] == 0
+        stages = sorted(home.name for home in (folder / "out" / "menagerie").iterdir() if home.is_dir())
+        wanted.append({stage: numbers_of(folder, stage) for stage in stages})
+    yield from (wanted[0][stage] == wanted[1][stage] for stage in wanted[0])
+
+
+def two_processes_killed(folder: Path, count: int, rng: random.Random) -> Iterator[bool]:
+    """The command, its launcher or a worker killed in a training of two processes; the same command goes on."""
+    make_pictures(folder)
+    started = time.monotonic()
+    assert start(folder, "workers=2").wait() == 0
+    longest = time.monotonic() - started
+    wanted = trained(folder)
+    for _ in range(count):
+        shutil.rmtree(folder / "out" / "folder" / "train")
+        process = start(folder, "workers=2")
+        time.sleep(rng.uniform(0.3, 0.95) * longest)
+        victims = {process.pid, *processes_of(folder)}
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rng.choice(sorted(victims)), rng.choice(SIGNALS))
+        process.wait()
+        has_ended = wait_for_end(folder)
+        code = start(folder, "workers=2").wait()
+        yield has_ended and code == 0 and trained(folder) == wanted and not left_behind(folder)
 
 
 def damaged(folder: Path, count: int, rng: random.Random) -> Iterator[bool]:
@@ -201,11 +307,14 @@ def _keys(config: Any, prefix: str = "") -> Iterator[str]:
 class Promise:
     name: str
     inject: Callable[[Path, int, random.Random], Iterator[bool]]
-    short: int  # injections in the test suite
+    short: int  # injections in the test suite; 0: it takes too long there
 
 
 PROMISES = [
     Promise("killed at any moment", killed, 1),
+    Promise("stages killed at any moment", stages_killed, 1),
+    Promise("two processes killed at any moment", two_processes_killed, 0),
+    Promise("the same seed", same_seed, 0),
     Promise("damage in a file that is read back", damaged, 6),
     Promise("other settings and back", other_settings, 2),
     Promise("two runs on one profile", two_runs, 1),
@@ -215,8 +324,11 @@ PROMISES = [
 ]
 
 
+IN_SUITE = [promise for promise in PROMISES if promise.short]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.name)
+@pytest.mark.parametrize("promise", IN_SUITE, ids=lambda promise: promise.name)
 def test_a_promise_holds(promise, tmp_path, monkeypatch, one_thread):  # as the processes that are started
     monkeypatch.setattr(sys, "argv", ["zfnet"])
     survived = list(promise.inject(tmp_path, promise.short, random.Random(0)))

@@ -152,6 +152,16 @@ def test_a_record_is_on_disk_before_the_next_one(path, monkeypatch):
     assert synced == [path.stat().st_size]
 
 
+def test_the_bytes_of_a_part_are_on_disk_before_its_record(tmp_path, monkeypatch):
+    path, synced = tmp_path / "data", []
+    path.touch()
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
+    with PartWriter(path, 0) as writer:
+        writer.write(b"bytes")
+        writer.finish()
+    assert synced == [b"bytes"]
+
+
 def test_a_part_is_whole_just_as_long_as_its_bytes_are(tmp_path):
     path = tmp_path / "data"
     path.write_bytes(bytes(200))

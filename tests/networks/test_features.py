@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -220,3 +221,16 @@ def test_a_relu_that_works_in_place_does_not_change_what_was_read_before_it(imag
     assert before.min() < 0 <= after.min()
     for values, means in zip((before, after), expected, strict=True):
         np.testing.assert_allclose(values[1], means, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(model, make_store, wrap, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SHARD", 8)
+    peaks = []
+    for per_class in (8, 40):
+        images = make_store(2, per_class, size=64)
+        network = wrap(model, images)
+        tracemalloc.start()
+        extract(network, images, [model.layer(1)], "center", tmp_path / str(per_class), batch=4)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

@@ -128,6 +128,16 @@ def test_the_newest_whole_checkpoint_is_used_and_the_last_few_kept(tmp_path, cap
     assert checkpoint.restore(tmp_path, net, optimizer, "another key", 9, set()).epoch == 0
 
 
+def test_a_checkpoint_of_a_longer_training_is_not_resumed_by_a_shorter_one(tmp_path):
+    net = two_layers()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for epoch, step in ((1, 0), (2, 0), (2, 5), (3, 0)):
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.Place(epoch=epoch, step=step), "key", keep=4)
+    for epochs, found in ((2, (2, 0)), (3, (3, 0)), (1, (1, 0))):
+        place = checkpoint.restore(tmp_path, net, optimizer, "key", epochs, set())
+        assert (place.epoch, place.step) == found
+
+
 @pytest.mark.parametrize("kind", ["bit", "cut"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys, kind):
     net, random = two_layers(), np.random.default_rng(0)

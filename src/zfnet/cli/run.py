@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zfnet.cli.profile import check_profiles, describe_yaml_error
 from zfnet.cli.words import prepare, with_sweep_folder
 from zfnet.core import options
 from zfnet.core.errors import DISK_ERRORS, UserError, exit_code
@@ -67,6 +68,7 @@ def compose_and_run(typed: Sequence[str]) -> None:
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     failures: list[Exception] = []  # kept instead of raised, so that Hydra prints nothing and a sweep goes on
     main_process = os.getpid()
@@ -88,7 +90,9 @@ def compose_and_run(typed: Sequence[str]) -> None:
             print(f"zfnet: {name}: {error}", file=sys.stderr, flush=True)
             return None
 
-    sys.argv[1:] = with_sweep_folder(prepare(typed))
+    words = prepare(typed)
+    check_profiles(words)
+    sys.argv[1:] = with_sweep_folder(words)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors reach us instead of Hydra's own printing
     _complete_after_run()
     ConfigStore.instance().store(name="schema", node=Config)
@@ -96,6 +100,8 @@ def compose_and_run(typed: Sequence[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(describe_error(error)) from error
+    except YAMLError as error:
+        raise UserError(f"profile: {describe_yaml_error(error)}") from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -21,7 +21,7 @@ from typing import Any
 TERMINATIONS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 INTERRUPTED = 130  # exit code
 MESSAGE = "\nzfnet: interrupted; the same command resumes from here\n"
-PATIENCE = 2.5  # seconds after the first Ctrl-C
+PATIENCE = 2.0  # seconds after the first Ctrl-C
 ONE_PRESS = 0.25  # seconds in which a second signal is the first, forwarded by another process
 
 unhurried = threading.Lock()  # held while something must be finished, such as a checkpoint: a second Ctrl-C ends it
