@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -70,7 +71,7 @@ def end_process(code: int) -> None:
     os._exit(code)
 
 
-def treat_terminations_as_interrupts() -> None:
+def treat_terminations_as_interrupts(numbers: Sequence[int] = TERMINATIONS) -> None:
     """Handle a time limit, a scheduler's SIGTERM and a closed terminal as Ctrl-C."""
     received_at = -math.inf
 
@@ -83,6 +84,6 @@ def treat_terminations_as_interrupts() -> None:
             (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
     with contextlib.suppress(ValueError):  # not in the main thread, which alone gets signals
-        for number in TERMINATIONS:
+        for number in numbers:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, interrupt)

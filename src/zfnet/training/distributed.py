@@ -158,12 +158,17 @@ def refuse(argument: Path, error: UserError) -> None:
 
 @contextlib.contextmanager
 def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
-    """Context in which interrupting signals reach `launcher` instead of this process; yields those received."""
+    """Context in which interrupting signals reach `launcher` instead of this process; yields those received.
+
+    SIGTERM is forwarded as SIGHUP, since the launcher itself ends workers by SIGTERM before it restarts them.
+    """
     received: list[int] = []
 
     def forward(number: int, frame: object) -> None:
-        if number == signal.SIGINT or number not in received:
+        if number == signal.SIGINT:
             launcher.send_signal(number)
+        elif number not in received:
+            launcher.send_signal(TERMINATIONS[-1])
         received.append(number)
 
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from zfnet.core.errors import UserError
 from zfnet.core.interrupt import (
     INTERRUPTED,
+    TERMINATIONS,
     end_process,
     end_with_parent,
     treat_terminations_as_interrupts,
@@ -27,7 +28,7 @@ def main(path: str) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     watch_interrupts()
-    treat_terminations_as_interrupts()
+    treat_terminations_as_interrupts(TERMINATIONS[-1:])  # SIGTERM: of a restart, at once
     try:
         run_job(Job.read(Path(path)))
     except UserError as error:
