@@ -79,6 +79,25 @@ def test_many_more_rows_than_features_and_overlapping_classes_are_fitted_at_a_la
     assert loss == "svm" or abs(float(v[-1].sum())) < 1e-9  # of biases that differ by a constant, those around 0
 
 
+@pytest.mark.parametrize("c", [100.0, 10_000.0])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_centered_features_of_several_labels_are_fitted_at_a_large_c(loss, c):
+    """The inner products hide what all coefficients have in common, which must not grow."""
+    rng = np.random.default_rng(8)
+    x = np.maximum(rng.normal(size=(100, 24)) @ rng.normal(size=(24, 256)) + 0.2 * rng.normal(size=(100, 256)), 0)
+    x *= 3 / np.linalg.norm(x, axis=1).mean()
+    present = torch.from_numpy(rng.random((100, 20)) < 0.12).double()
+    y = 2 * present - 1 if loss == "svm" else present / present.sum(1, keepdim=True).clamp(min=1)
+    kernel, _ = kernels(gram(x, np.arange(100)), torch.arange(100), torch.arange(100), "center")
+    v = fit(kernel, y, LOSSES[loss], c)
+    centered = torch.from_numpy(x - x.mean(0))
+    centered /= centered.square().sum(1).mean().sqrt()
+    torch.testing.assert_close(centered @ centered.T, kernel)
+    w = centered.T @ v[:-1]
+    gradient = w + c * centered.T @ LOSSES[loss].slope(centered @ w + v[-1], y)  # of F in w itself
+    assert gradient.norm() <= 1e-5 * w.norm()
+
+
 @pytest.mark.parametrize("loss", [SVM, SOFTMAX], ids=["svm", "softmax"])
 def test_a_rough_fit_of_a_small_c_decides_as_an_exact_one(loss):
     x, labels = draw(300)

@@ -28,7 +28,8 @@ on a held-out part of the training images, never on the test images.
 
 Where there are more rows than features, K has directions along which w does not change and beta may grow. A product
 with K leaves nothing of them but rounding, which float32 may have too much of: conjugate gradients notice (a Hessian
-has no negative curvature), and that step is found again in float64.
+has no negative curvature), and that step is found again in float64. Centered features always have such a direction, the
+ones: gradients and directions go without it.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ class Space:
         u, image = u @ turn, image @ turn
         f = image[:-1] + u[-1]
         strengths, turn = torch.linalg.eigh(f.T @ f)
-        return Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
+        space = Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
+        return replace(space, directions=space.seen(space.directions))
 
     @cached_property
     def single(self) -> Space:
@@ -157,6 +159,16 @@ class Space:
         if self.kernel.dtype == torch.float32:
             return self
         return Space(self.kernel.float(), self.directions.float(), self.images.float(), self.strengths.float())
+
+    @cached_property
+    def is_centered(self) -> bool:
+        """Whether the features of the rows sum to 0, so that K hides what all of beta has in common."""
+        sums, scale = self.kernel.sum(1), self.kernel.abs().sum(1)
+        return bool((sums.abs() <= 1e3 * torch.finfo(self.kernel.dtype).eps * scale.max()).all())
+
+    def seen(self, v: Tensor) -> Tensor:
+        """The same point without what K hides of centered features, of which the products leave only rounding."""
+        return torch.cat([v[:-1] - v[:-1].mean(0), v[-1:]]) if self.is_centered else v
 
     def is_tame(self, weight: float) -> bool:
         """Whether float32 can find a step for a Hessian 1 + weight x' x."""
@@ -200,7 +212,7 @@ class Problem:
 
     def _penalized(self, v: Tensor, pull: Tensor) -> Tensor:
         bias = self.loss.penalty * v[-1:] + self.c * pull.sum(0, keepdim=True)
-        return torch.cat([v[:-1] + self.c * pull, bias])
+        return self.space.seen(torch.cat([v[:-1] + self.c * pull, bias]))
 
 
 def _values(image: Tensor) -> Tensor:
