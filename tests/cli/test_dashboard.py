@@ -22,7 +22,8 @@ from zfnet.experiments import table as schema
 ROOT = Path(__file__).parents[2]
 TINY = shlex.split("""data.menagerie.train_per_class=4 data.menagerie.val_per_class=2 data.menagerie.caltech_per_class=4
  data.menagerie.voc_images=2 data.n_classes=4 train.epochs=2 train.snapshots=[1,2] train.batch=8 model.width=0.05
- ablations.epochs=1 transfer.per_class=[2] transfer.few_shot=[1] transfer.folds=2 transfer.trained_epochs=0
+ ablations.rows=[] ablations.seeds=[0] ablations.epochs=1 transfer.per_class=[2]
+ transfer.few_shot=[1] transfer.folds=2 transfer.trained_epochs=0
  class_model.iterations=2 localization.n_images=4 patterns.n_measure=8 patterns.n_degraded=2 patterns.n_neurons=4
  patterns.points=2 occlusion.n_score=1 occlusion.n_images=1 occlusion.square=20 occlusion.stride=12
  first_layer.n_images=8 device=cpu""")
