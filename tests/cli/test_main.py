@@ -83,6 +83,7 @@ def test_the_bare_module_runs_everything_and_the_bare_command_helps(monkeypatch,
     code, out, _ = call("--cfg", "job")
     assert code == 0 and "stage: report" in out
     monkeypatch.setattr(sys, "argv", ["zfnet"])
+    monkeypatch.setattr(cli, "watch_interrupts", lambda: None)  # a thread that ends a process
     assert cli.main() == 0
     assert "zfnet COMMAND --help" in capsys.readouterr().out
 
