@@ -45,7 +45,7 @@ def test_a_process_that_swallows_ctrl_c_is_ended():
 
 
 HOLDS = """
-with interrupt.unhurried:
+with interrupt.uninterrupted:
     print("holds", flush=True)
     for _ in range({tenths}):
         with contextlib.suppress(KeyboardInterrupt):

@@ -73,7 +73,7 @@ def test_where_the_evidence_is_one_patch_attribution_finds_it_first_and_the_curv
     net, patches = corner_classifier(), cut(8, 10, 4)
     x = images() * 0.1
     x[:, :, :4, :2] += 1.0
-    ours = orders(net, x, Attributions(net, fit(net, estimate(net, [images(50)]))), patches, scores(x, patches))
+    ours = orders(x, Attributions(net, fit(net, estimate(net, [images(50)]))), patches, scores(x, patches))
     for name in ("gradient x input", "w", "a", "a+", "deconvnet", "guided", "occlusion"):
         if name != "occlusion":  # its windows are wider than this image
             assert ours[name][:, 0].tolist() == [0, 0, 0], name
@@ -85,7 +85,7 @@ def test_where_the_evidence_is_one_patch_attribution_finds_it_first_and_the_curv
 def test_orders_are_permutations_and_the_random_one_is_the_seeds() -> None:
     net, patches, x = corner_classifier(), cut(8, 10, 3), images()
     attributions = Attributions(net, fit(net, estimate(net, [images(9)])))
-    first, second = (orders(net, x, attributions, patches, scores(x, patches)) for _ in range(2))
+    first, second = (orders(x, attributions, patches, scores(x, patches)) for _ in range(2))
     for name, order in first.items():
         assert order.sort(1).values.tolist() == [list(range(12))] * 3
         assert torch.equal(order, second[name])
@@ -129,8 +129,8 @@ def test_as_many_patches_go_as_cover_the_papers_share(crop: int, side: int, last
 def test_only_the_wanted_methods_are_run() -> None:
     net, x, patches = corner_classifier(), images(), cut(8, 10, 4)
     attributions = Attributions(net, fit(net, estimate(net, [images(9)])))
-    some = orders(net, x, attributions, patches, scores(x, patches), ["a+"])
-    every = orders(net, x, attributions, patches, scores(x, patches))
+    some = orders(x, attributions, patches, scores(x, patches), ["a+"])
+    every = orders(x, attributions, patches, scores(x, patches))
     assert list(some) == ["a+"] and len(every) == 8 and torch.equal(some["a+"], every["a+"])
 
 

@@ -30,7 +30,7 @@ from zfnet.experiments.invariance.compute import (
     transform,
     whole_shifts,
 )
-from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_likeness, symmetry
+from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_correlation, symmetry
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import build
@@ -137,20 +137,21 @@ def hand_made(kept: list[list[int]], change: list[list[float]]) -> Curves:
 
 def test_pictures_that_resemble_their_turned_ones_and_keep_their_class_are_correlated() -> None:
     curves = hand_made([[1, 1], [1, 0], [0, 0], [1, 0], [0, 1]], [[0.0, 0.0]] * 5)
-    likeness = np.array([[0.9, 0.7], [0.4, 0.6], [0.1, 0.3], [0.5, 0.2], [-9.0, 9.0]])
+    correlations = np.array([[0.9, 0.7], [0.4, 0.6], [0.1, 0.3], [0.5, 0.2], [-9.0, 9.0]])
     correct = np.array([True, True, True, True, False])
-    measured = symmetry(replace(curves, likeness=likeness), correct, seed=0)
+    measured = symmetry(replace(curves, pixel_correlation=correlations), correct, seed=0)
     kept = curves.kept.mean(1)[correct]
-    assert measured.value == pytest.approx(spearmanr(likeness.mean(1)[correct], kept).statistic) and measured.n == 4
-    alike = symmetry(replace(hand_made([[1, 1]] * 3, [[0.0, 0.0]] * 3), likeness=likeness[:3]), correct[:3], seed=0)
-    assert alike.to_json()["value"] is None
+    assert measured.value == pytest.approx(spearmanr(correlations.mean(1)[correct], kept).statistic)
+    assert measured.n == 4
+    kept_alike = replace(hand_made([[1, 1]] * 3, [[0.0, 0.0]] * 3), pixel_correlation=correlations[:3])
+    assert symmetry(kept_alike, correct[:3], seed=0).to_json()["value"] is None
 
 
-def test_the_likeness_of_pictures_is_their_correlation() -> None:
+def test_the_correlation_of_pictures_is_that_of_their_pixels() -> None:
     shown = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
     shown[2], shown[3] = shown[0], 7
     expected = np.corrcoef(shown[0].ravel(), shown[1].ravel())[0, 1]
-    np.testing.assert_allclose(pixel_likeness(shown), [expected, 1.0, 0.0])
+    np.testing.assert_allclose(pixel_correlation(shown), [expected, 1.0, 0.0])
 
 
 def test_transformations_are_compared_where_they_change_the_pixels_alike() -> None:

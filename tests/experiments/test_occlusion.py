@@ -14,8 +14,8 @@ from zfnet.core.errors import UserError
 from zfnet.data.cache.images import Images
 from zfnet.data.index import Index
 from zfnet.experiments.occlusion.compute import Maps, energy_under, grid, run, score, slide
-from zfnet.experiments.occlusion.elsewhere import map_totals, project_map, strongest_others
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.experiments.occlusion.other_images import map_totals, project_map, strongest_others
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.checkpoint import trained_network
 from zfnet.networks.convnet import ConvNet, build

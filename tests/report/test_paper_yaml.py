@@ -39,7 +39,11 @@ def test_known_numbers_are_where_the_papers_print_them() -> None:
 
 def test_the_mean_of_table_6_is_the_mean_of_its_column() -> None:
     table = rows("voc2012")
-    classes = [float(cells[2]) for label, cells in table.items() if label not in {"mean", "classes won"}]
+    classes = [
+        float(cells[2])
+        for label, cells in table.items()
+        if label not in {"mean", "ours: mean of a random order", "classes won"}
+    ]
     assert len(classes) == 20
     assert sum(classes) / 20 == pytest.approx(float(table["mean"][2]), abs=0.05)
 

@@ -100,10 +100,13 @@ def test_rows_that_have_not_converged_are_not_judged(make_outputs, tmp_path) -> 
     assert {verdict.judge(claim, found).verdict for claim in of_table3} == {verdict.HOLDS}
     rows["krizhevsky"]["converged"] = False
     judged = judge("depth-matters", found)
-    assert judged.verdict is verdict.UNTESTED and "Not converged, or not trained: krizhevsky." in judged.remarks[0]
+    assert judged.verdict is verdict.UNTESTED and "Not converged: krizhevsky." in judged.remarks[0]
     assert judge("wide-helps", found).verdict is verdict.HOLDS  # of other rows
     del rows["zfnet"]["converged"]  # an older record does not say
     assert judge("wide-helps", found).verdict is verdict.UNTESTED
+    del rows["zfnet"]
+    judged = judge("wide-helps", found)
+    assert judged.verdict is verdict.UNTESTED and judged.sentence.startswith("Not trained: zfnet. `make table3`")
 
 
 def test_one_network_a_side_is_inconclusive(make_outputs, tmp_path) -> None:

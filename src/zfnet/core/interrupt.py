@@ -25,7 +25,7 @@ MESSAGE = "\nzfnet: interrupted; the same command resumes from here\n"
 PATIENCE = 2.0  # seconds after the first Ctrl-C
 ONE_PRESS = 0.25  # seconds in which a second signal is the first, forwarded by another process
 
-unhurried = threading.Lock()  # held while something must be finished, such as a checkpoint: a second Ctrl-C ends it
+uninterrupted = threading.Lock()  # held while something must be finished, such as a checkpoint: a second Ctrl-C ends it
 
 
 def watch_interrupts() -> None:
@@ -41,7 +41,7 @@ def _watch(signals: socket.socket) -> None:
         pass
     pressed = time.monotonic()
     signals.settimeout(0.05)
-    while time.monotonic() < pressed + PATIENCE or unhurried.locked():
+    while time.monotonic() < pressed + PATIENCE or uninterrupted.locked():
         with contextlib.suppress(TimeoutError):
             if signal.SIGINT in signals.recv(64) and time.monotonic() > pressed + ONE_PRESS:
                 break

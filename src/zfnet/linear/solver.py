@@ -151,7 +151,7 @@ class Space:
         f = image[:-1] + u[-1]
         strengths, turn = torch.linalg.eigh(f.T @ f)
         space = Space(kernel, u @ turn, image @ turn, strengths.clamp(min=0))
-        return replace(space, directions=space.seen(space.directions))
+        return replace(space, directions=space.centered(space.directions))
 
     @cached_property
     def single(self) -> Space:
@@ -166,8 +166,8 @@ class Space:
         sums, scale = self.kernel.sum(1), self.kernel.abs().sum(1)
         return bool((sums.abs() <= 1e3 * torch.finfo(self.kernel.dtype).eps * scale.max()).all())
 
-    def seen(self, v: Tensor) -> Tensor:
-        """The same point without what K hides of centered features, of which the products leave only rounding."""
+    def centered(self, v: Tensor) -> Tensor:
+        """The same point with a beta of mean 0 where the features are centered: K hides the mean."""
         return torch.cat([v[:-1] - v[:-1].mean(0), v[-1:]]) if self.is_centered else v
 
     def is_tame(self, weight: float) -> bool:
@@ -212,7 +212,7 @@ class Problem:
 
     def _penalized(self, v: Tensor, pull: Tensor) -> Tensor:
         bias = self.loss.penalty * v[-1:] + self.c * pull.sum(0, keepdim=True)
-        return self.space.seen(torch.cat([v[:-1] + self.c * pull, bias]))
+        return self.space.centered(torch.cat([v[:-1] + self.c * pull, bias]))
 
 
 def _values(image: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import os_errors_named
-from zfnet.core.interrupt import TERMINATIONS, unhurried
+from zfnet.core.interrupt import TERMINATIONS, uninterrupted
 from zfnet.core.machine import n_cores, pick_device
 
 # Each restart meets in a store of its own: in the launcher's, restarted processes find the addresses of the dead ones.
@@ -176,7 +176,7 @@ def _forwarding_signals(launcher: subprocess.Popen) -> Iterator[list[int]]:
     except ValueError:  # not in the main thread, which alone gets signals
         before = {}
     try:
-        with unhurried:  # the workers have a limit of their own
+        with uninterrupted:  # the workers have a limit of their own
             yield received
     finally:
         for number, handler in before.items():

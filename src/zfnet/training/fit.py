@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zfnet.core.errors import UserError
 from zfnet.core.files import write_json
-from zfnet.core.interrupt import unhurried
+from zfnet.core.interrupt import uninterrupted
 from zfnet.core.machine import device_name, keep_memory
 from zfnet.core.metrics import log_metrics, log_step, restart_metrics, restart_steps
 from zfnet.core.precision import autocast, resolve
@@ -179,7 +179,7 @@ def fit(
                     if stopping or due:
                         place.loss_sum = float(world.sum(loss_sum.clone()))
                         place.seconds += time.monotonic() - counted
-                        with unhurried:
+                        with uninterrupted:
                             if world.is_main:
                                 checkpoint.save(out / "checkpoints", model, optimizer, place, key, job.checkpoints.keep)
                             world.wait()
@@ -210,7 +210,7 @@ def fit(
             place.step, place.loss_sum = 0, 0.0
             if world.is_main:
                 log_metrics(out, **line)
-                with unhurried:
+                with uninterrupted:
                     if place.epoch in kept or _is_over(config, place):
                         snapshot = checkpoint.snapshot_file(out, place.epoch)
                         _save(snapshot, network, job)

@@ -7,7 +7,7 @@ one, ends it at once, and its workers with it.
 import signal
 import sys
 
-from zfnet.core.interrupt import end_process, end_with_parent, unhurried, watch_interrupts
+from zfnet.core.interrupt import end_process, end_with_parent, uninterrupted, watch_interrupts
 
 
 def main(words: list[str]) -> None:
@@ -20,7 +20,7 @@ def main(words: list[str]) -> None:
 
     code = 0
     try:
-        with unhurried:  # the workers have a limit of their own
+        with uninterrupted:  # the workers have a limit of their own
             run(words)
     except SignalException as error:
         code = 128 + error.sigval

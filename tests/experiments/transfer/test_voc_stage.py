@@ -170,3 +170,8 @@ def test_the_drawn_scenes_go_through_the_whole_stage_at_the_networks_own_frame(t
     assert 0 < outcome.numbers["table6"]["softmax"]["mean"]["value"] <= 1 and outcome.numbers["depth"] == 5
     assert open_cache(tmp_path / "out/images/test").size == 48
     assert np.load(tmp_path / "out/features/train/avgpool.npy").shape == (20, 512)
+
+
+def test_chance_is_the_share_of_images_that_show_the_class() -> None:
+    targets = np.array([[1, 0, -1], [0, 0, -1], [1, -1, -1], [0, 1, -1]], np.int8)
+    assert voc_stage.chance(targets) == pytest.approx(100 * (2 / 4 + 1 / 3 + 0) / 3)

@@ -53,7 +53,7 @@ def trainings(context: Context) -> list[Training]:
 
 
 def run(context: Context) -> Outcome:
-    from zfnet.networks.table import architecture
+    from zfnet.networks.table import TABLE3, architecture
     from zfnet.training.fit import MEASURED
 
     config, options = context.config, context.options
@@ -80,7 +80,10 @@ def run(context: Context) -> Outcome:
         "n_val": last["n_val"],
         "n_train_measured": min(last["n_train"], MEASURED),
         "full_units": architecture("zfnet", last["pictures"], config.model.width).fulls[6].units,
+        "spread": _spread(options.seeds),
     }
+    if missing := [row for row in TABLE3 if row not in table]:
+        numbers["not_trained"] = ", ".join(missing)
     best = min(table, key=lambda row: table[row]["val_top1_error"]["value"])
     unfinished = [row for row, numbers_of_row in table.items() if not numbers_of_row["converged"]]
     ended = f"not converged: {', '.join(unfinished)}" if unfinished else "all converged"
@@ -91,6 +94,13 @@ def _recipe(context: Context) -> TrainOptions:
     """The recipe of all rows but for what is peculiar to one."""
     recipe = context.config.train
     return replace(recipe, epochs=context.options.epochs or recipe.epochs, snapshots=[])
+
+
+def _spread(seeds: Sequence[int]) -> str:
+    """What the spread of the rows is over, in words."""
+    if len(seeds) > 1:
+        return f"Spreads are standard deviations over the {len(seeds)} trainings of a row."
+    return "Intervals are over the images alone; two networks of the same recipe differ too."
 
 
 def _rule(recipe: TrainOptions) -> str:
@@ -166,7 +176,7 @@ ABLATIONS = Stage(
     trainings=trainings,
     needs=("data",),
     reads=("ablations", "model.width", "model.init", "model.dropout", "train"),
-    version=6,
+    version=7,
     keeps=True,
     leaves=("*/seed_*/model.pt",),
     trains=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zfnet.experiments.context import Context, is_borrowed
 from zfnet.experiments.control import Numbers, fewer, with_initial_weights
@@ -33,16 +33,22 @@ def run(context: Context) -> Outcome:
 
     networks, seeds = {context.network.title: [context.network]}, list(context.config.ablations.seeds)
     if not is_borrowed(context.config):
-        networks = {f"{context.config.model.name}, trained in full": [context.network], **_rows(context)}
+        name, rows = context.config.model.name, _rows(context)
+        is_row = context.folder("train").name in _table(context).get(name, {}).get("folders", [])
+        networks = rows if is_row and name in rows else {f"{name}, trained in full": [context.network], **rows}
     return compute.run(context.options, networks, context.val, context.out, context.seed, seeds)
+
+
+def _table(context: Context) -> dict[str, Any]:
+    """The rows of the ablations."""
+    return (context.result_of("ablations") or {}).get("numbers", {}).get("rows", {})
 
 
 def _rows(context: Context) -> dict[str, list[Network]]:
     """The networks of the ablations by their titles, one a seed."""
     from zfnet.networks.checkpoint import load_trained
 
-    options, networks = context.config.ablations, {}
-    table = (context.result_of("ablations") or {}).get("numbers", {}).get("rows", {})
+    options, networks, table = context.config.ablations, {}, _table(context)
     profile = context.folder("ablations").parent
     rows = COMPARED_AT_PAPER_SCALE if options.paperscale_epochs else COMPARED
     for title, row in rows.items():
@@ -65,5 +71,5 @@ FIRST_LAYER = Stage(
     control=with_initial_weights(run, of_control),
     needs=("train", "ablations"),
     reads=("network", "first_layer", "seed"),
-    version=5,
+    version=6,
 )

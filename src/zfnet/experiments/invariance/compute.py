@@ -47,7 +47,7 @@ from zfnet.core.statistics import Measure
 from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
 from zfnet.experiments.invariance import figure as invariance_figure
-from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_change, pixel_likeness, symmetry
+from zfnet.experiments.invariance.curves import Curves, equally_far, pixel_change, pixel_correlation, symmetry
 from zfnet.experiments.invariance.options import InvarianceOptions
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
@@ -142,7 +142,7 @@ class Response:
     probability: np.ndarray
     kept: np.ndarray
     change: np.ndarray
-    likeness: np.ndarray
+    pixel_correlation: np.ndarray
 
 
 def examine(asked: Asked, network: Network, images: Images) -> Response:
@@ -160,7 +160,7 @@ def examine(asked: Asked, network: Network, images: Images) -> Response:
     unknown = np.full(len(asked.amounts), np.nan)
     probability = classes[:, asked.label] if asked.label >= 0 else unknown
     kept = guesses[1:] == guesses[0]
-    return Response(distances, straight, probability, kept, pixel_change(shown), pixel_likeness(shown))
+    return Response(distances, straight, probability, kept, pixel_change(shown), pixel_correlation(shown))
 
 
 def measure(
@@ -184,7 +184,7 @@ def measure(
         np.stack([response.probability for response in responses]),
         np.stack([response.kept for response in responses]),
         np.stack([response.change for response in responses]),
-        np.stack([response.likeness for response in responses]),
+        np.stack([response.pixel_correlation for response in responses]),
     )
 
 

@@ -20,7 +20,7 @@ class Curves:
     probability: np.ndarray  # (n, a) of the true class; nan where the network does not know it
     kept: np.ndarray  # (n, a) bool, whether the most probable class is that of the untransformed image
     change: np.ndarray  # (n, a) root mean square of the pixels' change
-    likeness: np.ndarray  # (n, a) correlation of the pixels with those of the untransformed image
+    pixel_correlation: np.ndarray  # (n, a) correlation of the pixels with those of the untransformed image
 
 
 def pixel_change(shown: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ def pixel_change(shown: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(pixels[1:] - pixels[0]).mean((1, 2, 3)))
 
 
-def pixel_likeness(shown: np.ndarray) -> np.ndarray:
+def pixel_correlation(shown: np.ndarray) -> np.ndarray:
     """Correlation (a,) of the first of the pictures (1 + a, h, w, 3) with each other one; 0 with a flat picture."""
     pixels = shown.reshape(len(shown), -1).astype(np.float64)
     pixels -= pixels.mean(1, keepdims=True)
@@ -39,15 +39,15 @@ def pixel_likeness(shown: np.ndarray) -> np.ndarray:
 
 
 def symmetry(turned: Curves, images: np.ndarray, seed: int) -> Measure:
-    """Spearman's correlation over `images` (n,) bool of likeness to the turned pictures with turns that keep the class.
+    """Rank correlation, over `images` (n,) bool, of likeness to the turned pictures with turns that keep the class.
 
     nan where all images are alike in one of them.
     """
-    pairs = np.stack([turned.likeness[images].mean(1), turned.kept[images].mean(1)], 1)
-    return Measure.bootstrapped(rankdata(pairs, axis=0), seed, "images", correlation)
+    pairs = np.stack([turned.pixel_correlation[images].mean(1), turned.kept[images].mean(1)], 1)
+    return Measure.bootstrapped(rankdata(pairs, axis=0), seed, "images", pearson)
 
 
-def correlation(pairs: np.ndarray, axis: int) -> np.ndarray:
+def pearson(pairs: np.ndarray, axis: int) -> np.ndarray:
     """Pearson's correlation of pairs (..., 2) along an axis; nan where one of them is constant."""
     apart = pairs - pairs.mean(axis, keepdims=True)
     x, y = apart[..., 0], apart[..., 1]

@@ -34,16 +34,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfnet.attribution.engine import Target, project
 from zfnet.attribution.incremental import Grid, Occluder, Watch, respond
 from zfnet.core.errors import UserError
 from zfnet.core.progress import track
 from zfnet.core.statistics import Measure
 from zfnet.core.workers import ALONE, Workers
 from zfnet.data.cache.images import Images
-from zfnet.experiments.occlusion.elsewhere import map_totals, project_map, search_rows, strongest_others
 from zfnet.experiments.occlusion.figure import Card, draw
 from zfnet.experiments.occlusion.options import OcclusionOptions
+from zfnet.experiments.occlusion.other_images import N_SEARCHED, map_totals, project_map, strongest_others
 from zfnet.networks.boxes import crop_boxes
 from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
@@ -118,8 +117,7 @@ def examine(asked: tuple[int, int], network: Network, images: Images, square: Sq
     image = network.center(images.frames([row]))
     fill = square.fill.to(network.device)
     maps = slide(network.module, image[0], label, fill, square.places, square.layer, square.batch)
-    projected = project(network.module, image, Target(maps.channel), square.layer)
-    projection = projected[0].detach().cpu().permute(1, 2, 0).numpy()
+    (projection,) = project_map(network, images, [row], maps.channel, square.layer)
     return replace(maps, projected=energy_under(projection, square.places)), projection
 
 
@@ -149,7 +147,7 @@ def run(
         return skipped("the network classifies no image correctly; train it longer with train.epochs")
     labels = classes_or_guesses(network, images, np.array(rows)).tolist()
     asked = list(zip(rows, labels, strict=True))
-    searched = search_rows(len(images), seed)
+    searched = np.sort(np.random.default_rng([seed, 7]).permutation(len(images))[:N_SEARCHED])
     totals = map_totals(network, images, searched, layer, options.batch)
     maps: list[Maps] = []
     cards: list[Card] = []
@@ -157,8 +155,8 @@ def run(
     for (row, label), (answer, projection) in zip(asked, answers, strict=True):
         if len(cards) < options.n_images:
             others = strongest_others(totals[:, answer.channel], searched, row)
-            elsewhere = project_map(network, images, others, answer.channel, layer)
-            cards.append(_card(network, images, row, label, answer, square, projection, elsewhere))
+            projected = project_map(network, images, others, answer.channel, layer)
+            cards.append(_card(network, images, row, label, answer, square, projection, projected))
         maps.append(answer)
     inside = [places.inside(crop_boxes(inputs, images, row)) for row in rows]
     draw(cards, out / FIGURE)
@@ -286,7 +284,7 @@ def _card(
     maps: Maps,
     square: Square,
     projection: np.ndarray,
-    elsewhere: np.ndarray,
+    others: np.ndarray,
 ) -> Card:
     places = square.places
     deepest = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
@@ -300,7 +298,7 @@ def _card(
         centers=places.centers,
         channel=maps.channel,
         projection=projection,
-        elsewhere=elsewhere,
+        others=others,
         activity=maps.activity,
         probability=maps.probability,
         label=maps.label,

@@ -33,7 +33,7 @@ class Card:
     centers: tuple[np.ndarray, np.ndarray]  # rows and columns of the square's center
     channel: int
     projection: np.ndarray | None  # (crop, crop, 3) signed
-    elsewhere: np.ndarray  # (k, crop, crop, 3) signed, of other images
+    others: np.ndarray  # (k, crop, crop, 3) signed, of other images
     activity: np.ndarray  # (r, c), like the next two
     probability: np.ndarray
     label: np.ndarray
@@ -67,17 +67,15 @@ def _tiles(card: Card) -> list[np.ndarray | None]:
 
 
 def _others(card: Card) -> np.ndarray:
-    """The projections of other images as a block of two by two."""
-    tile = np.full((SIDE, SIDE, 3), grid.PAPER, dtype=np.uint8)
-    half = SIDE // 2
-    for i, projection in enumerate(card.elsewhere[:4]):
-        y, x = half * (i // 2), half * (i % 2)
-        tile[y : y + half, x : x + half] = grid.fit(grid.contrast(projection, grid.CUT), half)
-    return tile
+    """The projections of up to four other images, two by two; gray where the map is silent."""
+    silent = np.zeros_like(card.picture, dtype=np.float32)
+    shown = [*card.others, *[silent] * 4][:4]
+    halves = [grid.fit(grid.contrast(projection, grid.CUT), SIDE // 2) for projection in shown]
+    return grid.mosaic([halves[:2], halves[2:]], gap=0)
 
 
 def _responding(card: Card) -> str:
-    return f"map {card.channel}, most active" if len(card.elsewhere) else "silent in other images"
+    return f"map {card.channel}, most active" if len(card.others) else "silent in other images"
 
 
 def _image(card: Card) -> np.ndarray:

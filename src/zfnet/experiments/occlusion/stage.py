@@ -37,5 +37,5 @@ OCCLUSION = Stage(
     control=with_initial_weights(run, of_control),
     needs=("train",),
     reads=("network", "occlusion", "seed"),
-    version=8,
+    version=9,
 )

@@ -22,6 +22,7 @@ from zfnet.experiments.patterns import degradation, rho, signal_quality, toy
 from zfnet.experiments.patterns import figure as patterns_figure
 from zfnet.experiments.patterns.options import PatternsOptions
 from zfnet.experiments.patterns.signal_quality import ESTIMATORS, Batches, Quality
+from zfnet.networks.inputs import Inputs
 from zfnet.networks.network import Network
 from zfnet.networks.predict import center_batches
 from zfnet.pipeline.record import Outcome, skipped
@@ -65,7 +66,9 @@ def run(
     qualities = by_count[max(by_count)]
     degraded = held_out[: options.n_degraded]
     side = _side(options.patch, network.inputs.crop)
-    counts, curves = _degrade(options, network, images, degraded, patterns, seed, side, workers)
+    attributions = degradation.Attributions(module, patterns)
+    setting = Setting(options, attributions, images, network.inputs, seed, workers)
+    counts, curves = _degrade(setting, degraded, side)
     numbers: dict[str, Any] = {
         "n_images": len(first),
         "n_fitted": len(fitted),
@@ -75,7 +78,7 @@ def run(
         "counts": counts,
         "patch": side,
         "n_degraded": len(degraded),
-        "patch_sizes": _sweep(options, network, images, held_out[: options.n_swept], patterns, seed, workers),
+        "patch_sizes": _sweep(setting, held_out[: options.n_swept]),
         "convergence": {str(count): rho.mean_rho(of_count, seed) for count, of_count in by_count.items()},
         "toy": toy.measure(seed=seed) | {"turned_further": toy.turned_further(seed=seed).to_json()},
         "fallbacks": {kind: sum(patterns.fallbacks[kind].values()) for kind in KINDS},
@@ -112,20 +115,24 @@ def _side(patch: float, crop: int) -> int:
     return max(1, round(patch * crop / PAPER_CROP))
 
 
-def _sweep(
-    options: PatternsOptions,
-    network: Network,
-    images: Images,
-    rows: np.ndarray,
-    patterns: Patterns,
-    seed: int,
-    workers: Workers,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Setting:
+    """What every measurement of the degradation shares."""
+
+    options: PatternsOptions
+    attributions: degradation.Attributions
+    images: Images
+    inputs: Inputs
+    seed: int
+    workers: Workers
+
+
+def _sweep(setting: Setting, rows: np.ndarray) -> dict[str, Any]:
     """Side of the patches in px -> method -> its numbers, for the methods that are compared at every size."""
     by_side = {}
-    for side in dict.fromkeys(_side(patch, network.inputs.crop) for patch in options.patch_sizes):
-        counts, curves = _degrade(options, network, images, rows, patterns, seed, side, workers, COMPARED)
-        by_side[str(side)] = degradation.summarize(curves, counts, seed) | {"counts": counts}
+    for side in dict.fromkeys(_side(patch, setting.inputs.crop) for patch in setting.options.patch_sizes):
+        counts, curves = _degrade(setting, rows, side, COMPARED)
+        by_side[str(side)] = degradation.summarize(curves, counts, setting.seed) | {"counts": counts}
     return by_side
 
 
@@ -144,36 +151,31 @@ class Asked:
 
 
 def _degrade(
-    options: PatternsOptions,
-    network: Network,
-    images: Images,
-    rows: np.ndarray,
-    patterns: Patterns,
-    seed: int,
-    side: int,
-    workers: Workers,
-    methods: Sequence[str] = (),
+    setting: Setting, rows: np.ndarray, side: int, methods: Sequence[str] = ()
 ) -> tuple[list[int], dict[str, np.ndarray]]:
     """The n at which curves are measured, and method -> curves (b, len(n)); of all methods where none is named."""
-    patches = degradation.cut(network.inputs.crop, network.inputs.crop, side)
+    options, crop = setting.options, setting.inputs.crop
+    patches = degradation.cut(crop, crop, side)
     counts = degradation.same_share(patches, options.n_patches, options.patch, PAPER_CROP, options.points)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(setting.seed)
     asked = []
     for part in np.split(rows, range(options.batch, len(rows), options.batch)):
         random = torch.rand(len(part), patches.count, generator=generator)
         asked.append(Asked(part, random, side, counts, methods))
-    curves = workers.map(degrade, asked, network, images, patterns)
+    curves = setting.workers.map(degrade, asked, setting.attributions, setting.images, setting.inputs)
     parts = list(track(curves, "degradation: batch", len(asked)))
     return counts, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def degrade(asked: Asked, network: Network, images: Images, patterns: Patterns) -> dict[str, np.ndarray]:
+def degrade(
+    asked: Asked, attributions: degradation.Attributions, images: Images, inputs: Inputs
+) -> dict[str, np.ndarray]:
     """Method -> curves (b, counts) of a batch."""
-    module, inputs = network.module, network.center(images.frames(asked.rows))
-    patches = degradation.cut(network.inputs.crop, network.inputs.crop, asked.side)
-    attributions = degradation.Attributions(module, patterns)
-    orders = degradation.orders(module, inputs, attributions, patches, asked.random, asked.methods)
-    return degradation.degrade(module, inputs, orders, patches, asked.counts)
+    module = attributions.module
+    x = inputs.center(images.frames(asked.rows)).to(next(module.parameters()).device)
+    patches = degradation.cut(inputs.crop, inputs.crop, asked.side)
+    orders = degradation.orders(x, attributions, patches, asked.random, asked.methods)
+    return degradation.degrade(module, x, orders, patches, asked.counts)
 
 
 def _quality_numbers(qualities: dict[str, Quality], module: nn.Module, seed: int) -> dict[str, Any]:

@@ -22,8 +22,12 @@ Patches at the right and lower edge are partial where the side is no multiple of
 the mean image, and so attributions by x count from there.
 """
 
+from __future__ import annotations
+
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -77,18 +81,29 @@ def same_share(patches: Patches, n: int, side: float, extent: int, points: int) 
     return np.unique(np.round(np.linspace(0, last, points + 1)).astype(int)).tolist()
 
 
+@dataclass(frozen=True)
 class Attributions:
     """Every method's attribution of the predicted class's score, a map (b, h, w) of network inputs (b, 3, h, w)."""
 
-    def __init__(self, module: nn.Module, patterns: Patterns) -> None:
-        self.passes = {
+    module: nn.Module
+    patterns: Patterns
+
+    @cached_property
+    def passes(self) -> dict[str, Backprojection]:
+        """The backprojection of each method, prepared once for all images."""
+        module, kinds = self.module, self.patterns.kinds
+        return {
             "gradient x input": Backprojection(module, "gradient"),
             "w": Backprojection(module, "patternattribution", weight_patterns(module)),
             "deconvnet": Backprojection(module, "deconvnet"),
             "guided": Backprojection(module, "guided"),
-            "a": Backprojection(module, "patternattribution", patterns.kinds["a"]),
-            "a+": Backprojection(module, "patternattribution", patterns.kinds["a+"]),
+            "a": Backprojection(module, "patternattribution", kinds["a"]),
+            "a+": Backprojection(module, "patternattribution", kinds["a+"]),
         }
+
+    def to(self, device: torch.device | str) -> Attributions:
+        """The same on a device; the module is copied."""
+        return Attributions(copy.deepcopy(self.module).to(device), self.patterns.to(device))
 
     def maps(self, images: Tensor, classes: Tensor, methods: Sequence[str] = ()) -> dict[str, Tensor]:
         """Method -> its map; of all methods where none is named."""
@@ -120,7 +135,6 @@ def degrade(
 
 
 def orders(
-    module: nn.Module,
     images: Tensor,
     attributions: Attributions,
     patches: Patches,
@@ -131,7 +145,7 @@ def orders(
 
     random: scores (b, patches) of the random order. methods: those that are wanted; all where none is named.
     """
-    classes = predict(module, images).argmax(1)
+    module, classes = attributions.module, predict(attributions.module, images).argmax(1)
     scores = {name: patches.sum(m) for name, m in attributions.maps(images, classes, methods).items()}
     if not methods:
         scores = {"random": random} | scores

@@ -56,6 +56,8 @@ def run(
     stems = [Path(str(path)).stem for path in test.index.paths]
     numbers: dict[str, Any] = {"n_train": len(train), "n_test": len(test), "n_classes": len(classes), "year": year}
     numbers |= {"depth": network.depth, "split": split, "rule": "eleven points" if eleven else "all points"}
+    if test.index.targets is not None:
+        numbers["chance"] = chance(test.index.targets)
     scores = {}
     numbers["table6"] = {}
     for kind in ("softmax", "svm"):
@@ -83,6 +85,15 @@ def _targets(images: Images) -> np.ndarray:
     if images.index.targets is None:
         raise ValueError("the training images of VOC carry no targets")
     return images.index.targets
+
+
+def chance(targets: np.ndarray) -> float:
+    """About the mean average precision of a random order, in percent: the share of images that show the class.
+
+    targets (n, classes): 1 present, 0 absent, -1 only difficult instances, which do not count.
+    """
+    counted = np.maximum((targets >= 0).sum(0), 1)
+    return 100 * float(((targets == 1).sum(0) / counted).mean())
 
 
 def _scores(

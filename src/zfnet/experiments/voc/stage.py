@@ -36,6 +36,6 @@ VOC = Stage(
     needs=("train",),
     borrowed_needs=(),
     reads=("network", "voc", "seed", *CACHING),
-    version=3,
+    version=4,
     keeps=True,
 )

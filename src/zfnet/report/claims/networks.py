@@ -50,15 +50,17 @@ def converged(*rows: str) -> Callable[[Results], str]:
     """Says which of the rows have not been trained to their end; empty where all have."""
 
     def untested(results: Results) -> str:
-        if evidence.raw(results, "ablations", "rows") is None:
+        trained = evidence.raw(results, "ablations", "rows")
+        if trained is None:
             return ""
-        missing = [row for row in rows if evidence.raw(results, "ablations", f"rows.{row}.converged") is not True]
-        if not missing:
-            return ""
-        return (
-            f"Not converged, or not trained: {', '.join(missing)}. Rows are trained to their end by "
-            "`zfnet run stage=ablations train.schedule=plateau train.stop_after=3 ablations.epochs=100`."
-        )
+        if missing := [row for row in rows if row not in trained]:
+            return f"Not trained: {', '.join(missing)}. `make table3` trains all rows."
+        if unfinished := [row for row in rows if not trained[row].get("converged")]:
+            return (
+                f"Not converged: {', '.join(unfinished)}. Rows are trained to their end by "
+                "`zfnet run stage=ablations train.schedule=plateau train.stop_after=3 ablations.epochs=100`."
+            )
+        return ""
 
     return untested
 
